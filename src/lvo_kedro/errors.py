@@ -1,0 +1,47 @@
+"""Errors that say what was found, what was expected and what to do.
+
+Science code raises a :class:`CaseError` without knowing which case it works on; whoever runs the
+case (see :mod:`lvo_kedro.datasets`) puts the case's id in front and lets the other cases go on.
+"""
+
+from __future__ import annotations
+
+
+class CaseError(ValueError):
+    """A scan, mask, table or model that cannot be used.
+
+    Args:
+        found: What was met, with the offending value.
+        expected: What would have been right.
+        remedy: What the user can do about it.
+    """
+
+    def __init__(self, found: str, expected: str, remedy: str) -> None:
+        super().__init__(f"found {found}; expected {expected}; {remedy}")
+        self.found = found
+        self.expected = expected
+        self.remedy = remedy
+
+    def __reduce__(self) -> tuple[type[CaseError], tuple[str, str, str]]:
+        """Rebuild from the three parts, so that the error survives the way back from a worker."""
+        return type(self), (self.found, self.expected, self.remedy)
+
+
+class ScanError(CaseError):
+    """An image that is not a usable non-contrast head CT."""
+
+
+class AtlasError(CaseError):
+    """An atlas file whose geometry, labels or values are not what they should be."""
+
+
+class RegistrationError(CaseError):
+    """A registration whose result cannot be trusted."""
+
+
+class ModelError(CaseError):
+    """A model file or folder that cannot be loaded or does not fit."""
+
+
+class TableError(CaseError):
+    """A table whose rows do not allow what is asked of them."""

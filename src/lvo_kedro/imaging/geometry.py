@@ -1,0 +1,134 @@
+"""Grids, orientations and resampling, always through world coordinates.
+
+Vocabulary
+    *image*: a :class:`nibabel.Nifti1Image`, that is data **and** affine.
+    *world*: NIfTI's patient space in millimetres; x grows to the patient's **right**,
+    y to the front (anterior), z to the head (superior).
+    *grid*: a shape and an affine without data, where an image may be sampled.
+    *RAS+*: array axes run along the world's axes as nearly as the grid's own directions allow.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import nibabel as nib
+import numpy as np
+from nibabel.affines import apply_affine, voxel_sizes
+from nibabel.processing import resample_from_to
+from numpy.typing import ArrayLike, NDArray
+
+
+class Grid(NamedTuple):
+    """Where an image is sampled: voxel counts and the voxel-to-world affine (mm)."""
+
+    shape: tuple[int, int, int]
+    affine: NDArray[np.float64]
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Distance in mm between neighbouring voxels along each array axis."""
+        x, y, z = voxel_sizes(self.affine)
+        return float(x), float(y), float(z)
+
+    @property
+    def voxel_volume_ml(self) -> float:
+        """Volume of one voxel in ml, right for oblique and sheared grids as well."""
+        return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
+
+
+def grid_of(image: nib.Nifti1Image) -> Grid:
+    """Return the grid on which ``image`` (3D) is sampled."""
+    x, y, z = image.shape[:3]
+    return Grid((int(x), int(y), int(z)), np.asarray(image.affine, dtype=float))
+
+
+def make_image(data: ArrayLike, affine: ArrayLike) -> nib.Nifti1Image:
+    """Return an image whose header carries geometry and data type alone: no names, no dates."""
+    data, affine = np.asarray(data), np.asarray(affine, dtype=float)
+    if data.dtype == bool:
+        data = data.astype(np.uint8)
+    image = nib.Nifti1Image(data, affine, dtype=data.dtype)
+    image.header.set_xyzt_units("mm")
+    image.set_sform(affine, code=1)
+    image.set_qform(affine, code=1, strip_shears=True)
+    return image
+
+
+def to_ras(image: nib.Nifti1Image) -> nib.Nifti1Image:
+    """Reorder and flip the array axes to RAS+; no value is interpolated and no voxel moves."""
+    return nib.as_closest_canonical(image)
+
+
+def is_sheared(affine: ArrayLike, tolerance: float = 1e-3) -> bool:
+    """Tell whether the array axes are not at right angles (an uncorrected gantry tilt)."""
+    directions = np.asarray(affine)[:3, :3] / voxel_sizes(np.asarray(affine))
+    return bool(np.abs(directions.T @ directions - np.eye(3)).max() > tolerance)
+
+
+def world_axis(grid: Grid, axis: int) -> NDArray[np.float32]:
+    """Return one world coordinate (0: x, 1: y, 2: z; mm) of every voxel, in the grid's shape."""
+    i, j, k = (np.arange(n, dtype=np.float32) for n in grid.shape)
+    row = grid.affine[axis].astype(np.float32)
+    return row[0] * i[:, None, None] + row[1] * j[:, None] + row[2] * k + row[3]
+
+
+def resample(image: nib.Nifti1Image, grid: Grid, order: int = 1, fill: float = 0.0) -> nib.Nifti1Image:
+    """Sample ``image`` on ``grid``: order 1 for intensities, 0 for labels; ``fill`` outside.
+
+    Returns:
+        An image of ``image``'s data type for order 0, of float32 otherwise.
+    """
+    dtype = image.get_data_dtype() if order == 0 else np.dtype(np.float32)
+    if image.shape == grid.shape and np.allclose(image.affine, grid.affine, atol=1e-4):
+        return make_image(np.asarray(image.dataobj).astype(dtype), grid.affine)
+    source = make_image(np.asarray(image.dataobj).astype(dtype), image.affine)
+    sampled = resample_from_to(source, grid, order=order, cval=fill)
+    return make_image(np.asarray(sampled.dataobj).astype(dtype), grid.affine)
+
+
+def isotropic_grid(
+    image: nib.Nifti1Image,
+    spacing: float,
+    mask: nib.Nifti1Image | None = None,
+    margin: float = 0.0,
+) -> Grid:
+    """Return a grid of cubic voxels along ``image``'s own axes.
+
+    Args:
+        image: Its array axes give the directions; a sheared image gives the nearest right angles.
+        spacing: Edge of a voxel in mm.
+        mask: Where given, the grid covers its non-zero voxels only (any grid).
+        margin: Added on every side, in mm.
+    """
+    directions = image.affine[:3, :3] / voxel_sizes(image.affine)
+    left, _, right = np.linalg.svd(directions)
+    rotation = left @ right
+    corners = _mask_corners(mask) if mask is not None else _box_corners(image.shape, image.affine)
+    along = corners @ rotation
+    low, high = along.min(axis=0) - margin, along.max(axis=0) + margin
+    count = np.maximum(1, np.floor((high - low) / spacing + 1e-6).astype(int) + 1)
+    affine = np.eye(4)
+    affine[:3, :3] = rotation * spacing
+    affine[:3, 3] = rotation @ low
+    return Grid((int(count[0]), int(count[1]), int(count[2])), affine)
+
+
+def _box_corners(shape: tuple[int, ...], affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    box = np.array([np.zeros(3), np.asarray(shape[:3]) - 1.0])
+    index = np.array([[box[a, 0], box[b, 1], box[c, 2]] for a in (0, 1) for b in (0, 1) for c in (0, 1)])
+    return apply_affine(affine, index)
+
+
+def _mask_corners(mask: nib.Nifti1Image) -> NDArray[np.float64]:
+    filled = np.asarray(mask.dataobj) > 0
+    ranges = []
+    for axis in range(3):
+        present = np.flatnonzero(filled.any(axis=tuple(a for a in range(3) if a != axis)))
+        if present.size == 0:
+            raise ValueError("an empty mask has no box")
+        ranges.append((present[0], present[-1]))
+    low, high = np.array(ranges, dtype=float).T
+    index = np.array([[(low, high)[a][0], (low, high)[b][1], (low, high)[c][2]]
+                      for a in (0, 1) for b in (0, 1) for c in (0, 1)])
+    return apply_affine(mask.affine, index)
