@@ -10,13 +10,15 @@ Vocabulary
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine, voxel_sizes
 from nibabel.processing import resample_from_to
-from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
 
 
 class Grid(NamedTuple):
@@ -73,7 +75,9 @@ def world_axis(grid: Grid, axis: int) -> NDArray[np.float32]:
     return row[0] * i[:, None, None] + row[1] * j[:, None] + row[2] * k + row[3]
 
 
-def resample(image: nib.Nifti1Image, grid: Grid, order: int = 1, fill: float = 0.0) -> nib.Nifti1Image:
+def resample(
+    image: nib.Nifti1Image, grid: Grid, order: int = 1, fill: float = 0.0
+) -> nib.Nifti1Image:
     """Sample ``image`` on ``grid``: order 1 for intensities, 0 for labels; ``fill`` outside.
 
     Returns:
@@ -116,7 +120,9 @@ def isotropic_grid(
 
 def _box_corners(shape: tuple[int, ...], affine: NDArray[np.float64]) -> NDArray[np.float64]:
     box = np.array([np.zeros(3), np.asarray(shape[:3]) - 1.0])
-    index = np.array([[box[a, 0], box[b, 1], box[c, 2]] for a in (0, 1) for b in (0, 1) for c in (0, 1)])
+    index = np.array(
+        [[box[a, 0], box[b, 1], box[c, 2]] for a in (0, 1) for b in (0, 1) for c in (0, 1)]
+    )
     return apply_affine(affine, index)
 
 
@@ -129,6 +135,12 @@ def _mask_corners(mask: nib.Nifti1Image) -> NDArray[np.float64]:
             raise ValueError("an empty mask has no box")
         ranges.append((present[0], present[-1]))
     low, high = np.array(ranges, dtype=float).T
-    index = np.array([[(low, high)[a][0], (low, high)[b][1], (low, high)[c][2]]
-                      for a in (0, 1) for b in (0, 1) for c in (0, 1)])
+    index = np.array(
+        [
+            [(low, high)[a][0], (low, high)[b][1], (low, high)[c][2]]
+            for a in (0, 1)
+            for b in (0, 1)
+            for c in (0, 1)
+        ]
+    )
     return apply_affine(mask.affine, index)
