@@ -1,0 +1,18 @@
+"""Kedro datasets of this project.
+
+A *case dataset* holds one folder a case (or a fold), each with the files that the catalog names:
+
+    data/04_feature/priors/<case>/territory_probability.nii.gz
+    data/04_feature/priors/<case>/quality.json
+    data/04_feature/priors/<case>/case.json          what was done, from what, and how it ended
+
+A node returns ``{case: functools.partial(function, ...)}``; the dataset runs those partials, in
+worker processes where it may, skips what is already there and unchanged, and records a case that
+fails instead of ending the cohort.
+"""
+
+from lvo_kedro.datasets.cases import Case, CaseDataset, Cases
+from lvo_kedro.datasets.fingerprint import fingerprint
+from lvo_kedro.datasets.images import FigureDataset, NiftiDataset
+
+__all__ = ["Case", "CaseDataset", "Cases", "FigureDataset", "NiftiDataset", "fingerprint"]

@@ -1,0 +1,269 @@
+"""One folder a case, computed in parallel, resumed, and never silently incomplete."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import re
+import shutil
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import joblib
+from kedro.io import AbstractDataset, DatasetError
+
+from lvo_kedro.datasets.fingerprint import fingerprint
+from lvo_kedro.errors import CaseError
+
+logger = logging.getLogger(__name__)
+
+Task = Callable[..., Mapping[str, Any]]
+"""What a node returns for a case: called without arguments, gives the case's files by field."""
+
+RECORD = "case.json"
+INDEX = "cases.json"
+DONE, FAILED, RUNNING = "done", "failed", "running"
+CASE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class Case(Mapping[str, Any]):
+    """One computed case: its fields are read from their files when asked for.
+
+    Attributes:
+        name: The case's id (or the fold's).
+        folder: Where its files lie.
+        fingerprint: Digest of all that went into it.
+    """
+
+    def __init__(self, name: str, folder: Path, files: Mapping[str, Any], digest: str) -> None:
+        self.name, self.folder, self.fingerprint = name, folder, digest
+        self._files = {file.split(".")[0]: (file, kind) for file, kind in files.items()}
+
+    def __getitem__(self, field: str) -> Any:
+        if field not in list(self):
+            raise KeyError(
+                f"case {self.name} has no '{field}', only {', '.join(self) or 'nothing'}"
+            )
+        file, kind = self._files[field]
+        return _dataset(kind, self.folder / file).load()
+
+    def __iter__(self) -> Iterator[str]:
+        return (f for f, (file, _) in self._files.items() if (self.folder / file).exists())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def path(self, field: str) -> Path:
+        """Return the file behind ``field``, for readers that map it into memory."""
+        return self.folder / self._files[field][0]
+
+
+class Cases(dict[str, Case]):
+    """The cases that were computed, by id, and beside them those that failed.
+
+    Attributes:
+        failed: Id and error message of every case that could not be computed.
+    """
+
+    def __init__(self, done: Mapping[str, Case], failed: Mapping[str, str]) -> None:
+        super().__init__(done)
+        self.failed = dict(failed)
+
+
+class Outcome(NamedTuple):
+    """How one case ended."""
+
+    name: str
+    state: str
+    error: str = ""
+
+
+class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
+    """A folder a case, each with the files that ``files`` names.
+
+    Args:
+        path: The folder of all cases.
+        files: Dataset type (or definition) by file name; the field is the name up to its first
+            dot. A task may leave fields out.
+        workers: Worker processes; 1 runs the cases in this process, one after the other (needed
+            where they share a GPU or a model in memory).
+        resumable: The task gets its ``folder`` and works in it; what it left there when it was
+            stopped is kept for the next attempt, unless its inputs have changed.
+        stop_on_error: End the run with the first failure instead of recording it. For folds: a
+            cross-validation with a fold missing is none.
+        metadata: Ignored here; kedro-viz reads it.
+
+    Raises:
+        DatasetError: On load, when nothing was computed yet; on save, when no case succeeded.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: str,
+        files: dict[str, Any],
+        workers: int = 1,
+        resumable: bool = False,
+        stop_on_error: bool = False,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        self._path = Path(path)
+        self._files = files
+        self._workers = workers
+        self._resumable = resumable
+        self._stop_on_error = stop_on_error
+        self.metadata = metadata
+
+    def load(self) -> Cases:
+        """Return the expected cases that are done, and the errors of those that failed."""
+        done, failed = {}, {}
+        for name in self._expected():
+            record = _read_record(self._path / name)
+            if record.get("state") == DONE:
+                folder = self._path / name
+                done[name] = Case(name, folder, self._files, record["fingerprint"])
+            elif record.get("state") == FAILED:
+                failed[name] = record["error"]
+            else:
+                raise DatasetError(
+                    f"case {name} of {self._path} was not finished; run its pipeline again"
+                )
+        return Cases(done, failed)
+
+    def save(self, data: Mapping[str, Task]) -> None:
+        """Run the tasks of all cases that are missing or whose inputs have changed."""
+        for name in data:
+            if not CASE_NAME.fullmatch(name):
+                raise DatasetError(f"'{name}' cannot name a case: letters, digits, '.', '_', '-'")
+        self._path.mkdir(parents=True, exist_ok=True)
+        _write_json(self._path / INDEX, {"expected": sorted(data)})
+        digests = {name: fingerprint([task, self._files]) for name, task in data.items()}
+        due = [name for name in data if not self._is_settled(name, digests[name])]
+        label = self._path.name
+        logger.info("%s: %d cases, %d of them to compute", label, len(data), len(due))
+        run = functools.partial(_run_case, files=self._files, resumable=self._resumable)
+        jobs = (joblib.delayed(run)(self._path / n, data[n], digests[n]) for n in due)
+        self._follow(len(due), self._outcomes(len(due), jobs))
+        if data and all(_read_record(self._path / name)["state"] == FAILED for name in data):
+            error = _read_record(self._path / next(iter(data)))["error"]
+            raise DatasetError(f"{label}: every case failed, the first with: {error}")
+
+    def _outcomes(self, count: int, jobs: Iterable[Any]) -> Iterator[Outcome]:
+        workers = min(self._workers if self._workers > 0 else joblib.cpu_count(), count)
+        if workers <= 1:
+            return (function(*args, **kwargs) for function, args, kwargs in jobs)
+        with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
+            parallel = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")
+            return iter(parallel(jobs))
+
+    def _follow(self, count: int, outcomes: Iterator[Outcome]) -> None:
+        """Log how far the work is, how long it will take, and every failure as it happens."""
+        label, start = self._path.name, time.monotonic()
+        for finished, outcome in enumerate(outcomes, start=1):
+            if outcome.state == FAILED:
+                logger.error("%s: case %s failed: %s", label, outcome.name, outcome.error)
+                if self._stop_on_error:
+                    raise DatasetError(f"{label}: {outcome.name} failed: {outcome.error}")
+            elapsed = time.monotonic() - start
+            left = elapsed / finished * (count - finished)
+            if finished == count or finished % max(1, count // 10) == 0:
+                logger.info(
+                    "%s: %d of %d done in %.0f s, about %.0f s left",
+                    label,
+                    finished,
+                    count,
+                    elapsed,
+                    left,
+                )
+
+    def _is_settled(self, name: str, digest: str) -> bool:
+        record = _read_record(self._path / name)
+        if record.get("fingerprint") != digest:
+            return False
+        if record.get("state") == DONE:
+            return all((self._path / name / file).exists() for file in record["written"])
+        # the same data gives the same refusal; anything else (memory, disk) may pass next time
+        return record.get("state") == FAILED and bool(record.get("refused"))
+
+    def _expected(self) -> list[str]:
+        index = self._path / INDEX
+        if not index.is_file():
+            raise DatasetError(f"nothing was computed in {self._path} yet")
+        expected: list[str] = json.loads(index.read_text())["expected"]
+        return expected
+
+    def _exists(self) -> bool:
+        try:
+            names = self._expected()
+        except DatasetError:
+            return False
+        return all(_read_record(self._path / n).get("state") in (DONE, FAILED) for n in names)
+
+    def _describe(self) -> dict[str, Any]:
+        return {"path": str(self._path), "files": list(self._files)}
+
+
+def _run_case(
+    folder: Path, task: Task, digest: str, *, files: Mapping[str, Any], resumable: bool
+) -> Outcome:
+    """Compute one case into ``folder``: in a folder beside it first, so that it is never half."""
+    start = time.monotonic()
+    work = folder if resumable else folder.with_name(f".{folder.name}.partial")
+    if not resumable or _read_record(folder).get("fingerprint") != digest:
+        shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True, exist_ok=True)
+    record: dict[str, Any] = {"fingerprint": digest, "state": RUNNING}
+    _write_json(work / RECORD, record)
+    try:
+        fields = task(folder=work) if resumable else task()
+        record |= {"state": DONE, "written": _write_fields(work, fields, files)}
+    except Exception as error:
+        refused = isinstance(error, CaseError)
+        if not refused:
+            logger.debug("%s", traceback.format_exc())
+        message = str(error) if refused else f"{type(error).__name__}: {error} ({_origin(error)})"
+        record |= {"state": FAILED, "error": message, "refused": refused}
+    record["seconds"] = round(time.monotonic() - start, 2)
+    _write_json(work / RECORD, record)
+    if not resumable:
+        shutil.rmtree(folder, ignore_errors=True)
+        work.rename(folder)
+    return Outcome(folder.name, record["state"], record.get("error", ""))
+
+
+def _write_fields(folder: Path, fields: Mapping[str, Any], files: Mapping[str, Any]) -> list[str]:
+    by_field = {file.split(".")[0]: file for file in files}
+    unknown = sorted(set(fields) - set(by_field))
+    if unknown:
+        raise DatasetError(f"the catalog names no file for {', '.join(unknown)}")
+    for field, value in fields.items():
+        _dataset(files[by_field[field]], folder / by_field[field]).save(value)
+    return sorted(by_field[field] for field in fields)
+
+
+def _dataset(definition: Any, path: Path) -> AbstractDataset[Any, Any]:
+    config = dict(definition) if isinstance(definition, Mapping) else {"type": definition}
+    return AbstractDataset.from_config(path.name, config | {"filepath": path.as_posix()})
+
+
+def _origin(error: BaseException) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(frame.filename).name}:{frame.lineno}"
+
+
+def _read_record(folder: Path) -> dict[str, Any]:
+    file = folder / RECORD
+    if not file.is_file():
+        return {}
+    record: dict[str, Any] = json.loads(file.read_text())
+    return record
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(content, indent=1) + "\n")
+    partial.replace(path)

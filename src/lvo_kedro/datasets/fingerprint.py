@@ -1,0 +1,135 @@
+"""A digest of everything a result depends on: code, options and inputs.
+
+Two equal fingerprints mean that the work need not be done again. The digest of a computed case
+stands for all that went into it, so a chain of cases is compared without reading their voxels.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib.util
+import json
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel
+
+PACKAGE = __name__.split(".", maxsplit=1)[0]
+
+
+def fingerprint(value: Any) -> str:
+    """Return the SHA-256 digest (hex) of ``value``.
+
+    A function counts with the source of its module and of every module of this package which that
+    one imports. A path counts with its content. An object with an attribute ``fingerprint`` counts
+    with that; where the attribute is ``None``, as for a logger, it has no influence on results.
+
+    Raises:
+        TypeError: ``value`` has a type for which nothing says what equality means.
+    """
+    parts = [str(value.fingerprint)] if hasattr(value, "fingerprint") else _parts(value)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+@functools.singledispatch
+def _parts(value: Any) -> list[str]:
+    raise TypeError(f"no fingerprint is defined for a {type(value).__name__}")
+
+
+@_parts.register(str | int | float | bool | np.generic | None)
+def _plain_parts(value: Any) -> list[str]:
+    return [type(value).__name__, repr(value)]
+
+
+@_parts.register
+def _call_parts(value: functools.partial) -> list[str]:
+    return [*_parts(value.func), *_parts(value.args), *_parts(value.keywords)]
+
+
+@_parts.register
+def _function_parts(value: types.FunctionType) -> list[str]:
+    return [value.__qualname__, code_digest(value.__module__)]
+
+
+@_parts.register
+def _options_parts(value: BaseModel) -> list[str]:
+    return [type(value).__name__, json.dumps(value.model_dump(mode="json"), sort_keys=True)]
+
+
+@_parts.register
+def _mapping_parts(value: Mapping) -> list[str]:
+    pairs = sorted((fingerprint(key), fingerprint(item)) for key, item in value.items())
+    return ["mapping", *(part for pair in pairs for part in pair)]
+
+
+@_parts.register(list | tuple)
+def _sequence_parts(value: Any) -> list[str]:
+    return ["sequence", *(fingerprint(item) for item in value)]
+
+
+@_parts.register
+def _path_parts(value: Path) -> list[str]:
+    return ["path", content_digest(value)]
+
+
+@_parts.register(pd.DataFrame | pd.Series)
+def _table_parts(value: Any) -> list[str]:
+    return ["table", value.to_csv()]
+
+
+@_parts.register
+def _array_parts(value: np.ndarray) -> list[str]:
+    content = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+    return ["array", str(value.dtype), str(value.shape), content]
+
+
+def content_digest(path: Path) -> str:
+    """Return the SHA-256 digest of a file, or of all files of a folder with their names."""
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.is_file())
+        lines = [f"{file.relative_to(path)} {content_digest(file)}" for file in files]
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+@functools.cache
+def code_digest(module: str) -> str:
+    """Return the digest of a module's source and of all it imports from this package."""
+    sources: dict[str, str] = {}
+    _collect_sources(module, sources)
+    return hashlib.sha256(json.dumps(sources, sort_keys=True).encode()).hexdigest()
+
+
+def _collect_sources(module: str, sources: dict[str, str]) -> None:
+    if module in sources:
+        return
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ModuleNotFoundError, ValueError):
+        spec = None
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return
+    sources[module] = Path(spec.origin).read_text(encoding="utf-8")
+    for statement in ast.walk(ast.parse(sources[module])):
+        for name in _imported_names(statement):
+            if name.split(".")[0] == PACKAGE:
+                _collect_sources(name, sources)
+
+
+def _imported_names(statement: ast.AST) -> list[str]:
+    if isinstance(statement, ast.Import):
+        return [alias.name for alias in statement.names]
+    if isinstance(statement, ast.ImportFrom) and statement.module and not statement.level:
+        # "from package import name" may name a module or something in it: both are tried
+        return [statement.module, *(f"{statement.module}.{a.name}" for a in statement.names)]
+    return []

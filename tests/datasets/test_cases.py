@@ -1,0 +1,196 @@
+"""The case dataset: resumes, recomputes what changed, records failures, never looks complete."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from kedro.io import DatasetError
+
+from lvo_kedro.datasets import CaseDataset, fingerprint
+from lvo_kedro.errors import ScanError
+from lvo_kedro.options import Options
+
+
+def dataset(path: Path, **options) -> CaseDataset:
+    files = {"scan.nii.gz": "lvo_kedro.datasets.NiftiDataset", "quality.json": "json.JSONDataset"}
+    return CaseDataset(path=str(path), files=files, **options)
+
+
+def measure(value: int, trace: Path) -> dict[str, object]:
+    with trace.open("a") as stream:
+        stream.write(f"{value}\n")
+    image = nib.Nifti1Image(np.full((2, 2, 2), value, np.int16), np.eye(4), dtype=np.int16)
+    return {"scan": image, "quality": {"value": value}}
+
+
+def refuse(value: int) -> dict[str, object]:
+    raise ScanError(f"{value} slices", "at least 10", "export the whole series")
+
+
+def stumble(trace: Path) -> dict[str, object]:
+    with trace.open("a") as stream:
+        stream.write("tried\n")
+    raise RuntimeError("disk full")
+
+
+class Trace:
+    """A file that tasks write to, which has no influence on results."""
+
+    fingerprint = None
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def open(self, mode: str):
+        return self.path.open(mode)
+
+    def lines(self) -> list[str]:
+        return self.path.read_text().split() if self.path.exists() else []
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> Trace:
+    return Trace(tmp_path / "trace")
+
+
+def test_fields_come_back_as_they_were(tmp_path, trace):
+    cases = dataset(tmp_path / "d")
+    cases.save({"a": functools.partial(measure, 3, trace)})
+    case = cases.load()["a"]
+    assert set(case) == {"scan", "quality"}
+    assert case["quality"] == {"value": 3}
+    assert np.asarray(case["scan"].dataobj).tolist() == np.full((2, 2, 2), 3).tolist()
+    with pytest.raises(KeyError, match="case a has no 'depth', only scan, quality"):
+        case["depth"]
+
+
+def test_only_what_changed_is_computed_again(tmp_path, trace):
+    cases = dataset(tmp_path / "d")
+    tasks = {name: functools.partial(measure, n, trace) for n, name in enumerate("abc")}
+    cases.save(tasks)
+    assert trace.lines() == ["0", "1", "2"]
+    cases.save(tasks)
+    assert trace.lines() == ["0", "1", "2"]
+    cases.save(tasks | {"b": functools.partial(measure, 7, trace)})
+    assert trace.lines() == ["0", "1", "2", "7"]
+    (tmp_path / "d" / "c" / "scan.nii.gz").unlink()
+    cases.save(tasks | {"b": functools.partial(measure, 7, trace)})
+    assert trace.lines() == ["0", "1", "2", "7", "2"]
+
+
+def test_a_case_taken_off_the_list_is_not_loaded(tmp_path, trace):
+    cases = dataset(tmp_path / "d")
+    cases.save({name: functools.partial(measure, 1, trace) for name in "ab"})
+    cases.save({"b": functools.partial(measure, 1, trace)})
+    assert list(cases.load()) == ["b"]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_failed_case_is_recorded_and_the_others_finish(tmp_path, trace, workers):
+    cases = dataset(tmp_path / "d", workers=workers)
+    cases.save({"a": functools.partial(measure, 1, trace), "b": functools.partial(refuse, 4)})
+    loaded = cases.load()
+    assert list(loaded) == ["a"]
+    assert "found 4 slices; expected at least 10; export the whole series" in loaded.failed["b"]
+    assert cases.exists()
+
+
+def test_refused_data_is_not_tried_again_but_an_accident_is(tmp_path, trace):
+    cases = dataset(tmp_path / "d")
+    tasks = {"a": functools.partial(measure, 1, trace), "b": functools.partial(stumble, trace)}
+    cases.save(tasks)
+    cases.save(tasks)
+    assert trace.lines() == ["1", "tried", "tried"]
+    assert "RuntimeError: disk full (test_cases.py:" in cases.load().failed["b"]
+
+
+def test_a_run_in_which_nothing_succeeded_does_not_look_finished(tmp_path):
+    with pytest.raises(DatasetError, match="every case failed, the first with: found 4 slices"):
+        dataset(tmp_path / "d").save({"a": functools.partial(refuse, 4)})
+
+
+def test_a_stopped_run_is_incomplete_until_it_is_resumed(tmp_path, trace):
+    def interrupted() -> dict[str, object]:
+        raise KeyboardInterrupt
+
+    cases = dataset(tmp_path / "d")
+    with pytest.raises(KeyboardInterrupt):
+        cases.save({"a": functools.partial(measure, 1, trace), "b": interrupted})
+    assert not cases.exists()
+    with pytest.raises(DatasetError, match=r"case b .* was not finished"):
+        cases.load()
+    tasks = {"a": functools.partial(measure, 1, trace), "b": functools.partial(measure, 2, trace)}
+    cases.save(tasks)
+    assert trace.lines() == ["1", "2"]
+    assert sorted(cases.load()) == ["a", "b"]
+
+
+def count_up(limit: int, *, folder: Path) -> dict[str, object]:
+    counter = folder / "counter"
+    count = int(counter.read_text()) if counter.exists() else 0
+    while count < limit:
+        count += 1
+        counter.write_text(str(count))
+        if count == 2:
+            raise KeyboardInterrupt
+    return {"quality": {"count": count}}
+
+
+def test_a_resumable_task_finds_what_it_left_unless_its_inputs_changed(tmp_path):
+    cases = dataset(tmp_path / "d", resumable=True)
+    with pytest.raises(KeyboardInterrupt):
+        cases.save({"fold_0": functools.partial(count_up, 5)})
+    cases.save({"fold_0": functools.partial(count_up, 5)})
+    assert cases.load()["fold_0"]["quality"] == {"count": 5}
+    with pytest.raises(KeyboardInterrupt):
+        cases.save({"fold_0": functools.partial(count_up, 6)})
+    assert (tmp_path / "d" / "fold_0" / "counter").read_text() == "2"
+
+
+def test_a_fold_that_fails_ends_the_run(tmp_path, trace):
+    folds = dataset(tmp_path / "d", stop_on_error=True)
+    tasks = {"fold_0": functools.partial(refuse, 1), "fold_1": functools.partial(measure, 1, trace)}
+    with pytest.raises(DatasetError, match="fold_0 failed: found 1 slices"):
+        folds.save(tasks)
+    assert trace.lines() == []
+
+
+@pytest.mark.parametrize("name", ["../a", "a/b", "", ".hidden", "a b"])
+def test_a_name_cannot_leave_the_folder(tmp_path, name):
+    with pytest.raises(DatasetError, match="cannot name a case"):
+        dataset(tmp_path / "d").save({name: functools.partial(refuse, 1)})
+
+
+def test_nothing_computed_yet(tmp_path):
+    assert not dataset(tmp_path / "d").exists()
+    with pytest.raises(DatasetError, match="nothing was computed"):
+        dataset(tmp_path / "d").load()
+
+
+def test_records_hold_no_voxels_and_no_paths_of_the_machine(tmp_path, trace):
+    cases = dataset(tmp_path / "d")
+    cases.save({"a": functools.partial(measure, 1, trace)})
+    record = json.loads((tmp_path / "d" / "a" / "case.json").read_text())
+    assert set(record) == {"fingerprint", "state", "written", "seconds"}
+
+
+class Blur(Options):
+    width: float = 1.0
+
+
+def test_fingerprints_follow_content(tmp_path):
+    file = tmp_path / "scan"
+    file.write_bytes(b"one")
+    first = fingerprint([file, Blur(), {"b": 1, "a": (2.0, None)}, np.arange(3)])
+    assert first == fingerprint([file, Blur(width=1.0), {"a": (2.0, None), "b": 1}, np.arange(3)])
+    assert first != fingerprint([file, Blur(width=2.0), {"b": 1, "a": (2.0, None)}, np.arange(3)])
+    file.write_bytes(b"two")
+    assert first != fingerprint([file, Blur(), {"b": 1, "a": (2.0, None)}, np.arange(3)])
+    assert fingerprint(1) != fingerprint("1") != fingerprint(True)
+    with pytest.raises(TypeError, match="no fingerprint is defined for a object"):
+        fingerprint(object())
