@@ -1,0 +1,273 @@
+"""The cohort table and the one fold table that rules all three stages.
+
+A *case* is one scan of one patient; ``cases.csv`` has one row a case (see ``data/README.md``).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pandas as pd
+from pydantic import Field
+from sklearn.model_selection import StratifiedKFold
+
+from lvo_kedro.errors import TableError
+from lvo_kedro.options import Options
+from lvo_kedro.vocabulary import HEMISPHERES, SEGMENT_CLASSES
+
+REQUIRED: Final = ("case_id", "patient_id", "ncct", "split", "lvo", "side", "segment")
+IMAGES: Final = ("ncct", "brain_mask", "vessel_labels", "occlusion_mask")
+NUMBERS: Final = {"age": (0.0, 120.0), "nihss": (0.0, 42.0)}
+CHOICES: Final[dict[str, tuple[str, ...]]] = {
+    "split": ("development", "external"),
+    "lvo": ("0", "1"),
+    "side": ("", *HEMISPHERES),
+    "segment": ("", *SEGMENT_CLASSES),
+    "sex": ("", "female", "male", "other"),
+}
+IDENTIFIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class FoldOptions(Options):
+    """How development patients are divided for cross-validation."""
+
+    count: int = Field(default=5, ge=2, le=20)
+    """Number of folds."""
+    seed: int = 20260101
+    """Decides which patient goes where."""
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong with a cohort table; ``row`` is the line in the file."""
+
+    row: int
+    column: str
+    value: str
+    rule: str
+
+    def __str__(self) -> str:
+        return f"row {self.row}, {self.column} = '{self.value}': {self.rule}"
+
+
+class CohortError(TableError):
+    """A cohort table with problems; all of them are listed."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        listing = "\n".join(f"  {problem}" for problem in problems)
+        super().__init__(
+            f"{len(problems)} problem(s) in the cohort table:\n{listing}\n",
+            "a table as data/README.md describes it",
+            "correct the rows above and run again; nothing was computed",
+        )
+        self.problems = problems
+
+    def __reduce__(self) -> tuple[type[CohortError], tuple[list[Problem]]]:  # type: ignore[override]
+        return type(self), (self.problems,)
+
+
+def validate_cohort(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """Check a cohort table and return it with typed columns and resolved paths.
+
+    Args:
+        table: The raw table, every cell a string, empty where nothing is known.
+        folder: The data folder. Paths in the table are relative to it and may not leave it.
+
+    Returns:
+        One row a case, in the table's order: ``lvo`` as int, ``age`` and ``nihss`` as float (NaN
+        where unknown), image columns as absolute paths (empty where there is none), and every
+        optional column present.
+
+    Raises:
+        CohortError: With every problem found, not only the first.
+    """
+    missing = [c for c in REQUIRED if c not in table.columns]
+    if missing:
+        raise CohortError([Problem(1, c, "", "this column is required") for c in missing])
+    table = table.astype(str).apply(lambda column: column.str.strip())
+    if table.empty:
+        raise CohortError([Problem(2, "case_id", "", "the table has no case")])
+    problems = [
+        *_cell_problems(table, folder),
+        *_occlusion_problems(table),
+        *_identity_problems(table),
+    ]
+    if problems:
+        raise CohortError(sorted(problems))
+    return _typed(table, folder)
+
+
+def _rows(table: pd.DataFrame, column: str) -> list[tuple[int, str]]:
+    """Line in the file and value of every cell of a column; the header is line 1."""
+    return [(n, value) for n, value in enumerate(table[column], start=2)]
+
+
+def _cell_problems(table: pd.DataFrame, folder: Path) -> list[Problem]:
+    problems = []
+    for column in ("case_id", "patient_id"):
+        rule = "an id is 1 to 100 letters, digits, '.', '_' or '-', and starts with neither sign"
+        cells = _rows(table, column)
+        problems += [Problem(n, column, v, rule) for n, v in cells if not IDENTIFIER.fullmatch(v)]
+    for column in table.columns.intersection(list(CHOICES)):
+        allowed = CHOICES[column]
+        rule = "one of " + ", ".join(choice or "(empty)" for choice in allowed)
+        problems += [
+            Problem(n, column, v, rule) for n, v in _rows(table, column) if v not in allowed
+        ]
+    for column in table.columns.intersection(list(NUMBERS)):
+        low, high = NUMBERS[column]
+        rule = f"a number from {low:g} to {high:g}, or empty"
+        numbers = pd.to_numeric(table[column].replace("", str(low)), errors="coerce")
+        wrong = ~numbers.between(low, high)
+        problems += [
+            Problem(n, column, v, rule)
+            for (n, v), bad in zip(_rows(table, column), wrong, strict=True)
+            if bad
+        ]
+    for column in table.columns.intersection(list(IMAGES)):
+        for n, value in _rows(table, column):
+            rule = _path_rule(value, folder, required=column == "ncct", file=column != "ncct")
+            problems += [Problem(n, column, value, rule)] if rule else []
+    return problems
+
+
+def _path_rule(value: str, folder: Path, *, required: bool, file: bool) -> str:
+    """Return which rule a path breaks, or nothing."""
+    if not value:
+        return "every case has a scan" if required else ""
+    root = folder.resolve()
+    path = (root / value).resolve()
+    if Path(value).is_absolute() or not path.is_relative_to(root):
+        return f"a path relative to {folder} that does not leave it"
+    if not path.exists():
+        return f"no such file or folder in {folder}"
+    if file and not path.is_file():
+        return "a NIfTI file"
+    return ""
+
+
+def _occlusion_problems(table: pd.DataFrame) -> list[Problem]:
+    problems = []
+    rows = zip(table["lvo"], table["side"], table["segment"], strict=True)
+    masks = table.get("occlusion_mask", pd.Series("", index=table.index))
+    for n, ((lvo, side, segment), mask) in enumerate(zip(rows, masks, strict=True), start=2):
+        if lvo == "1":
+            if not side:
+                problems.append(Problem(n, "side", side, "an occlusion (lvo = 1) has a side"))
+            if not segment:
+                problems.append(Problem(n, "segment", segment, "an occlusion has a segment"))
+        elif lvo == "0":
+            for column, value in (("side", side), ("segment", segment), ("occlusion_mask", mask)):
+                if value:
+                    problems.append(Problem(n, column, value, "empty where lvo = 0"))
+    return problems
+
+
+def _identity_problems(table: pd.DataFrame) -> list[Problem]:
+    problems = []
+    seen: dict[str, int] = {}
+    scans: dict[str, int] = {}
+    splits: dict[str, tuple[int, str]] = {}
+    rows = zip(table["case_id"], table["patient_id"], table["ncct"], table["split"], strict=True)
+    for n, (case, patient, ncct, split) in enumerate(rows, start=2):
+        # file systems that ignore case would put two such cases into one folder
+        first = seen.setdefault(case.lower(), n)
+        if first != n:
+            problems.append(Problem(n, "case_id", case, f"unique; row {first} has it already"))
+        first = scans.setdefault(ncct, n)
+        if first != n:
+            problems.append(Problem(n, "ncct", ncct, f"one row a scan; row {first} has it already"))
+        first, other = splits.setdefault(patient, (n, split))
+        if other != split:
+            rule = f"a patient is in one split only; row {first} puts this one in '{other}'"
+            problems.append(Problem(n, "patient_id", patient, rule))
+    return problems
+
+
+def _typed(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    cohort = table.copy()
+    for column in ("brain_mask", "vessel_labels", "occlusion_mask", "site", "sex"):
+        if column not in cohort:
+            cohort[column] = ""
+    for column in IMAGES:
+        root = folder.resolve()
+        cohort[column] = [
+            str((root / value).resolve()) if value else "" for value in cohort[column]
+        ]
+    cohort["lvo"] = cohort["lvo"].astype(int)
+    for column in NUMBERS:
+        values = cohort[column] if column in cohort else pd.Series("", index=cohort.index)
+        cohort[column] = pd.to_numeric(values, errors="coerce")
+    return cohort.reset_index(drop=True)
+
+
+def assign_folds(cohort: pd.DataFrame, options: FoldOptions) -> pd.DataFrame:
+    """Divide the development patients into folds: all scans of a patient go into the same one.
+
+    Stratified by occlusion, and within it by segment and site where at least as many patients as
+    folds share them; rarer combinations are joined first by site, then by segment.
+
+    Returns:
+        One row a development patient: ``patient_id``, ``fold`` (0 to ``options.count`` - 1).
+
+    Raises:
+        TableError: Too few patients with, or without, an occlusion to have both in every fold.
+    """
+    development = cohort[cohort["split"] == "development"]
+    # a patient with one occluded and one open scan counts as occluded
+    patients = development.sort_values("lvo", ascending=False).drop_duplicates("patient_id")
+    patients = patients.sort_values("patient_id")
+    for lvo, kind in ((1, "with"), (0, "without")):
+        number = int((patients["lvo"] == lvo).sum())
+        if number < options.count:
+            raise TableError(
+                f"{number} development patients {kind} an occlusion",
+                f"at least {options.count}, one for each fold",
+                "add cases or lower the number of folds",
+            )
+    strata = _strata(patients, options.count)
+    splitter = StratifiedKFold(options.count, shuffle=True, random_state=options.seed)
+    folds = pd.DataFrame({"patient_id": patients["patient_id"].to_numpy(), "fold": -1})
+    for fold, (_, held_out) in enumerate(splitter.split(strata, strata)):
+        folds.loc[held_out, "fold"] = fold
+    return folds
+
+
+def _strata(patients: pd.DataFrame, minimum: int) -> pd.Series:
+    """Return the finest stratum of each patient that at least ``minimum`` patients share."""
+    lvo = patients["lvo"].astype(str)
+    segment = lvo + "|" + patients["segment"]
+    strata = segment + "|" + patients["site"]
+    for coarser in (segment, lvo):
+        rare = strata.map(strata.value_counts()) < minimum
+        strata = strata.where(~rare, coarser)
+    # joining the rare ones may leave a stratum that is rare itself: those go by occlusion alone
+    rare = strata.map(strata.value_counts()) < minimum
+    return lvo if rare.any() else strata.reset_index(drop=True)
+
+
+def fold_of_cases(cohort: pd.DataFrame, folds: pd.DataFrame) -> dict[str, int]:
+    """Return the fold in which each development case is held out, by case id."""
+    of_patient = folds.set_index("patient_id")["fold"]
+    development = cohort[cohort["split"] == "development"]
+    pairs = zip(development["case_id"], development["patient_id"], strict=True)
+    return {case: int(of_patient[patient]) for case, patient in pairs}
+
+
+def splits_of_cases(
+    cohort: pd.DataFrame, folds: pd.DataFrame, cases: list[str]
+) -> list[dict[str, list[str]]]:
+    """Return, for each fold, which of ``cases`` (development) it trains on and which it holds out.
+
+    The keys are nnU-Net's: ``train`` and ``val``.
+    """
+    held_out = fold_of_cases(cohort, folds)
+    known = sorted(case for case in cases if case in held_out)
+    return [
+        {
+            "train": [case for case in known if held_out[case] != fold],
+            "val": [case for case in known if held_out[case] == fold],
+        }
+        for fold in sorted(set(folds["fold"]))
+    ]
