@@ -73,6 +73,10 @@ class Cases(dict[str, Case]):
         super().__init__(done)
         self.failed = dict(failed)
 
+    def records(self, field: str) -> dict[str, Any]:
+        """Return one (small) field of every case that has it, by case id."""
+        return {name: case[field] for name, case in self.items() if field in list(case)}
+
 
 class Outcome(NamedTuple):
     """How one case ended."""

@@ -1,0 +1,135 @@
+"""What surrounds every run: set-up, a clear word where data are missing, MLflow tracking."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+from kedro.framework.hooks import hook_impl
+from mlflow.tracking import MlflowClient
+
+from lvo_kedro import tracking
+from lvo_kedro.tracking import TrackingOptions
+
+if TYPE_CHECKING:
+    from kedro.framework.context import KedroContext
+    from kedro.io import CatalogProtocol
+    from kedro.pipeline import Pipeline
+    from kedro.pipeline.node import Node
+
+logger = logging.getLogger(__name__)
+
+NO_COHORT = """no cohort table at {path}.
+
+  To see the whole method on a simulated cohort:      make demo
+  For your own scans: put them below {folder} and list them in
+  {path}; data/README.md says how."""
+
+
+class MissingDataError(FileNotFoundError):
+    """The run needs files that nothing has written yet."""
+
+
+class CohortHooks:
+    """Says what to put where, before anything is computed."""
+
+    @hook_impl
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Refuse to start on an empty data folder, or without the results of earlier pipelines."""
+        for name in sorted(pipeline.inputs()):
+            if name.startswith("params:") or name == "parameters" or catalog.exists(name):
+                continue
+            path = getattr(catalog.get(name), "_filepath", None) or getattr(
+                catalog.get(name), "_path", None
+            )
+            if name == "cases":
+                folder = Path(str(path)).parent
+                raise MissingDataError(NO_COHORT.format(path=path, folder=folder))
+            raise MissingDataError(
+                f"'{name}' ({path}) is missing or incomplete; run the pipeline that makes it first "
+                f"(kedro registry describe shows which), or plain 'kedro run' for all"
+            )
+
+
+class TrackingHooks:
+    """One MLflow run a Kedro run; a child run a fold; nothing that shows a patient."""
+
+    def __init__(self) -> None:
+        self._options = TrackingOptions()
+        self._project = Path.cwd()
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Read ``mlflow.yml``."""
+        patterns = context.config_loader.config_patterns
+        patterns.setdefault("mlflow", ["mlflow*", "mlflow*/**"])
+        self._options = TrackingOptions(**context.config_loader["mlflow"])
+        self._project = Path(context.project_path)
+
+    @hook_impl
+    def before_pipeline_run(self, run_params: dict[str, Any], catalog: CatalogProtocol) -> None:
+        """Start the run, with parameters, versions, revision and the cohort table's digest."""
+        address = tracking.use_tracking(self._options, self._project)
+        names = run_params.get("pipeline_names") or ["all"]
+        tags = tracking.run_tags(self._project) | {
+            "kedro.env": str(run_params.get("env") or "base"),
+            "kedro.pipelines": ",".join(names),
+            "cohort.sha256": _digest(catalog),
+        }
+        mlflow.start_run(run_name=f"{run_params.get('env') or 'base'}: {', '.join(names)}", tags=tags)
+        tracking.log_parameters(catalog.load("parameters"))
+        logger.info("MLflow run %s in %s", mlflow.active_run().info.run_id, address)
+
+    @hook_impl
+    def after_node_run(self, node: Node, catalog: CatalogProtocol, outputs: dict[str, Any]) -> None:
+        """Log the metrics that a node returned."""
+        for name in set(node.outputs) & set(self._options.metrics):
+            numbers = tracking.flatten(outputs[name])
+            mlflow.log_metrics(
+                {f"{name}.{key}": float(value) for key, value in numbers.items() if _is_number(value)}
+            )
+
+    @hook_impl
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Copy tables, figures, report and models to the run and close it."""
+        made = pipeline.all_outputs()
+        for name in sorted(made & set(self._options.artifacts)):
+            path = Path(str(catalog.get(name)._filepath))  # type: ignore[attr-defined]
+            mlflow.log_artifact(str(path), name.split(".")[0] if "." in name else None)
+        for name in sorted(made & set(self._options.models)):
+            for fold, case in catalog.load(name).items():
+                run_id = tracking.log_fold(name, fold, case.folder, self._options.model_files)
+                self._register(name, run_id)
+        mlflow.end_run()
+
+    @hook_impl
+    def on_pipeline_error(self, error: Exception) -> None:
+        """Close the run as failed; the error's text stays out of it, since it may name a file."""
+        if mlflow.active_run():
+            mlflow.set_tag("error", type(error).__name__)
+            mlflow.end_run("FAILED")
+
+    def _register(self, entry: str, run_id: str) -> None:
+        name = self._options.registered_models.get(entry)
+        if name:
+            client = MlflowClient()
+            if not client.search_registered_models(f"name = '{name}'"):
+                client.create_registered_model(name)
+            source = f"{client.get_run(run_id).info.artifact_uri}/model"
+            client.create_model_version(name, source, run_id)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
+
+
+def _digest(catalog: CatalogProtocol) -> str:
+    """Return the SHA-256 of the cohort table, or nothing where a run does without one."""
+    for name in ("cases", "cohort"):
+        if name in catalog and catalog.exists(name):
+            path = Path(str(catalog.get(name)._filepath))  # type: ignore[attr-defined]
+            return hashlib.sha256(path.read_bytes()).hexdigest()
+    return ""

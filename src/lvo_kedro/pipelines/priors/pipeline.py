@@ -1,0 +1,28 @@
+"""The priors pipeline."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Pipeline, node, pipeline
+
+from lvo_kedro.pipelines.priors import nodes
+
+
+def create_pipeline(**_: object) -> Pipeline:
+    """Scans and brain masks to territory, hemispheres and difference maps."""
+    return pipeline(
+        [
+            node(
+                nodes.compute_case_priors,
+                inputs=["scans", "params:atlas_folder", "params:priors"],
+                outputs="priors",
+                name="compute_priors",
+            ),
+            node(
+                nodes.tabulate_priors,
+                inputs="priors",
+                outputs="prior_quality",
+                name="tabulate_priors",
+            ),
+        ],
+        tags="each_scan",
+    )

@@ -1,0 +1,16 @@
+"""Project settings, read by Kedro. https://docs.kedro.org/en/stable/configure/configuration_basics/"""
+
+from kedro.config import OmegaConfigLoader
+
+from lvo_kedro.hooks import CohortHooks, TrackingHooks
+
+HOOKS = (CohortHooks(), TrackingHooks())
+CONFIG_LOADER_CLASS = OmegaConfigLoader
+CONFIG_LOADER_ARGS = {
+    "base_env": "base",
+    "default_run_env": "local",
+    "config_patterns": {"mlflow": ["mlflow*", "mlflow*/**"]},
+}
+
+EVALUATED_SPLITS = {"cross_validation": "development", "external_test": "external"}
+"""Namespaces of the evaluation pipeline and the split of the cohort that each one reports on."""

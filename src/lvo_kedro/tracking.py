@@ -1,0 +1,172 @@
+"""MLflow: where runs go, and the live curves of a fold.
+
+The science code is handed a callable ``log(metrics, step)``; :class:`FoldLog` is that callable.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow.entities import Metric, Param
+from mlflow.tracking import MlflowClient
+from pydantic import Field
+
+from lvo_kedro.options import Options
+
+PACKAGES = ("lvo-kedro", "kedro", "torch", "nnunetv2", "antspyx", "monai", "nibabel", "mlflow")
+PARENT_TAG = "mlflow.parentRunId"
+METRICS_PER_CALL = 900
+
+
+class TrackingOptions(Options):
+    """What of a run goes to MLflow; every name is a catalog entry (``conf/base/mlflow.yml``)."""
+
+    experiment: str = "lvo_kedro"
+    """Experiment of all runs."""
+    folder: str = "data/mlflow"
+    """Database and artifacts; ``MLFLOW_TRACKING_URI`` names a server instead."""
+    metrics: tuple[str, ...] = ()
+    """Entries that hold numbers by name, logged as metrics ``<entry>.<name>``."""
+    artifacts: tuple[str, ...] = ()
+    """Entries whose files are copied as artifacts: tables, figures, the report. No images."""
+    models: tuple[str, ...] = ()
+    """Entries with a model folder a fold: a child run each, with curves and a copy of the model."""
+    model_files: tuple[str, ...] = Field(default=("*.json", "*.csv", "*.safetensors", "*.pth"))
+    """Files of a model folder that are copied."""
+    registered_models: Mapping[str, str] = Field(default_factory=dict)
+    """Registered name by entry of ``models``; empty registers nothing."""
+
+
+def use_tracking(options: TrackingOptions, project: Path) -> str:
+    """Point MLflow to its server or embedded database, and return the address.
+
+    The embedded default is an absolute SQLite path, so that it is the same from any folder.
+    """
+    address = os.environ.get("MLFLOW_TRACKING_URI")
+    folder = (project / options.folder).resolve()
+    if not address:
+        folder.mkdir(parents=True, exist_ok=True)
+        address = f"sqlite:///{folder / 'mlflow.db'}"
+    mlflow.set_tracking_uri(address)
+    if mlflow.get_experiment_by_name(options.experiment) is None:
+        local = address.startswith("sqlite:")
+        place = (folder / "artifacts").as_uri() if local else None
+        mlflow.create_experiment(options.experiment, artifact_location=place)
+    mlflow.set_experiment(options.experiment)
+    return address
+
+
+def run_tags(project: Path) -> dict[str, str]:
+    """Return git revision and package versions: what a number must be traced back to."""
+    versions = {f"version.{name}": importlib.metadata.version(name) for name in PACKAGES}
+    return versions | {"git.revision": git_revision(project)}
+
+
+def git_revision(project: Path) -> str:
+    """Return the commit, with ``+changes`` where the working tree differs from it."""
+    commands = (["git", "rev-parse", "HEAD"], ["git", "status", "--porcelain", "-uno"])
+    try:
+        commit, changes = (
+            subprocess.run(c, cwd=project, capture_output=True, text=True, check=True).stdout  # noqa: S603
+            for c in commands
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return commit.strip() + ("+changes" if changes.strip() else "")
+
+
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Return nested parameters as dotted names, each with a plain value."""
+    if hasattr(value, "model_dump"):
+        value = value.model_dump(mode="json")
+    if not isinstance(value, Mapping):
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        flat |= flatten(item, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+class FoldLog:
+    """Logs the curves of one fold to a child run while it trains; without a run, to nothing.
+
+    Args:
+        stage: What is trained, such as ``vessel_models``.
+        fold: Its name, such as ``fold_0``.
+    """
+
+    fingerprint = None  # watching a training does not change it
+
+    def __init__(self, stage: str, fold: str) -> None:
+        self.stage, self.fold = stage, fold
+        self._run_id: str | None = None
+
+    def __call__(self, metrics: Mapping[str, float], step: int) -> None:
+        """Log ``metrics`` of the given epoch."""
+        if mlflow.active_run() is None:
+            return
+        if self._run_id is None:
+            self._run_id = child_run(self.stage, self.fold)
+        mlflow.log_metrics(dict(metrics), step=step, run_id=self._run_id, synchronous=True)
+
+
+def child_run(stage: str, fold: str) -> str:
+    """Return the id of the active run's child for a fold, made where there is none."""
+    client, parent = MlflowClient(), mlflow.active_run()
+    if parent is None:
+        raise RuntimeError("a fold's run needs an active run above it")
+    query = f"tags.`{PARENT_TAG}` = '{parent.info.run_id}' and tags.fold = '{stage}.{fold}'"
+    found = client.search_runs([parent.info.experiment_id], query)
+    if found:
+        run_id: str = found[0].info.run_id
+        return run_id
+    tags = {PARENT_TAG: parent.info.run_id, "fold": f"{stage}.{fold}"}
+    name = f"{stage} {fold}"
+    created: str = client.create_run(
+        parent.info.experiment_id, tags=tags, run_name=name
+    ).info.run_id
+    return created
+
+
+def log_fold(stage: str, fold: str, folder: Path, patterns: tuple[str, ...]) -> str:
+    """Complete a fold's child run: its whole history and a copy of its model files."""
+    client, run_id = MlflowClient(), child_run(stage, fold)
+    logged = set(client.get_run(run_id).data.metrics)
+    history = folder / "history.csv"
+    if history.is_file() and not logged:  # trained in an earlier run: its curves are shown again
+        log_history(run_id, pd.read_csv(history))
+    for file in sorted({f for pattern in patterns for f in folder.rglob(pattern)}):
+        if not file.name.startswith("."):
+            place = Path("model") / file.parent.relative_to(folder)
+            client.log_artifact(run_id, str(file), place.as_posix())
+    client.set_terminated(run_id)
+    return run_id
+
+
+def log_history(run_id: str, history: pd.DataFrame) -> None:
+    """Log a table of curves, one row an epoch, with its first column as the step."""
+    steps = history.iloc[:, 0].astype(int)
+    numbers = history.iloc[:, 1:].select_dtypes("number")
+    metrics = [
+        Metric(name, float(value), 0, int(step))
+        for name in numbers
+        for step, value in zip(steps, numbers[name], strict=True)
+        if pd.notna(value)
+    ]
+    for start in range(0, len(metrics), METRICS_PER_CALL):
+        MlflowClient().log_batch(run_id, metrics=metrics[start : start + METRICS_PER_CALL])
+
+
+def log_parameters(parameters: Mapping[str, Any]) -> None:
+    """Log nested parameters flat; MLflow cuts what is too long for it."""
+    run = mlflow.active_run()
+    flat = [Param(name, str(value)[:6000]) for name, value in flatten(parameters).items()]
+    for start in range(0, len(flat), 100):
+        MlflowClient().log_batch(run.info.run_id, params=flat[start : start + 100])
