@@ -1,0 +1,58 @@
+"""Detection of large-vessel occlusion: channels, McResNet, training, scores.
+
+A case becomes channels on a grid (:func:`stack_channels`), which are stored compactly
+(:func:`encode_channels`). :func:`train_fold` trains a network per fold from the stored samples,
+:func:`score_cases` gives logits, :func:`calibrate` and :func:`choose_operating_points` turn them
+into probabilities and calls, :func:`explain` shows where they come from.
+"""
+
+from lvo_kedro.detection.augmentation import augment, flip_sides
+from lvo_kedro.detection.calibration import Calibration, calibrate, choose_operating_points
+from lvo_kedro.detection.channels import plan_grid, stack_channels
+from lvo_kedro.detection.detector import Detector, load_detector, score_cases
+from lvo_kedro.detection.explanation import explain
+from lvo_kedro.detection.mcresnet import McResNet, load_published_checkpoint
+from lvo_kedro.detection.options import (
+    CHANNELS,
+    AugmentationOptions,
+    ChannelName,
+    ChannelOptions,
+    TrainingOptions,
+)
+from lvo_kedro.detection.storage import (
+    Sample,
+    decode_channels,
+    encode_channels,
+    open_sample,
+    sample_grid,
+    save_sample,
+)
+from lvo_kedro.detection.training import train_fold
+
+__all__ = [
+    "CHANNELS",
+    "AugmentationOptions",
+    "Calibration",
+    "ChannelName",
+    "ChannelOptions",
+    "Detector",
+    "McResNet",
+    "Sample",
+    "TrainingOptions",
+    "augment",
+    "calibrate",
+    "choose_operating_points",
+    "decode_channels",
+    "encode_channels",
+    "explain",
+    "flip_sides",
+    "load_detector",
+    "load_published_checkpoint",
+    "open_sample",
+    "plan_grid",
+    "sample_grid",
+    "save_sample",
+    "score_cases",
+    "stack_channels",
+    "train_fold",
+]

@@ -1,0 +1,120 @@
+"""Random changes of a batch, on the device where it lies, in one pass of interpolation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lvo_kedro.detection.channels import neutral
+from lvo_kedro.detection.options import HU_WINDOW, AugmentationOptions, ChannelName
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+HU_CHANNELS: tuple[ChannelName, ...] = ("ncct", "vessels")
+"""Channels in which one unit is the whole HU window."""
+
+
+def flip_sides(batch: Tensor) -> Tensor:
+    """Exchange left and right in a batch of shape (batch, channel, x, y, z).
+
+    A signed difference is "this side minus the opposite one": its values move, their sign stays.
+    """
+    return batch.flip(2)
+
+
+def augment(
+    batch: Tensor,
+    channels: Sequence[ChannelName],
+    spacing_mm: float,
+    options: AugmentationOptions,
+    generator: torch.Generator,
+) -> Tensor:
+    """Return a randomly changed copy of ``batch``.
+
+    Args:
+        batch: float32 of shape (batch, channel, x, y, z) in [0, 1].
+        channels: What the channels are.
+        spacing_mm: Edge of a voxel.
+        options: Ranges and probabilities.
+        generator: Of the CPU, so that a seed means the same on every device.
+
+    Returns:
+        A new tensor of the same shape, type and range.
+    """
+    empty = neutral(tuple(channels)).to(batch.device)
+    batch = _move(batch - empty, spacing_mm, options, generator) + empty
+    batch = _change_density(batch, channels, options, generator)
+    dropped = _dropped(batch.shape[0], batch.shape[1], options.channel_dropout, generator)
+    batch = torch.where(dropped.to(batch.device), empty, batch)
+    return batch.clamp_(0, 1)
+
+
+def _uniform(shape: tuple[int, ...], half_width: float, generator: torch.Generator) -> Tensor:
+    return (torch.rand(shape, generator=generator) * 2 - 1) * half_width
+
+
+def _move(
+    batch: Tensor, spacing_mm: float, options: AugmentationOptions, generator: torch.Generator
+) -> Tensor:
+    """Flip, turn, scale and shift; what enters from outside is 0."""
+    count = len(batch)
+    flipped = torch.rand(count, generator=generator) < options.flip
+    turns = torch.deg2rad(_uniform((count, 3), options.rotation_degrees, generator))
+    sizes = 1 + _uniform((count,), options.scaling, generator)
+    shifts = _uniform((count, 3), options.shift_mm / spacing_mm, generator)
+    if not (options.rotation_degrees or options.scaling or options.shift_mm):
+        chosen = flipped.to(batch.device)[:, None, None, None, None]
+        return torch.where(chosen, flip_sides(batch), batch)
+    edges = torch.tensor(batch.shape[2:], dtype=torch.float32)
+    linear = _rotations(turns) * sizes[:, None, None]
+    linear = linear * edges[None, None, :] / edges[None, :, None]  # voxels to grid_sample's [-1, 1]
+    linear[:, :, 0] *= torch.where(flipped, -1.0, 1.0)[:, None]
+    theta = torch.cat([linear, (2 * shifts / edges)[:, :, None]], dim=2)
+    theta = theta.flip(1)  # grid_sample names the last axis first
+    theta = torch.cat([theta[:, :, :3].flip(2), theta[:, :, 3:]], dim=2).to(batch)
+    where = functional.affine_grid(theta, list(batch.shape), align_corners=False)
+    return functional.grid_sample(batch, where, mode="bilinear", align_corners=False)
+
+
+def _rotations(angles: Tensor) -> Tensor:
+    """Return rotation matrices about x, then y, then z; angles of shape (batch, 3) in radians."""
+    cosine, sine = angles.cos(), angles.sin()
+    matrix = torch.eye(3).repeat(len(angles), 1, 1)
+    for axis in range(3):
+        a, b = (axis + 1) % 3, (axis + 2) % 3
+        step = torch.eye(3).repeat(len(angles), 1, 1)
+        step[:, a, a] = step[:, b, b] = cosine[:, axis]
+        step[:, a, b], step[:, b, a] = -sine[:, axis], sine[:, axis]
+        matrix = step @ matrix
+    return matrix
+
+
+def _change_density(
+    batch: Tensor,
+    channels: Sequence[ChannelName],
+    options: AugmentationOptions,
+    generator: torch.Generator,
+) -> Tensor:
+    """Shift brain and vessels by the same HU and add noise, where there is brain or vessel."""
+    unit = HU_WINDOW[1] - HU_WINDOW[0]
+    shift = _uniform((len(batch), 1, 1, 1), options.hu_shift / unit, generator).to(batch.device)
+    for index, name in enumerate(channels):
+        if name not in HU_CHANNELS or not (options.hu_shift or options.hu_noise):
+            continue
+        values = batch[:, index]
+        noise = torch.randn(values.shape, generator=generator) * (options.hu_noise / unit)
+        changed = values + shift + noise.to(values)
+        batch[:, index] = torch.where(values > 0, changed, values)
+    return batch
+
+
+def _dropped(count: int, channels: int, probability: float, generator: torch.Generator) -> Tensor:
+    """Choose at most one channel per sample to blank; never the only one."""
+    hit = torch.rand(count, generator=generator) < probability * (channels > 1)
+    which = torch.randint(channels, (count,), generator=generator)
+    mask = functional.one_hot(which, channels).bool() & hit[:, None]
+    return mask[:, :, None, None, None]

@@ -1,0 +1,123 @@
+"""From logits to probabilities, and the thresholds at which they become a call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import Field
+from scipy.optimize import minimize_scalar
+from scipy.special import expit
+from sklearn.isotonic import IsotonicRegression
+from sklearn.metrics import log_loss, roc_curve
+
+from lvo_kedro.errors import TableError
+from lvo_kedro.options import Options
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+CalibrationMethod = Literal["temperature", "isotonic", "none"]
+
+
+class Calibration(Options):
+    """A non-decreasing map from logits to probabilities; all of it is plain numbers.
+
+    Attributes:
+        method: How it was fitted.
+        temperature: Logits are divided by it (``temperature``).
+        logits: Supporting points in ascending order (``isotonic``).
+        probabilities: Their probabilities, joined by straight lines.
+    """
+
+    method: CalibrationMethod = "none"
+    temperature: float = Field(1.0, gt=0)
+    logits: tuple[float, ...] = ()
+    probabilities: tuple[float, ...] = ()
+
+    def apply(self, logits: ArrayLike) -> NDArray[np.float64]:
+        """Return the probabilities of ``logits``, in their shape."""
+        values = np.asarray(logits, dtype=float)
+        if self.method == "isotonic":
+            return np.interp(values, self.logits, self.probabilities)
+        return np.asarray(expit(values / self.temperature), dtype=float)
+
+
+def calibrate(
+    labels: ArrayLike, logits: ArrayLike, method: CalibrationMethod = "temperature"
+) -> Calibration:
+    """Fit a calibration on scores of cases that the networks had not seen.
+
+    Args:
+        labels: 1 with, 0 without occlusion; both must occur.
+        logits: One per case, finite.
+        method: ``temperature`` (Guo et al., "On Calibration of Modern Neural Networks", ICML
+            2017) keeps the order of all cases; ``isotonic`` fits more freely, makes ties, and wants
+            some hundred cases; ``none`` is the sigmoid.
+
+    Raises:
+        TableError: One class alone, or scores that are not finite.
+    """
+    truth, scores = _checked(labels, logits)
+    if method == "temperature":
+        fitted = minimize_scalar(
+            lambda exponent: log_loss(truth, expit(scores / np.exp(exponent))),
+            bounds=(np.log(0.05), np.log(20.0)),
+            method="bounded",
+        )
+        return Calibration(method="temperature", temperature=float(np.exp(fitted.x)))
+    if method == "isotonic":
+        isotonic = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(scores, truth)
+        return Calibration(
+            method="isotonic",
+            logits=tuple(map(float, isotonic.X_thresholds_)),
+            probabilities=tuple(map(float, isotonic.y_thresholds_)),
+        )
+    return Calibration()
+
+
+def choose_operating_points(
+    labels: ArrayLike, probabilities: ArrayLike, sensitivity: float = 0.90
+) -> dict[str, float]:
+    """Choose thresholds; a case is called positive where its probability is not below one.
+
+    Args:
+        labels: 1 with, 0 without occlusion.
+        probabilities: One per case.
+        sensitivity: That the second operating point must reach.
+
+    Returns:
+        ``youden``: the threshold of the largest sensitivity + specificity - 1;
+        ``sensitivity_90`` (named after the argument): the highest threshold whose sensitivity is
+        at least ``sensitivity``. Each lies in the middle between the scores it separates.
+
+    Raises:
+        TableError: One class alone, or scores that are not finite.
+    """
+    truth, scores = _checked(labels, probabilities)
+    false_positive, true_positive, thresholds = roc_curve(truth, scores, drop_intermediate=False)
+    best = int(np.argmax(true_positive - false_positive))
+    sensitive = int(np.argmax(true_positive >= sensitivity - 1e-9))
+    return {
+        "youden": _between(scores, float(thresholds[best])),
+        f"sensitivity_{round(100 * sensitivity)}": _between(scores, float(thresholds[sensitive])),
+    }
+
+
+def _between(scores: NDArray[np.float64], threshold: float) -> float:
+    """Return the middle between ``threshold`` and the next lower score."""
+    lower = scores[scores < threshold]
+    return float((threshold + lower.max()) / 2) if len(lower) else threshold
+
+
+def _checked(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    truth, values = np.asarray(labels).astype(int), np.asarray(scores, dtype=float)
+    if set(truth.tolist()) != {0, 1} or truth.shape != values.shape:
+        raise TableError(
+            f"labels {sorted(set(truth.tolist()))} for {values.size} scores",
+            "one label per case, some 0 and some 1",
+            "add cases of the missing class",
+        )
+    if not np.isfinite(values).all():
+        raise TableError("scores that are not finite", "numbers", "leave out the cases that failed")
+    return truth, values

@@ -1,0 +1,244 @@
+"""A trained network with what is needed to use it again, and the scores it gives."""
+
+from __future__ import annotations
+
+import json
+import platform
+import resource
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from lvo_kedro import __version__
+from lvo_kedro.detection.augmentation import flip_sides
+from lvo_kedro.detection.data import SampleReader, in_groups
+from lvo_kedro.detection.mcresnet import McResNet
+from lvo_kedro.errors import CaseError, ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from lvo_kedro.detection.options import ChannelName
+
+WEIGHTS, CARD = "model.safetensors", "model.json"
+
+FORMAT = 1
+"""Version of the model folder's layout."""
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A trained McResNet.
+
+    Attributes:
+        network: In evaluation mode.
+        channels: What it reads, in order.
+        shape: Voxels of a sample along x, y and z.
+        spacing_mm: Edge of such a voxel.
+        card: All of ``model.json``.
+    """
+
+    network: McResNet
+    channels: tuple[ChannelName, ...]
+    shape: tuple[int, int, int]
+    spacing_mm: float
+    card: dict[str, Any]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network lies."""
+        return next(self.network.parameters()).device
+
+    @torch.no_grad()
+    def score(self, batch: Tensor, flip: bool = True) -> Tensor:
+        """Return the logits of a batch.
+
+        Args:
+            batch: (case, channel, x, y, z) in [0, 1].
+            flip: Average the logit with that of the left-right mirrored case.
+
+        Returns:
+            float32 of shape (case,) on the CPU.
+        """
+        return _logits(self.network, batch, flip)
+
+    def check(self, reader: SampleReader) -> None:
+        """Raise ModelError where samples do not fit what the network was trained on."""
+        same = reader.shape == self.shape and abs(reader.spacing_mm - self.spacing_mm) < 1e-3
+        if not same:
+            raise ModelError(
+                f"samples of {reader.shape} voxels of {reader.spacing_mm:.3f} mm",
+                f"{self.shape} voxels of {self.spacing_mm:.3f} mm, as in training",
+                "make the samples with the channel options of the training",
+            )
+
+
+def score_cases(
+    detectors: Detector | Sequence[Detector],
+    samples: Mapping[str, Path],
+    flip: bool = True,
+    batch_size: int = 8,
+) -> dict[str, float]:
+    """Score stored cases; several detectors give the mean of their logits.
+
+    Args:
+        detectors: One (out-of-fold scores) or all folds (external cases).
+        samples: File of each case.
+        flip: See :meth:`Detector.score`.
+        batch_size: Cases per forward pass.
+
+    Returns:
+        Logit of each case.
+
+    Raises:
+        ModelError: Samples on another grid than in training.
+        CaseError: A sample that cannot be read.
+    """
+    detectors = [detectors] if isinstance(detectors, Detector) else list(detectors)
+    if not samples:
+        return {}
+    if not detectors:
+        raise ModelError("no detectors", "at least one", "train a fold first")
+    total = dict.fromkeys(samples, 0.0)
+    for detector in detectors:
+        reader = SampleReader(samples, detector.channels)
+        detector.check(reader)
+        logits = network_logits(detector.network, reader, list(samples), batch_size, flip)
+        total = {case: total[case] + logits[case] for case in samples}
+    return {case: value / len(detectors) for case, value in total.items()}
+
+
+@torch.no_grad()
+def network_logits(
+    network: McResNet,
+    reader: SampleReader,
+    cases: Sequence[str],
+    batch_size: int,
+    flip: bool = False,
+) -> dict[str, float]:
+    """Return the logit of each case, read and scored batch by batch."""
+    groups = in_groups(cases, batch_size)
+    logits: dict[str, float] = {}
+    for group, batch in zip(groups, reader.batches(groups), strict=True):
+        values = _logits(network, batch, flip).tolist()
+        logits.update(zip(group, values, strict=True))
+    return logits
+
+
+@torch.no_grad()
+def _logits(network: McResNet, batch: Tensor, flip: bool) -> Tensor:
+    first = next(network.parameters())
+    layout = torch.channels_last_3d
+    if not network.conv1.weight.is_contiguous(memory_format=layout):
+        layout = torch.contiguous_format
+    batch = batch.to(first.device).contiguous(memory_format=layout)
+    logits = network(batch)[:, 0].float()
+    if flip:
+        mirrored = flip_sides(batch).contiguous(memory_format=layout)
+        logits = (logits + network(mirrored)[:, 0].float()) / 2
+    return cast("Tensor", logits.cpu())
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device of that name; ``auto`` is a GPU where there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Return the most memory used so far: the device's, or on a CPU the process's (MB)."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
+def save_detector(
+    folder: Path,
+    network: McResNet,
+    reader: SampleReader,
+    fingerprint: Mapping[str, Any],
+    summary: Mapping[str, float],
+) -> None:
+    """Write ``model.safetensors`` and, last, ``model.json``, which makes the folder complete."""
+    weights = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
+    save_file(weights, str(folder / WEIGHTS))
+    card = {
+        "format": FORMAT,
+        "network": {"in_channels": network.in_channels, "base_width": network.base_width},
+        "input": {
+            "channels": list(reader.channels),
+            "shape": list(reader.shape),
+            "spacing_mm": reader.spacing_mm,
+        },
+        "epoch_chosen_on": _chosen_on(fingerprint),
+        "summary": dict(summary),
+        "versions": {
+            "lvo_kedro": __version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+        "sha256": sha256((folder / WEIGHTS).read_bytes()).hexdigest(),
+        "training": dict(fingerprint),
+    }
+    unfinished = folder / f"{CARD}.unfinished"
+    unfinished.write_text(json.dumps(card, indent=1) + "\n")
+    unfinished.replace(folder / CARD)
+
+
+def _chosen_on(fingerprint: Mapping[str, Any]) -> str:
+    if fingerprint["options"]["selection"] == "last":
+        return "nothing: a fixed schedule"
+    if fingerprint["chosen_on"] == fingerprint["validation"]:
+        return "the fold's own validation cases: their scores are optimistic"
+    return f"{len(fingerprint['chosen_on'])} cases set aside from the training cases"
+
+
+def read_card(folder: Path, fingerprint: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return ``model.json`` if the folder holds a finished training of the same fingerprint."""
+    if not (folder / CARD).is_file() or not (folder / WEIGHTS).is_file():
+        return None
+    card: dict[str, Any] = json.loads((folder / CARD).read_text())
+    return card if card.get("training") == dict(fingerprint) else None
+
+
+def load_detector(folder: Path, device: str = "auto") -> Detector:
+    """Load what :func:`~lvo_kedro.detection.train_fold` left in ``folder``.
+
+    Raises:
+        ModelError: Files missing, changed since training, or of another kind.
+    """
+    try:
+        card = json.loads((folder / CARD).read_text())
+        digest = sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+        if card["format"] != FORMAT or digest != card["sha256"]:
+            raise ModelError(
+                f"{folder} whose weights are not those that its model.json describes",
+                f"sha256 {card['sha256']} and format {FORMAT}",
+                "train the fold again, or copy the whole folder again",
+            )
+        network = McResNet(**card["network"])
+        network.load_state_dict(load_file(str(folder / WEIGHTS)), strict=True)
+        x, y, z = card["input"]["shape"]
+        detector = Detector(
+            network.to(pick_device(device)).to(memory_format=torch.channels_last_3d).eval(),  # type: ignore[call-overload]
+            tuple(card["input"]["channels"]),
+            (int(x), int(y), int(z)),
+            float(card["input"]["spacing_mm"]),
+            card,
+        )
+    except ModelError:
+        raise
+    except (OSError, KeyError, TypeError, RuntimeError, SafetensorError, CaseError) as error:
+        raise ModelError(
+            f"{folder}, which holds no detector ({type(error).__name__}: {error})",
+            f"{WEIGHTS} and {CARD} of one training",
+            "train the fold first",
+        ) from error
+    return detector

@@ -1,0 +1,78 @@
+"""Where in the scan a score comes from: 3D Grad-CAM on the scan's own grid.
+
+Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks", ICCV 2017. A map shows what
+the network looked at; it is no segmentation of a clot.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lvo_kedro.detection.augmentation import flip_sides
+from lvo_kedro.detection.detector import Detector
+from lvo_kedro.detection.storage import decode_channels, sample_grid
+from lvo_kedro.errors import ModelError
+from lvo_kedro.imaging.geometry import grid_of, make_image, resample
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import nibabel as nib
+
+
+Layer = Literal["layer1", "layer2", "layer3", "layer4"]
+
+
+def explain(
+    detectors: Detector | Sequence[Detector],
+    sample: Mapping[str, Tensor],
+    ncct: nib.Nifti1Image,
+    layer: Layer = "layer2",
+) -> nib.Nifti1Image:
+    """Show which places raise a case's score.
+
+    Args:
+        detectors: One or several; their maps are averaged.
+        sample: The case's stored channels.
+        ncct: Gives the grid of the result.
+        layer: Whose activations to weigh: an earlier one is finer, a later one surer.
+
+    Returns:
+        float32 in [0, 1] on the grid of ``ncct``; 0 where nothing raises the score. Averaged over
+        the case and its mirror image, as the scores are.
+    """
+    several = [detectors] if isinstance(detectors, Detector) else list(detectors)
+    if not several:
+        raise ModelError("no detectors", "at least one", "train a fold first")
+    total = torch.zeros(tuple(int(n) for n in sample["shape"]))
+    for detector in several:
+        batch = decode_channels(sample, detector.channels)[None].to(detector.device)
+        total += class_activation(detector, batch, layer)[0]
+        total += flip_sides(class_activation(detector, flip_sides(batch), layer)[:, None])[0, 0]
+    highest = float(total.max())
+    scaled = total / highest if highest > 0 else total
+    coarse = make_image(scaled.numpy(), sample_grid(sample).affine)
+    return resample(coarse, grid_of(ncct), order=1)
+
+
+def class_activation(detector: Detector, batch: Tensor, layer: Layer = "layer2") -> Tensor:
+    """Return the Grad-CAM of the logit: shape (case, x, y, z), not negative, on the CPU."""
+    network, kept = detector.network, []
+    hook = getattr(network, layer).register_forward_hook(
+        lambda module, inputs, output: kept.append(output)
+    )
+    try:
+        with torch.enable_grad():
+            logits = network(batch.detach().clone().requires_grad_())
+    finally:
+        hook.remove()
+    activation = kept[0]
+    (gradient,) = torch.autograd.grad(logits.sum(), activation)
+    weight = gradient.mean(dim=(2, 3, 4), keepdim=True)
+    coarse = torch.relu((weight * activation).sum(dim=1, keepdim=True)).detach()
+    fine = functional.interpolate(coarse, size=batch.shape[2:], mode="trilinear")
+    return fine[:, 0].float().cpu()

@@ -1,0 +1,176 @@
+"""Options of the detection stage, as they stand in ``conf/*/parameters_detection*.yml``."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from pydantic import Field, model_validator
+
+from lvo_kedro.options import Options
+
+ChannelName = Literal["ncct", "vessels", "territory", "difference", "signed_difference"]
+
+CHANNELS: Final[tuple[ChannelName, ...]] = (
+    "ncct",
+    "vessels",
+    "territory",
+    "difference",
+    "signed_difference",
+)
+"""Every channel there is. Stored samples refer to it by position: append, never reorder."""
+
+PUBLISHED_SHAPE: Final = (512, 512, 200)
+"""Voxels along x, y and z to which the published method pads every scan."""
+
+HU_WINDOW: Final = (0.0, 70.0)
+"""Brain, blood and fresh clot; what lies outside (air, fat, bone, calcium) is set to 0."""
+
+
+class ChannelOptions(Options):
+    """What a sample is made of, and where it is sampled.
+
+    Attributes:
+        channels: Any of ``CHANNELS``, in any order.
+        grid: ``published`` (native voxels, padded to 512x512x200) or ``brain``.
+        spacing_mm: Edge of a voxel of the brain grid.
+        shape: Voxels of the brain grid along x, y and z, the same for all cases.
+        frame: ``midline``: the brain grid is turned and shifted so that the plane between the
+            hemispheres is its middle sagittal plane. ``native``: it follows the scan's own axes.
+        vessel_labels: Labels of the vessel image that count as vessel.
+        vessel_pooling: How the brain grid summarises a vessel's voxels: their ``mean``, or the
+            ``maximum`` after smoothing.
+        difference_range_hu: Difference that maps to 1 on the brain grid (the published grid takes
+            each scan's own range).
+        signed_range_hu: A signed difference of minus and plus this maps to 0 and 1.
+    """
+
+    channels: tuple[ChannelName, ...] = ("ncct", "vessels", "territory", "difference")
+    grid: Literal["published", "brain"] = "brain"
+    spacing_mm: float = Field(2.0, gt=0)
+    shape: tuple[int, int, int] = (80, 96, 80)
+    frame: Literal["midline", "native"] = "midline"
+    vessel_labels: tuple[int, ...] = (1, 2, 3, 4)
+    vessel_pooling: Literal["mean", "maximum"] = "mean"
+    difference_range_hu: float = Field(30.0, gt=0)
+    signed_range_hu: float = Field(30.0, gt=0)
+
+    @model_validator(mode="after")
+    def _check_channels(self) -> ChannelOptions:
+        if not self.channels or len(set(self.channels)) != len(self.channels):
+            raise ValueError(f"channels must be named once each, given {self.channels}")
+        return self
+
+    @classmethod
+    def published(cls) -> ChannelOptions:
+        """Return the channels and the grid of the published method."""
+        return cls(channels=("ncct", "vessels", "territory", "difference"), grid="published")
+
+
+class AugmentationOptions(Options):
+    """Random changes of training samples; every range is symmetric around no change.
+
+    Attributes:
+        flip: Probability of a left-right flip of all channels.
+        rotation_degrees: Around each axis.
+        shift_mm: Along each axis.
+        scaling: Relative change of size.
+        hu_shift: Added to the brain and the vessels, in HU.
+        hu_noise: Standard deviation of white noise in the brain and the vessels, in HU.
+        channel_dropout: Probability that one channel is blanked (a missing prior); never the
+            only one.
+    """
+
+    flip: float = Field(0.5, ge=0, le=1)
+    rotation_degrees: float = Field(6.0, ge=0)
+    shift_mm: float = Field(4.0, ge=0)
+    scaling: float = Field(0.05, ge=0, lt=1)
+    hu_shift: float = Field(2.0, ge=0)
+    hu_noise: float = Field(1.0, ge=0)
+    channel_dropout: float = Field(0.05, ge=0, le=1)
+
+    @classmethod
+    def none(cls) -> AugmentationOptions:
+        """Return options that change nothing."""
+        return cls(
+            flip=0, rotation_degrees=0, shift_mm=0, scaling=0, hu_shift=0, hu_noise=0,
+            channel_dropout=0,
+        )  # fmt: skip
+
+
+class TrainingOptions(Options):
+    """How a network is trained on one fold.
+
+    Attributes:
+        base_width: Channels of McResNet's stem (64 as published).
+        channels: Subset of the stored channels to train with; None for all.
+        epochs: Passes over the training cases.
+        batch_size: Cases per forward pass.
+        accumulation: Batches per optimizer step.
+        optimizer: ``adam`` or ``adamw``.
+        learning_rate: Highest rate of the schedule.
+        weight_decay: Of the optimizer.
+        schedule: ``constant``, ``cosine`` (after a linear warm-up) or ``onecycle``.
+        warmup_epochs: Of the cosine schedule.
+        precision: ``bfloat16`` and ``float16`` are automatic mixed precision; float16 with a
+            gradient scaler. float16 on a CPU falls back to float32.
+        channels_last: Store activations channel by channel at each voxel (faster).
+        compile: Pass the network through ``torch.compile``.
+        recompute: Trade time for memory (``McResNet.recompute``).
+        clip_norm: Largest norm of the gradient; 0 for no clipping.
+        balance: ``none``; ``weight`` (rarer class weighs more in the loss); ``sample`` (both
+            classes equally often in an epoch).
+        ema_decay: Of the running average of the weights that is then used; 0 for none.
+        refresh_norms: Re-estimate BatchNorm's statistics on the training cases before weights are
+            used; matters when an epoch is only a few steps.
+        selection: Which epoch's weights are kept: ``last``, or the best ``loss``, ``auc`` or
+            ``accuracy``.
+        selection_fraction: Share of the training patients set aside to choose the epoch on. With
+            0, a ``selection`` other than ``last`` reads the fold's own validation cases: then
+            out-of-fold scores are optimistic (as published).
+        validate_every: Epochs between looks at the validation cases (and the inner split).
+        patience: Stop after so many looks without a better one; 0 never stops early.
+        checkpoint_every: Epochs between checkpoints to resume from.
+        augmentation: Random changes of the samples.
+        seed: Of initial weights, order, augmentation and dropout.
+        device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1``...
+    """
+
+    base_width: int = Field(64, ge=1)
+    channels: tuple[ChannelName, ...] | None = None
+    epochs: int = Field(100, ge=1)
+    batch_size: int = Field(8, ge=1)
+    accumulation: int = Field(1, ge=1)
+    optimizer: Literal["adam", "adamw"] = "adamw"
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    schedule: Literal["constant", "cosine", "onecycle"] = "cosine"
+    warmup_epochs: int = Field(5, ge=0)
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    channels_last: bool = True
+    compile: bool = False
+    recompute: bool = False
+    clip_norm: float = Field(1.0, ge=0)
+    balance: Literal["none", "weight", "sample"] = "sample"
+    ema_decay: float = Field(0.99, ge=0, lt=1)
+    refresh_norms: bool = True
+    selection: Literal["last", "loss", "auc", "accuracy"] = "last"
+    selection_fraction: float = Field(0.0, ge=0, lt=1)
+    validate_every: int = Field(5, ge=1)
+    patience: int = Field(0, ge=0)
+    checkpoint_every: int = Field(1, ge=1)
+    augmentation: AugmentationOptions = AugmentationOptions()
+    seed: int = Field(0, ge=0)
+    device: str = "auto"
+
+    @classmethod
+    def published(cls) -> TrainingOptions:
+        """Return the settings of the published method.
+
+        They choose the epoch with the best validation accuracy on the cases that are then scored.
+        """
+        return cls(
+            epochs=50, batch_size=2, optimizer="adam", learning_rate=1e-5, weight_decay=1e-3,
+            schedule="constant", precision="float16", channels_last=False, clip_norm=0,
+            balance="none", ema_decay=0, refresh_norms=False, selection="accuracy",
+            validate_every=1, augmentation=AugmentationOptions.none(),
+        )  # fmt: skip
