@@ -1,0 +1,77 @@
+"""Figures of merit that a reviewer believes: intervals, calibration, subgroups, self-checks.
+
+Tables go in (scores, cohort, calls, quality), tidy tables and flat metrics come out; see
+:func:`evaluate_detection`, :func:`evaluate_localization`, :func:`evaluate_vessels` and
+:func:`compare_runs`. Every estimate has its n, its interval and the name of its method. Operating
+points and calibrations are fitted elsewhere and never re-chosen here; :func:`check_study` and the
+findings of each evaluation say where figures would be better than they should.
+"""
+
+from lvo_kedro.evaluation.bootstrap import bootstrap_interval, patient_weights
+from lvo_kedro.evaluation.calibration import calibration_table, recalibration, reliability_table
+from lvo_kedro.evaluation.checks import (
+    Finding,
+    check_duplicate_scans,
+    check_external,
+    check_fitted_elsewhere,
+    check_informative,
+    check_out_of_fold,
+    check_patient_separation,
+    check_same_cases,
+    check_study,
+    findings_table,
+    hash_scan,
+    raise_on_errors,
+    training_patients,
+)
+from lvo_kedro.evaluation.comparison import Comparison, compare_runs
+from lvo_kedro.evaluation.detection import DetectionEvaluation, evaluate_detection
+from lvo_kedro.evaluation.intervals import (
+    Interval,
+    likelihood_ratio_interval,
+    wilson_interval,
+)
+from lvo_kedro.evaluation.localization import LocalizationEvaluation, evaluate_localization
+from lvo_kedro.evaluation.operating import cross_fit, decision_curve, predictive_values
+from lvo_kedro.evaluation.options import EvaluationOptions, Subgroup
+from lvo_kedro.evaluation.roc import PairedTest, auc_interval, paired_delong
+from lvo_kedro.evaluation.vessels import evaluate_vessels
+
+__all__ = [
+    "Comparison",
+    "DetectionEvaluation",
+    "EvaluationOptions",
+    "Finding",
+    "Interval",
+    "LocalizationEvaluation",
+    "PairedTest",
+    "Subgroup",
+    "auc_interval",
+    "bootstrap_interval",
+    "calibration_table",
+    "check_duplicate_scans",
+    "check_external",
+    "check_fitted_elsewhere",
+    "check_informative",
+    "check_out_of_fold",
+    "check_patient_separation",
+    "check_same_cases",
+    "check_study",
+    "compare_runs",
+    "cross_fit",
+    "decision_curve",
+    "evaluate_detection",
+    "evaluate_localization",
+    "evaluate_vessels",
+    "findings_table",
+    "hash_scan",
+    "likelihood_ratio_interval",
+    "paired_delong",
+    "patient_weights",
+    "predictive_values",
+    "raise_on_errors",
+    "recalibration",
+    "reliability_table",
+    "training_patients",
+    "wilson_interval",
+]

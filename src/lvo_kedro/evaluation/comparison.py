@@ -1,0 +1,260 @@
+"""Two runs on the same cases: is one better, and which cases changed?"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binomtest
+
+from lvo_kedro.errors import TableError
+from lvo_kedro.evaluation.bootstrap import bootstrap_interval, patient_weights
+from lvo_kedro.evaluation.checks import Finding, findings_table
+from lvo_kedro.evaluation.intervals import COLUMNS, Interval, normal_quantile
+from lvo_kedro.evaluation.operating import OperatingPoints, calls_of
+from lvo_kedro.evaluation.options import EvaluationOptions
+from lvo_kedro.evaluation.roc import align_pairs, auc_interval, paired_delong, weighted_auc
+from lvo_kedro.evaluation.tables import BoolArray, FloatArray, listing, prepare_scores
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What differs between run A and run B.
+
+    Attributes:
+        summary: Tidy, with run (A, B, A - B) and p_value: AUC, and its difference by paired DeLong
+            and by patient bootstrap.
+        calls: Tidy, with operating_point, run and p_value: sensitivity, specificity and accuracy
+            differences (A - B) with McNemar's exact test and the discordant counts.
+        changed: Cases whose call differs, one row an operating point: both probabilities, both
+            calls, who is right.
+        cases: All common cases with both probabilities and their ranks.
+        findings: Cases that only one run has, and other caveats.
+        metrics: Flat name to finite number.
+    """
+
+    summary: pd.DataFrame
+    calls: pd.DataFrame
+    changed: pd.DataFrame
+    cases: pd.DataFrame
+    findings: pd.DataFrame
+    metrics: dict[str, float]
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """All tables under their names, to be saved."""
+        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: table for name, table in named.items() if isinstance(table, pd.DataFrame)}
+
+
+def compare_runs(
+    scores_a: pd.DataFrame,
+    scores_b: pd.DataFrame,
+    operating_points_a: OperatingPoints | None = None,
+    operating_points_b: OperatingPoints | None = None,
+    options: EvaluationOptions | None = None,
+) -> Comparison:
+    """Compare the scores of two runs on the cases that both have.
+
+    Args:
+        scores_a: Score table of run A: case_id, patient_id, lvo, probability, fold.
+        scores_b: Score table of run B.
+        operating_points_a: Run A's operating points; without them calls are not compared.
+        operating_points_b: Run B's; those of A where None. Only names that both have are compared.
+        options: Intervals; the defaults where None.
+
+    Returns:
+        Tests, changed cases, findings, flat metrics.
+
+    Raises:
+        TableError: No case in common, a label or a patient that differs, or one class only.
+    """
+    options = options or EvaluationOptions()
+    first, second = prepare_scores(scores_a), prepare_scores(scores_b)
+    both = align_pairs(first, second).sort_values("case_id", ignore_index=True)
+    differ = both.loc[both["patient_id_a"].astype(str) != both["patient_id_b"].astype(str)]
+    if not differ.empty:
+        raise TableError(
+            f"case {differ['case_id'].iloc[0]!r} with two patients",
+            "the same cases in both runs",
+            "run both on the same cohort table",
+        )
+    positives = both["lvo_a"].to_numpy() == 1
+    summary = _areas(both, positives, options)
+    points_b = operating_points_b if operating_points_b is not None else operating_points_a
+    calls, changed = [], []
+    for name in [n for n in (operating_points_a or {}) if n in (points_b or {})]:
+        call_a = calls_of(_side(both, "a"), (operating_points_a or {})[name], name)
+        call_b = calls_of(_side(both, "b"), (points_b or {})[name], name)
+        calls += mcnemar_rows(positives, call_a, call_b, name, options.confidence)
+        changed.append(_changed(both, call_a, call_b, name))
+    columns = ["operating_point", *COLUMNS, "only_a_right", "only_b_right", "p_value"]
+    table = pd.DataFrame(calls, columns=columns)
+    return Comparison(
+        summary=summary,
+        calls=table,
+        changed=pd.concat(changed, ignore_index=True) if changed else pd.DataFrame(),
+        cases=_with_ranks(both),
+        findings=findings_table(_coverage(first, second, both)),
+        metrics=_flat(summary, table),
+    )
+
+
+def _side(both: pd.DataFrame, run: str) -> pd.DataFrame:
+    columns = {f"{c}_{run}": c for c in ("probability", "fold") if f"{c}_{run}" in both}
+    return both[list(columns)].rename(columns=columns)
+
+
+def _areas(both: pd.DataFrame, positives: BoolArray, options: EvaluationOptions) -> pd.DataFrame:
+    a = both["probability_a"].to_numpy(dtype=float)
+    b = both["probability_b"].to_numpy(dtype=float)
+    test = paired_delong(positives, a, b, options.confidence)
+    weights = patient_weights(both["patient_id_a"], positives, options.resamples, options.seed)
+
+    def gain(drawn: FloatArray) -> FloatArray:
+        return weighted_auc(positives, a, drawn) - weighted_auc(positives, b, drawn)
+
+    rows = [
+        {**auc_interval(positives, a, options.confidence).row("auc", run="A"), "p_value": np.nan},
+        {**auc_interval(positives, b, options.confidence).row("auc", run="B"), "p_value": np.nan},
+        {**test.difference.row("auc", run="A - B"), "p_value": test.p_value},
+        {
+            **bootstrap_interval(gain, weights, options.confidence).row(
+                "auc_bootstrap", run="A - B"
+            ),
+            "p_value": np.nan,
+        },
+    ]
+    return pd.DataFrame(rows, columns=["run", *COLUMNS, "p_value"])
+
+
+def mcnemar_rows(
+    positives: BoolArray,
+    call_a: BoolArray,
+    call_b: BoolArray,
+    operating_point: str,
+    confidence: float = 0.95,
+) -> list[dict[str, object]]:
+    """Differences of sensitivity, specificity and accuracy, with McNemar's exact test.
+
+    Args:
+        positives: Shape (n,).
+        call_a: Calls of run A, shape (n,).
+        call_b: Calls of run B, shape (n,).
+        operating_point: Name, for the rows.
+        confidence: Coverage.
+
+    Returns:
+        Tidy rows; the value is A - B, its interval Newcombe's score interval for paired
+        proportions.
+
+    Source:
+        McNemar, Psychometrika 1947;12:153-157 (exact binomial form); Newcombe, Stat Med
+        1998;17:2635-2650 (method 10).
+    """
+    right_a, right_b = call_a == positives, call_b == positives
+    rows = []
+    for metric, among in (
+        ("sensitivity", positives),
+        ("specificity", ~positives),
+        ("accuracy", positives | True),
+    ):
+        only_a = int((right_a & ~right_b & among).sum())
+        only_b = int((~right_a & right_b & among).sum())
+        both = int((right_a & right_b & among).sum())
+        n = int(among.sum())
+        p_value = float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
+        figure = paired_difference(both, only_a, only_b, n - both - only_a - only_b, confidence)
+        row = figure.row(metric, operating_point=operating_point)
+        rows.append({**row, "only_a_right": only_a, "only_b_right": only_b, "p_value": p_value})
+    return rows
+
+
+def paired_difference(
+    both: int, only_a: int, only_b: int, neither: int, confidence: float = 0.95
+) -> Interval:
+    """Difference of two paired proportions with Newcombe's score interval (method 10).
+
+    Args:
+        both: Pairs in which both succeed.
+        only_a: Pairs in which only the first does.
+        only_b: Pairs in which only the second does.
+        neither: Pairs in which neither does.
+        confidence: Coverage.
+
+    Returns:
+        First minus second proportion.
+
+    Source:
+        Newcombe, Stat Med 1998;17:2635-2650.
+    """
+    n = both + only_a + only_b + neither
+    z = normal_quantile(confidence)
+    share_a, share_b = (both + only_a) / n, (both + only_b) / n
+    (low_a, high_a), (low_b, high_b) = _wilson_limits(share_a, n, z), _wilson_limits(share_b, n, z)
+    marginals = (both + only_a) * (only_b + neither) * (both + only_b) * (only_a + neither)
+    product = both * neither - only_a * only_b
+    corrected = max(product - n / 2, 0.0) if product > 0 else float(product)
+    phi = corrected / math.sqrt(marginals) if marginals else 0.0
+    difference = share_a - share_b
+    below_a, above_a, below_b, above_b = (
+        share_a - low_a,
+        high_a - share_a,
+        share_b - low_b,
+        high_b - share_b,
+    )
+    down = below_a**2 - 2 * phi * below_a * above_b + above_b**2
+    up = below_b**2 - 2 * phi * below_b * above_a + above_a**2
+    low, high = difference - np.sqrt(max(down, 0)), difference + np.sqrt(max(up, 0))
+    return Interval(difference, float(low), float(high), n, "Newcombe, paired; McNemar exact")
+
+
+def _wilson_limits(share: float, n: int, z: float) -> tuple[float, float]:
+    centre, spread = (
+        share + z**2 / (2 * n),
+        z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)),
+    )
+    return (centre - spread) / (1 + z**2 / n), (centre + spread) / (1 + z**2 / n)
+
+
+def _changed(both: pd.DataFrame, call_a: BoolArray, call_b: BoolArray, name: str) -> pd.DataFrame:
+    columns = ["case_id", "patient_id_a", "lvo_a", "probability_a", "probability_b"]
+    table = both[columns].rename(columns={"patient_id_a": "patient_id", "lvo_a": "lvo"})
+    table = table.assign(operating_point=name, call_a=call_a.astype(int), call_b=call_b.astype(int))
+    table["right"] = np.where(table["call_a"] == table["lvo"], "A", "B")
+    table = table.loc[call_a != call_b]
+    size = (table["probability_a"] - table["probability_b"]).abs()
+    return table.loc[size.sort_values(ascending=False, kind="stable").index].reset_index(drop=True)
+
+
+def _with_ranks(both: pd.DataFrame) -> pd.DataFrame:
+    table = both[["case_id", "patient_id_a", "lvo_a", "probability_a", "probability_b"]]
+    table = table.rename(columns={"patient_id_a": "patient_id", "lvo_a": "lvo"})
+    for run in ("a", "b"):
+        table[f"rank_{run}"] = table[f"probability_{run}"].rank(ascending=False)
+    return table
+
+
+def _coverage(first: pd.DataFrame, second: pd.DataFrame, both: pd.DataFrame) -> list[Finding]:
+    findings = []
+    for name, table in (("A", first), ("B", second)):
+        alone = set(table["case_id"]) - set(both["case_id"])
+        if alone:
+            message = f"{len(alone)} cases only in run {name} are left out: {listing(alone)}"
+            cases = tuple(sorted(map(str, alone)))
+            findings.append(Finding(f"only_in_run_{name.lower()}", "warning", message, cases))
+    return findings
+
+
+def _flat(summary: pd.DataFrame, calls: pd.DataFrame) -> dict[str, float]:
+    metrics: dict[str, float] = {}
+    for row in summary.to_dict("records"):
+        stem = {"A": "auc_a", "B": "auc_b"}.get(str(row["run"]), f"{row['metric']}_difference")
+        metrics[stem] = float(row["value"])
+        if np.isfinite(row["p_value"]):
+            metrics[f"{stem}_p_value"] = float(row["p_value"])
+    for row in calls.to_dict("records"):
+        stem = f"{row['metric']}_difference_{row['operating_point']}"
+        metrics[stem], metrics[f"{stem}_p_value"] = float(row["value"]), float(row["p_value"])
+    return metrics

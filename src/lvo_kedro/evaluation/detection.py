@@ -1,0 +1,263 @@
+"""Everything that is reported about detection, from one score table."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from lvo_kedro.errors import TableError
+from lvo_kedro.evaluation.bootstrap import bootstrap_interval, patient_weights
+from lvo_kedro.evaluation.calibration import calibration_table, reliability_table
+from lvo_kedro.evaluation.checks import (
+    Finding,
+    check_fitted_elsewhere,
+    check_informative,
+    check_same_cases,
+    findings_table,
+)
+from lvo_kedro.evaluation.failures import quality_against_errors, rank_failures
+from lvo_kedro.evaluation.intervals import COLUMNS, Interval, spread_interval, wilson_interval
+from lvo_kedro.evaluation.operating import (
+    OperatingPoints,
+    Threshold,
+    calls_of,
+    decision_curve,
+    operating_table,
+    predictive_values,
+)
+from lvo_kedro.evaluation.options import EvaluationOptions
+from lvo_kedro.evaluation.roc import (
+    auc_interval,
+    precision_recall_table,
+    roc_table,
+    weighted_auc,
+    weighted_average_precision,
+)
+from lvo_kedro.evaluation.subgroups import subgroup_table
+from lvo_kedro.evaluation.tables import FloatArray, prepare_scores
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+
+@dataclass(frozen=True)
+class DetectionEvaluation:
+    """Tables about detection; all tidy unless said otherwise.
+
+    Attributes:
+        summary: AUC (DeLong, bootstrap), precision-recall area, prevalence, counts.
+        operating: Figures at each operating point.
+        roc: Curve with band: threshold, fpr, tpr, low, high.
+        precision_recall: Curve: threshold, recall, precision.
+        predictive_values: PPV and NPV by prevalence.
+        decision_curve: Net benefit by threshold probability and strategy.
+        calibration: Slope, intercept, Brier before and after calibration.
+        reliability: Observed against predicted, before and after.
+        subgroups: Figures by subgroup.
+        folds: AUC, sensitivity, specificity by fold, and their spread.
+        failures: Ranked wrong calls, one a row.
+        quality: Error rate by quality finding.
+        findings: What the self-checks found: check, severity, message, cases.
+        scores: The validated score table with the call at each operating point.
+        metrics: Flat name to finite number, for an experiment tracker.
+    """
+
+    summary: pd.DataFrame
+    operating: pd.DataFrame
+    roc: pd.DataFrame
+    precision_recall: pd.DataFrame
+    predictive_values: pd.DataFrame
+    decision_curve: pd.DataFrame
+    calibration: pd.DataFrame
+    reliability: pd.DataFrame
+    subgroups: pd.DataFrame
+    folds: pd.DataFrame
+    failures: pd.DataFrame
+    quality: pd.DataFrame
+    findings: pd.DataFrame
+    scores: pd.DataFrame
+    metrics: dict[str, float]
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """All tables under their names, to be saved."""
+        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: table for name, table in named.items() if isinstance(table, pd.DataFrame)}
+
+
+def evaluate_detection(
+    scores: pd.DataFrame,
+    cohort: pd.DataFrame,
+    operating_points: OperatingPoints,
+    options: EvaluationOptions | None = None,
+    *,
+    quality: pd.DataFrame | None = None,
+    fitted_on: Collection[str] | Mapping[int, Collection[str]] | None = None,
+) -> DetectionEvaluation:
+    """Evaluate the scores of one split.
+
+    Args:
+        scores: case_id, patient_id, lvo, probability; probability_raw, fold, split, logit where
+            there are any. Only the rows of the split to be reported.
+        cohort: Cohort table; its columns make the subgroups.
+        operating_points: Name to threshold, or to one threshold a fold (cross-validation).
+        options: Intervals, subgroups and so on; the defaults where None.
+        quality: Quality table (case_id, stage, finding) for the failure analysis.
+        fitted_on: Cases on which the operating points and the calibration were fitted; for
+            cross-fitted ones a mapping from fold to the cases used for that fold.
+
+    Returns:
+        All tables, the findings of the self-checks, and flat metrics.
+
+    Raises:
+        TableError: The tables do not allow an evaluation: a class without a case, a score missing,
+            a case scored twice or labelled differently in the two tables, no operating point.
+    """
+    options = options or EvaluationOptions()
+    if not operating_points:
+        raise TableError("no operating point", "at least one", "fix one on development scores")
+    prepared = prepare_scores(scores)
+    findings = check_same_cases(prepared, cohort)
+    joined = join_cohort(prepared, cohort)
+    labels, probability = joined["lvo"].to_numpy(), joined["probability"].to_numpy(dtype=float)
+    weights = patient_weights(joined["patient_id"], labels, options.resamples, options.seed)
+    main = options.operating_point or next(iter(operating_points))
+    if main not in operating_points:
+        raise TableError(
+            f"the main operating point {main!r}",
+            f"one of {sorted(operating_points)}",
+            "correct operating_point in the evaluation's parameters",
+        )
+    findings += check_informative(joined, options.confidence)
+    findings += check_fitted_elsewhere(joined, fitted_on, "operating point and calibration")
+    findings += _repeated_patients(joined)
+    threshold, confidence = operating_points[main], options.confidence
+    summary = _summary(labels, probability, weights, options)
+    operating = operating_table(joined, operating_points, confidence)
+    folds = fold_table(joined, operating_points[main], options)
+    calibration = calibration_table(joined, weights, confidence)
+    return DetectionEvaluation(
+        summary=summary,
+        operating=operating,
+        roc=roc_table(labels, probability, weights, confidence),
+        precision_recall=precision_recall_table(labels, probability),
+        predictive_values=predictive_values(
+            joined, operating_points, options.prevalences, weights, confidence
+        ),
+        decision_curve=decision_curve(joined, options.decision_thresholds, weights, confidence),
+        calibration=calibration,
+        reliability=reliability_table(
+            joined, options.calibration_bins, options.minimum_bin, confidence
+        ),
+        subgroups=subgroup_table(joined, threshold, options),
+        folds=folds,
+        failures=rank_failures(joined, threshold, quality, options.failures),
+        quality=quality_against_errors(joined, threshold, quality, confidence),
+        findings=findings_table(findings),
+        scores=_with_calls(joined, operating_points),
+        metrics=flat_metrics(summary, operating, calibration),
+    )
+
+
+def join_cohort(scores: pd.DataFrame, cohort: pd.DataFrame) -> pd.DataFrame:
+    """The score table with the cohort's further columns; the scores' own columns stay."""
+    extra = [name for name in cohort.columns if name not in scores.columns]
+    return scores.merge(cohort[["case_id", *extra]], on="case_id", how="left", validate="1:1")
+
+
+def _with_calls(scores: pd.DataFrame, points: OperatingPoints) -> pd.DataFrame:
+    calls = {f"call_{name}": calls_of(scores, points[name], name).astype(int) for name in points}
+    return scores.assign(**calls)
+
+
+def _summary(
+    labels: FloatArray, probability: FloatArray, weights: FloatArray, options: EvaluationOptions
+) -> pd.DataFrame:
+    positives, confidence = labels == 1, options.confidence
+    with_lvo = int(positives.sum())
+    figures = {
+        "auc": auc_interval(labels, probability, confidence),
+        "auc_bootstrap": bootstrap_interval(
+            lambda w: weighted_auc(positives, probability, w), weights, confidence
+        ),
+        "average_precision": bootstrap_interval(
+            lambda w: weighted_average_precision(positives, probability, w), weights, confidence
+        ),
+        "prevalence": wilson_interval(with_lvo, labels.size, confidence),
+        "cases": Interval(labels.size, math.nan, math.nan, labels.size, "count"),
+        "cases_with_lvo": Interval(with_lvo, math.nan, math.nan, labels.size, "count"),
+    }
+    rows = [figure.row(metric) for metric, figure in figures.items()]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def fold_table(
+    scores: pd.DataFrame, threshold: Threshold, options: EvaluationOptions
+) -> pd.DataFrame:
+    """AUC, sensitivity and specificity of each fold, and the spread between folds.
+
+    Args:
+        scores: Columns lvo, probability and fold.
+        threshold: The main operating point.
+        options: Confidence.
+
+    Returns:
+        Tidy table with fold; the fold ``spread`` has the mean over folds with their smallest and
+        largest value. Empty where the scores come from fewer than two folds.
+    """
+    columns = ["fold", *COLUMNS]
+    folds = sorted(scores["fold"].dropna().unique()) if "fold" in scores else []
+    if len(folds) < 2:
+        return pd.DataFrame(columns=columns)
+    single = options.model_copy(update={"subgroups": ()})
+    wanted = ("n", "auc", "sensitivity", "specificity")
+    parts = []
+    for fold in folds:
+        part = scores.loc[scores["fold"] == fold]
+        table = subgroup_table(part, threshold, single)
+        parts.append(table.loc[table["metric"].isin(wanted)].assign(fold=str(int(fold))))
+    together = pd.concat(parts, ignore_index=True)[columns]
+    rows = []
+    for metric, part in together.groupby("metric", sort=False):
+        spread = spread_interval(part["value"], int(part["n"].sum()))
+        rows.append(spread.row(str(metric), fold="spread"))
+    return pd.concat([together, pd.DataFrame(rows, columns=columns)], ignore_index=True)
+
+
+def _repeated_patients(scores: pd.DataFrame) -> list[Finding]:
+    per_patient = scores.groupby("patient_id").size()
+    repeated = int((per_patient > 1).sum())
+    if not repeated:
+        return []
+    message = (
+        f"{repeated} patients have more than one case: DeLong and Wilson intervals take cases as "
+        "independent and may be too narrow; read the patient bootstrap"
+    )
+    return [Finding("repeated_patients", "note", message)]
+
+
+def flat_metrics(
+    summary: pd.DataFrame, operating: pd.DataFrame, calibration: pd.DataFrame
+) -> dict[str, float]:
+    """Finite numbers under plain names: ``auc``, ``auc_low``, ``sensitivity_youden``, ...
+
+    Args:
+        summary: Tidy table.
+        operating: Tidy table with operating_point.
+        calibration: Tidy table with stage.
+
+    Returns:
+        Name to number.
+    """
+    metrics: dict[str, float] = {}
+    for table, key in ((summary, None), (operating, "operating_point"), (calibration, "stage")):
+        for row in table.to_dict("records"):
+            stem = str(row["metric"]) if key is None else f"{row['metric']}_{row[key]}"
+            for ending, column in (("", "value"), ("_low", "low"), ("_high", "high")):
+                number = float(row[column])
+                if np.isfinite(number):
+                    metrics[f"{stem}{ending}"] = number
+    return metrics

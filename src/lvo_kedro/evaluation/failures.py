@@ -1,0 +1,115 @@
+"""Which cases went wrong, how badly, and whether the quality findings foretold it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy.special import logit
+from scipy.stats import fisher_exact
+
+from lvo_kedro.evaluation.intervals import COLUMNS, Interval, wilson_interval
+from lvo_kedro.evaluation.operating import Threshold, thresholds_of
+from lvo_kedro.evaluation.tables import require_columns
+
+ABOUT = ("side", "segment", "site", "scanner", "slice_thickness", "age", "sex", "nihss")
+"""Columns of the cohort that go along with a failure, where the cohort has them."""
+NO_FINDING = "no finding"
+
+
+def rank_failures(
+    scores: pd.DataFrame,
+    threshold: Threshold,
+    quality: pd.DataFrame | None = None,
+    limit: int = 20,
+) -> pd.DataFrame:
+    """False negatives and false positives, the most confidently wrong first.
+
+    Args:
+        scores: Score table, with cohort columns where there are any.
+        threshold: The main operating point.
+        quality: Quality table (case_id, stage, finding), or None.
+        limit: Most rows of each kind.
+
+    Returns:
+        Columns kind (false negative, false positive), rank, case_id, patient_id, probability,
+        threshold, distance (of probability from threshold, in logits), the cohort's columns, and
+        findings (joined with '; ').
+    """
+    table = scores.copy()
+    table["threshold"] = thresholds_of(scores, threshold)
+    drawn_in = table[["probability", "threshold"]].clip(1e-6, 1 - 1e-6)
+    table["distance"] = logit(drawn_in["probability"]) - logit(drawn_in["threshold"])
+    called = table["probability"] >= table["threshold"]
+    table["kind"] = np.select(
+        [(table["lvo"] == 1) & ~called, (table["lvo"] == 0) & called],
+        ["false negative", "false positive"],
+        default="",
+    )
+    wrong = table.loc[table["kind"] != ""].copy()
+    wrong["findings"] = wrong["case_id"].map(findings_by_case(quality)).fillna("")
+    wrong["badness"] = wrong["distance"].abs()
+    wrong = wrong.sort_values(["kind", "badness", "case_id"], ascending=[True, False, True])
+    wrong["rank"] = wrong.groupby("kind").cumcount() + 1
+    columns = ["kind", "rank", "case_id", "patient_id", "probability", "threshold", "distance"]
+    columns += [name for name in ABOUT if name in wrong] + ["findings"]
+    return wrong.loc[wrong["rank"] <= limit, columns].reset_index(drop=True)
+
+
+def findings_by_case(quality: pd.DataFrame | None) -> dict[str, str]:
+    """Case to its findings in one text; empty without a quality table."""
+    if quality is None or quality.empty:
+        return {}
+    require_columns(quality, ("case_id", "finding"), "quality")
+    named = quality.dropna(subset=["finding"])
+    return {
+        str(case): "; ".join(dict.fromkeys(part["finding"].astype(str)))
+        for case, part in named.groupby("case_id")
+    }
+
+
+def quality_against_errors(
+    scores: pd.DataFrame,
+    threshold: Threshold,
+    quality: pd.DataFrame | None,
+    confidence: float = 0.95,
+) -> pd.DataFrame:
+    """Error rate of the cases with each quality finding, beside that of all others.
+
+    Args:
+        scores: Columns case_id, lvo, probability.
+        threshold: The main operating point.
+        quality: Quality table (case_id, stage, finding), or None.
+        confidence: Coverage.
+
+    Returns:
+        Tidy table with stage, finding and p_value: the value is the share of wrong calls among the
+        cases with the finding (Wilson), ``others`` that among those without; p_value is Fisher's
+        exact test, two-sided and not corrected for the number of findings. The last row is that of
+        cases without any finding.
+    """
+    columns = ["stage", "finding", *COLUMNS, "others", "p_value"]
+    if quality is None or quality.empty:
+        return pd.DataFrame(columns=columns)
+    require_columns(quality, ("case_id", "stage", "finding"), "quality")
+    called = scores["probability"].to_numpy() >= thresholds_of(scores, threshold)
+    wrong = called != (scores["lvo"].to_numpy() == 1)
+    named = quality.dropna(subset=["finding"])
+    groups = {key: set(part["case_id"]) for key, part in named.groupby(["stage", "finding"])}
+    flagged = {
+        key: scores["case_id"].isin(cases).to_numpy() for key, cases in sorted(groups.items())
+    }
+    clean = ~scores["case_id"].isin(set(named["case_id"])).to_numpy()
+    rows = []
+    for (stage, finding), has in [*flagged.items(), (("any", NO_FINDING), clean)]:
+        if not has.any():
+            continue
+        figure: Interval = wilson_interval(int(wrong[has].sum()), int(has.sum()), confidence)
+        others = float(wrong[~has].mean()) if (~has).any() else np.nan
+        table = [
+            [int((wrong & has).sum()), int((~wrong & has).sum())],
+            [int((wrong & ~has).sum()), int((~wrong & ~has).sum())],
+        ]
+        p_value = float(fisher_exact(table)[1])
+        row = figure.row("error_rate", stage=stage, finding=finding)
+        rows.append({**row, "others": others, "p_value": p_value})
+    return pd.DataFrame(rows, columns=columns)

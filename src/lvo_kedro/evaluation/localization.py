@@ -1,0 +1,320 @@
+"""Everything that is reported about side and segment, from the calls and the scores.
+
+Three *scopes* answer three questions. ``end_to_end``: of all occlusions, how many are detected and
+named rightly (one that is not detected counts as wrong). ``given_detection``: of the detected ones,
+how many are named rightly. ``all_lvo``: how well the third stage does alone, detection aside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from lvo_kedro.errors import TableError
+from lvo_kedro.evaluation.bootstrap import bootstrap_interval, patient_weights
+from lvo_kedro.evaluation.intervals import (
+    COLUMNS,
+    Interval,
+    not_estimable,
+    spread_interval,
+    wilson_interval,
+)
+from lvo_kedro.evaluation.operating import OperatingPoints, calls_of
+from lvo_kedro.evaluation.options import EvaluationOptions
+from lvo_kedro.evaluation.tables import BoolArray, FloatArray, listing, require_columns
+from lvo_kedro.vocabulary import SEGMENT_CLASSES
+
+NO_CALL: Final = "none"
+"""Called class where nothing, or nothing possible, was named, or the case was not detected."""
+SCOPES: Final = ("end_to_end", "given_detection", "all_lvo")
+EVERY: Final = "all"
+"""Level of ``segment`` in rows about all segments together."""
+
+
+@dataclass(frozen=True)
+class LocalizationEvaluation:
+    """Tables about localization.
+
+    Attributes:
+        summary: Tidy, with operating_point, scope and segment: accuracies of segment and side.
+        confusion: operating_point, scope, truth, called, count; every combination is there.
+        points: Tidy, with operating_point and scope: distance of the back-projected point.
+        folds: Tidy, with fold: end-to-end accuracies by fold and their spread.
+        calls: One row an LVO case: truth, call, whether detected, side_right, segment_right.
+        metrics: Flat name to finite number.
+    """
+
+    summary: pd.DataFrame
+    confusion: pd.DataFrame
+    points: pd.DataFrame
+    folds: pd.DataFrame
+    calls: pd.DataFrame
+    metrics: dict[str, float]
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """All tables under their names, to be saved."""
+        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: table for name, table in named.items() if isinstance(table, pd.DataFrame)}
+
+
+def evaluate_localization(
+    calls: pd.DataFrame,
+    scores: pd.DataFrame,
+    operating_points: OperatingPoints,
+    options: EvaluationOptions | None = None,
+    *,
+    cohort: pd.DataFrame | None = None,
+) -> LocalizationEvaluation:
+    """Evaluate the named sides and segments of one split.
+
+    Args:
+        calls: case_id, side, segment (truth), called_side, called_segment (empty where nothing is
+            named), point_error_mm where there is one.
+        scores: case_id, patient_id, lvo, probability; fold where there is one. These cases are
+            evaluated: an LVO case without a row in ``calls`` counts as wrong.
+        operating_points: Name to threshold, or to one threshold a fold.
+        options: Intervals; the defaults where None.
+        cohort: Cohort table, for the truth of cases without a row in ``calls``.
+
+    Returns:
+        Tables and flat metrics.
+
+    Raises:
+        TableError: Columns are missing, a case stands twice, no case has LVO, or the truth of an
+            LVO case is nowhere given.
+    """
+    options = options or EvaluationOptions()
+    cases = _occlusions(calls, scores, cohort)
+    # A patient counts once in each resample whatever its segment, so segments are the strata.
+    strata = pd.factorize(cases["segment"])[0]
+    weights = patient_weights(cases["patient_id"], strata, options.resamples, options.seed)
+    summary, confusion, points = [], [], []
+    everyone = np.ones(len(cases), dtype=bool)
+    for name, threshold in operating_points.items():
+        detected = calls_of(cases, threshold, name)
+        for scope in SCOPES:
+            if scope == "all_lvo" and name != next(iter(operating_points)):
+                continue  # does not depend on the operating point
+            place = {"operating_point": "" if scope == "all_lvo" else name, "scope": scope}
+            found = everyone if scope == "all_lvo" else detected
+            members = detected if scope == "given_detection" else everyone
+            view = _Scope(cases, members, found, weights, options.confidence)
+            summary += [{**place, **row} for row in view.accuracies()]
+            confusion += [{**place, **row} for row in view.confusion()]
+            points += [{**place, **row} for row in view.distances(options.distances_mm)]
+    keys = ["operating_point", "scope"]
+    main = options.operating_point or next(iter(operating_points))
+    table = pd.DataFrame(summary, columns=[*keys, "segment", *COLUMNS])
+    distances = pd.DataFrame(points, columns=[*keys, *COLUMNS])
+    detected = calls_of(cases, operating_points[main], main)
+    return LocalizationEvaluation(
+        summary=table,
+        confusion=pd.DataFrame(confusion, columns=[*keys, "truth", "called", "count"]),
+        points=distances,
+        folds=_fold_spread(cases, detected, options.confidence),
+        calls=cases.assign(detected=detected.astype(int)),
+        metrics=_flat_metrics(table, distances),
+    )
+
+
+def _occlusions(
+    calls: pd.DataFrame, scores: pd.DataFrame, cohort: pd.DataFrame | None
+) -> pd.DataFrame:
+    """One row for each scored LVO case, with truth, call and whether the call is right."""
+    require_columns(calls, ("case_id", "side", "segment", "called_side", "called_segment"), "call")
+    require_columns(scores, ("case_id", "patient_id", "lvo", "probability"), "score")
+    twice = calls.loc[calls["case_id"].duplicated(), "case_id"]
+    if not twice.empty:
+        raise TableError(
+            f"case {twice.iloc[0]!r} twice in the call table", "one row a case", "drop one"
+        )
+    kept = [c for c in ("case_id", "patient_id", "split", "fold", "probability") if c in scores]
+    wanted = [
+        "case_id",
+        "side",
+        "segment",
+        "called_side",
+        "called_segment",
+        "confidence",
+        "finding",
+        "point_error_mm",
+    ]
+    positives = scores.loc[scores["lvo"] == 1, kept]
+    table = positives.merge(
+        calls[[c for c in wanted if c in calls]], on="case_id", how="left", validate="1:1"
+    ).sort_values("case_id", ignore_index=True)
+    if table.empty:
+        raise TableError(
+            "no case with LVO among the scores", "at least one", "evaluate another set"
+        )
+    for column in ("side", "segment", "called_side", "called_segment"):
+        table[column] = table[column].astype(object).where(table[column].notna(), "").astype(str)
+    if cohort is not None:
+        truth = cohort.set_index("case_id")
+        for column in ("side", "segment"):
+            given = table["case_id"].map(truth[column]).fillna("").astype(str)
+            table[column] = table[column].where(table[column] != "", given)
+    unknown = set(table.loc[table["side"] == "", "case_id"])
+    if unknown:
+        raise TableError(
+            f"{len(unknown)} LVO cases without a true side: {listing(unknown)}",
+            "left or right",
+            "give a row in the call table for every scored LVO case, or pass the cohort table",
+        )
+    if "point_error_mm" not in table:
+        table["point_error_mm"] = np.nan
+    named = table["called_segment"].isin(SEGMENT_CLASSES)
+    table["called_class"] = table["called_segment"].where(named, NO_CALL)
+    table["side_right"] = table["side"] == table["called_side"]
+    table["segment_right"] = (table["segment"] == table["called_class"]) & named
+    pairs = zip(table["segment"], table["called_class"], strict=True)
+    table["segment_touched"] = [bool(set(a.split("+")) & set(b.split("+"))) for a, b in pairs]
+    return table
+
+
+@dataclass(frozen=True)
+class _Scope:
+    """The LVO cases of one question; ``found`` are those whose call counts."""
+
+    cases: pd.DataFrame
+    members: BoolArray
+    found: BoolArray
+    weights: FloatArray
+    confidence: float
+
+    def _share(self, right: BoolArray, among: BoolArray) -> Interval:
+        return wilson_interval(int((right & among).sum()), int(among.sum()), self.confidence)
+
+    def accuracies(self) -> list[dict[str, object]]:
+        """Rows of the summary: all segments together, then each."""
+        side = self.cases["side_right"].to_numpy() & self.found
+        segment = self.cases["segment_right"].to_numpy() & self.found
+        touched = self.cases["segment_touched"].to_numpy() & self.found
+        known = self.members & self.cases["segment"].isin(SEGMENT_CLASSES).to_numpy()
+        figures = {
+            "segment_accuracy": self._share(segment, known),
+            "side_accuracy": self._share(side, self.members),
+            "side_and_segment_accuracy": self._share(side & segment, known),
+            "adjoining_segment_accuracy": self._share(touched, known),
+            "balanced_accuracy": self._balanced(segment, known),
+        }
+        rows = [figure.row(metric, segment=EVERY) for metric, figure in figures.items()]
+        for name in SEGMENT_CLASSES:
+            among = self.members & (self.cases["segment"] == name).to_numpy()
+            rows.append(self._share(segment, among).row("segment_accuracy", segment=name))
+            rows.append(self._share(side, among).row("side_accuracy", segment=name))
+        return rows
+
+    def _balanced(self, right: BoolArray, among: BoolArray) -> Interval:
+        """Mean over the classes that occur of the share named rightly."""
+        truth = self.cases["segment"].to_numpy()
+        groups = [among & (truth == name) for name in SEGMENT_CLASSES]
+        groups = [group for group in groups if group.any()]
+        if not groups:
+            return not_estimable("no case with a known segment")
+
+        def mean_share(weights: FloatArray) -> FloatArray:
+            with np.errstate(invalid="ignore"):
+                shares = [(weights @ (g & right)) / (weights @ g) for g in groups]
+            there = np.isfinite(shares)
+            total = np.where(there, shares, 0).sum(axis=0)
+            return total / np.where(there.any(axis=0), there.sum(axis=0), np.nan)
+
+        figure = bootstrap_interval(mean_share, self.weights, self.confidence)
+        method = f"{figure.method}; mean of {len(groups)} classes"
+        return Interval(figure.value, figure.low, figure.high, int(among.sum()), method)
+
+    def confusion(self) -> list[dict[str, object]]:
+        """Rows of the confusion matrix: the five classes by the five and none."""
+        called = np.where(self.found, self.cases["called_class"], NO_CALL)
+        truth = self.cases["segment"].to_numpy()
+        return [
+            {
+                "truth": row,
+                "called": column,
+                "count": int((self.members & (truth == row) & (called == column)).sum()),
+            }
+            for row in SEGMENT_CLASSES
+            for column in (*SEGMENT_CLASSES, NO_CALL)
+        ]
+
+    def distances(self, limits_mm: tuple[float, ...]) -> list[dict[str, object]]:
+        """Rows about the distance between the true and the back-projected point, in mm."""
+        error = self.cases["point_error_mm"].to_numpy(dtype=float)
+        placed = self.members & self.found & np.isfinite(error)
+        rows = [self._share(placed, self.members).row("point_given")]
+        for metric, level in (
+            ("median_mm", 0.5),
+            ("lower_quartile_mm", 0.25),
+            ("upper_quartile_mm", 0.75),
+        ):
+            figure = not_estimable("no point")
+            if placed.any():
+                figure = bootstrap_interval(
+                    partial(weighted_quantile, error[placed], level=level),
+                    self.weights[:, placed],
+                    self.confidence,
+                )
+                figure = Interval(
+                    figure.value, figure.low, figure.high, int(placed.sum()), figure.method
+                )
+            rows.append(figure.row(metric))
+        for limit in limits_mm:
+            near = placed & (np.where(placed, error, np.inf) <= limit)
+            rows.append(self._share(near, self.members).row(f"within_{limit:g}_mm"))
+        return rows
+
+
+def weighted_quantile(values: FloatArray, weights: FloatArray, *, level: float) -> FloatArray:
+    """Quantile of weighted values, the mean of the two neighbours where it falls between them.
+
+    Args:
+        values: Shape (n,).
+        weights: Non-negative, shape (resamples, n).
+        level: 0 to 1.
+
+    Returns:
+        Shape (resamples,); nan where all weights are 0.
+    """
+    order = np.argsort(values)
+    cumulative = np.cumsum(weights[:, order], axis=1)
+    target = level * cumulative[:, -1:]
+    ordered = values[order]
+    lower = ordered[np.clip((cumulative < target - 1e-9).sum(axis=1), 0, values.size - 1)]
+    upper = ordered[np.clip((cumulative <= target + 1e-9).sum(axis=1), 0, values.size - 1)]
+    return np.where(cumulative[:, -1] > 0, (lower + upper) / 2, np.nan)
+
+
+def _fold_spread(cases: pd.DataFrame, detected: BoolArray, confidence: float) -> pd.DataFrame:
+    columns = ["fold", *COLUMNS]
+    if "fold" not in cases or cases["fold"].nunique() < 2:
+        return pd.DataFrame(columns=columns)
+    rows = []
+    for column, metric in (("segment_right", "segment_accuracy"), ("side_right", "side_accuracy")):
+        right = cases[column].to_numpy() & detected
+        shares = []
+        for fold in sorted(cases["fold"].dropna().unique()):
+            among = (cases["fold"] == fold).to_numpy()
+            figure = wilson_interval(int((right & among).sum()), int(among.sum()), confidence)
+            shares.append(figure.value)
+            rows.append(figure.row(metric, fold=str(int(fold))))
+        spread = spread_interval(shares, len(cases))
+        rows.append(spread.row(metric, fold="spread"))
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _flat_metrics(summary: pd.DataFrame, points: pd.DataFrame) -> dict[str, float]:
+    metrics: dict[str, float] = {}
+    overall = summary.loc[summary["segment"] == EVERY]
+    for row in [*overall.to_dict("records"), *points.to_dict("records")]:
+        parts = [str(row["metric"]), str(row["scope"]), str(row["operating_point"])]
+        stem = "_".join(part for part in parts if part)
+        for ending, column in (("", "value"), ("_low", "low"), ("_high", "high")):
+            number = float(row[column])
+            if np.isfinite(number):
+                metrics[f"{stem}{ending}"] = number
+    return metrics

@@ -1,0 +1,256 @@
+"""Figures at fixed operating points, predictive values and the decision curve.
+
+An operating point is a threshold on the calibrated probability: a case is called positive at or
+above it. Thresholds come from outside and are never chosen here. In cross-validation the threshold
+of a case must come from folds that do not hold it; an operating point is then a mapping from fold
+to threshold (see :func:`cross_fit`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeAlias, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from lvo_kedro.errors import TableError
+from lvo_kedro.evaluation.bootstrap import percentile_limits
+from lvo_kedro.evaluation.intervals import (
+    COLUMNS,
+    Interval,
+    likelihood_ratio_interval,
+    wilson_interval,
+)
+from lvo_kedro.evaluation.tables import BoolArray, FloatArray, require_columns
+
+Threshold: TypeAlias = "float | Mapping[int, float] | Mapping[str, float]"
+"""A probability, or one for each fold."""
+OperatingPoints: TypeAlias = "Mapping[str, Threshold]"
+"""Name of the operating point to its threshold."""
+Fitted = TypeVar("Fitted")
+
+
+def cross_fit(scores: pd.DataFrame, fit: Callable[[pd.DataFrame], Fitted]) -> dict[int, Fitted]:
+    """Fit something for each fold on the cases of all other folds.
+
+    Args:
+        scores: Out-of-fold scores with a column fold.
+        fit: Takes the rows of the other folds; may choose a threshold or a calibration.
+
+    Returns:
+        For each fold what its own cases had no part in.
+
+    Raises:
+        TableError: There is no column fold, or fewer than two folds.
+    """
+    require_columns(scores, ("fold",), "score")
+    folds = sorted(int(fold) for fold in scores["fold"].dropna().unique())
+    if len(folds) < 2:
+        raise TableError(f"{len(folds)} fold(s)", "at least two", "score with more folds")
+    return {fold: fit(scores.loc[scores["fold"] != fold]) for fold in folds}
+
+
+def thresholds_of(scores: pd.DataFrame, threshold: Threshold, name: str = "") -> FloatArray:
+    """The threshold that applies to each case.
+
+    Args:
+        scores: Score table; a column fold where ``threshold`` is a mapping from fold.
+        threshold: One probability for all, or one a fold.
+        name: Name of the operating point, for messages.
+
+    Returns:
+        Shape (n,).
+
+    Raises:
+        TableError: A threshold is not finite, or a fold has none.
+    """
+    if isinstance(threshold, Mapping):
+        require_columns(scores, ("fold",), "score")
+        by_fold = {int(fold): float(value) for fold, value in threshold.items()}
+        folds = pd.to_numeric(scores["fold"])
+        values = np.array([by_fold.get(fold, np.nan) for fold in folds], dtype=np.float64)
+    else:
+        values = np.full(len(scores), float(threshold), dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise TableError(
+            f"the operating point {name!r} without a finite threshold for every case",
+            "a probability, or one for each fold",
+            "fix the operating point on development scores first",
+        )
+    return values
+
+
+def calls_of(scores: pd.DataFrame, threshold: Threshold, name: str = "") -> BoolArray:
+    """Which cases are called positive: probability at or above the threshold, shape (n,)."""
+    return scores["probability"].to_numpy(dtype=float) >= thresholds_of(scores, threshold, name)
+
+
+def counts(positives: BoolArray, called: BoolArray) -> dict[str, int]:
+    """The four cells, under ``tp``, ``fp``, ``fn`` and ``tn``."""
+    return {
+        "tp": int((positives & called).sum()),
+        "fp": int((~positives & called).sum()),
+        "fn": int((positives & ~called).sum()),
+        "tn": int((~positives & ~called).sum()),
+    }
+
+
+def fixed_point_figures(
+    positives: BoolArray, called: BoolArray, confidence: float = 0.95
+) -> dict[str, Interval]:
+    """Sensitivity, specificity and their relatives at one operating point.
+
+    Args:
+        positives: Cases with LVO, shape (n,).
+        called: Cases called positive, shape (n,).
+        confidence: Coverage.
+
+    Returns:
+        sensitivity, specificity, ppv, npv, accuracy (Wilson), likelihood_ratio_positive and
+        likelihood_ratio_negative (log-normal), each with the n it rests on.
+    """
+    cell = counts(positives, called)
+    with_lvo, without = cell["tp"] + cell["fn"], cell["fp"] + cell["tn"]
+
+    def share(successes: int, n: int) -> Interval:
+        return wilson_interval(successes, n, confidence)
+
+    def ratio(upper: int, lower: int) -> Interval:
+        return likelihood_ratio_interval((upper, with_lvo), (lower, without), confidence)
+
+    return {
+        "sensitivity": share(cell["tp"], with_lvo),
+        "specificity": share(cell["tn"], without),
+        "ppv": share(cell["tp"], cell["tp"] + cell["fp"]),
+        "npv": share(cell["tn"], cell["tn"] + cell["fn"]),
+        "accuracy": share(cell["tp"] + cell["tn"], with_lvo + without),
+        "likelihood_ratio_positive": ratio(cell["tp"], cell["fp"]),
+        "likelihood_ratio_negative": ratio(cell["fn"], cell["tn"]),
+    }
+
+
+def operating_table(
+    scores: pd.DataFrame, points: OperatingPoints, confidence: float = 0.95
+) -> pd.DataFrame:
+    """All figures and the four counts at each operating point.
+
+    Args:
+        scores: Columns lvo, probability, and fold where thresholds differ by fold.
+        points: Name to threshold.
+        confidence: Coverage.
+
+    Returns:
+        Tidy table with operating_point in front; the threshold and the counts are rows without
+        interval. A threshold that differs by fold is given as mean and range over the cases.
+    """
+    positives = scores["lvo"].to_numpy() == 1
+    rows = []
+    for name, threshold in points.items():
+        values = thresholds_of(scores, threshold, name)
+        called = calls_of(scores, threshold, name)
+        method = "fixed" if np.ptp(values) == 0 else "mean and range over folds"
+        used = Interval(
+            float(values.mean()), float(values.min()), float(values.max()), len(scores), method
+        )
+        rows.append(used.row("threshold", operating_point=name))
+        for metric, number in counts(positives, called).items():
+            cell = Interval(number, np.nan, np.nan, len(scores), "count")
+            rows.append(cell.row(metric, operating_point=name))
+        for metric, figure in fixed_point_figures(positives, called, confidence).items():
+            rows.append(figure.row(metric, operating_point=name))
+    return pd.DataFrame(rows, columns=["operating_point", *COLUMNS])
+
+
+def predictive_values(
+    scores: pd.DataFrame,
+    points: OperatingPoints,
+    prevalences: tuple[float, ...],
+    weights: FloatArray,
+    confidence: float = 0.95,
+) -> pd.DataFrame:
+    """PPV and NPV that the same sensitivity and specificity give at other prevalences.
+
+    Args:
+        scores: Columns lvo and probability.
+        points: Name to threshold.
+        prevalences: Shares of LVO, 0 to 1.
+        weights: Patient resamples, shape (resamples, n).
+        confidence: Coverage.
+
+    Returns:
+        Tidy table with operating_point and prevalence; intervals from the patient bootstrap.
+
+    Source:
+        Bayes' theorem; Altman and Bland, BMJ 1994;309:102.
+    """
+    positives = scores["lvo"].to_numpy() == 1
+    everyone = np.vstack([np.ones((1, len(scores))), weights])
+    rows = []
+    for name, threshold in points.items():
+        called = calls_of(scores, threshold, name)
+        sensitivity = (everyone @ (positives & called)) / (everyone @ positives)
+        specificity = (everyone @ (~positives & ~called)) / (everyone @ ~positives)
+        for prevalence in prevalences:
+            true_positive, false_negative = sensitivity * prevalence, (1 - sensitivity) * prevalence
+            true_negative = specificity * (1 - prevalence)
+            false_positive = (1 - specificity) * (1 - prevalence)
+            for metric, right, wrong in (
+                ("ppv", true_positive, false_positive),
+                ("npv", true_negative, false_negative),
+            ):
+                with np.errstate(invalid="ignore"):
+                    value = right / (right + wrong)
+                low, high = percentile_limits(value[1:, None], confidence)
+                figure = Interval(
+                    float(value[0]),
+                    float(low[0]),
+                    float(high[0]),
+                    len(scores),
+                    "Bayes' theorem, patient bootstrap",
+                )
+                rows.append(figure.row(metric, operating_point=name, prevalence=prevalence))
+    return pd.DataFrame(rows, columns=["operating_point", "prevalence", *COLUMNS])
+
+
+def decision_curve(
+    scores: pd.DataFrame,
+    thresholds: tuple[float, ...],
+    weights: FloatArray,
+    confidence: float = 0.95,
+) -> pd.DataFrame:
+    """Net benefit of acting on the model, on everyone and on no one.
+
+    Args:
+        scores: Columns lvo and probability (calibrated).
+        thresholds: Threshold probabilities, above 0 and below 1: the risk of LVO from which one
+            would act.
+        weights: Patient resamples, shape (resamples, n).
+        confidence: Coverage.
+
+    Returns:
+        Tidy table with strategy (model, all, none) and threshold; net benefit in true positives a
+        case: TP/n - FP/n x threshold / (1 - threshold).
+
+    Source:
+        Vickers and Elkin, Med Decis Making 2006;26:565-574.
+    """
+    positives = scores["lvo"].to_numpy() == 1
+    probability = scores["probability"].to_numpy(dtype=float)
+    everyone = np.vstack([np.ones((1, len(scores))), weights])
+    total = everyone.sum(axis=1)
+    rows = []
+    for threshold in thresholds:
+        harm = threshold / (1 - threshold)
+        chosen = {"model": probability >= threshold, "all": np.ones(len(scores), dtype=bool)}
+        for strategy, called in chosen.items():
+            gain = everyone @ (positives & called) - harm * (everyone @ (~positives & called))
+            benefit = gain / total
+            low, high = percentile_limits(benefit[1:, None], confidence)
+            figure = Interval(
+                float(benefit[0]), float(low[0]), float(high[0]), len(scores), "patient bootstrap"
+            )
+            rows.append(figure.row("net_benefit", strategy=strategy, threshold=threshold))
+        nothing = Interval(0.0, 0.0, 0.0, len(scores), "by definition")
+        rows.append(nothing.row("net_benefit", strategy="none", threshold=threshold))
+    return pd.DataFrame(rows, columns=["strategy", "threshold", *COLUMNS])

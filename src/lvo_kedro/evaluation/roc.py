@@ -1,0 +1,338 @@
+"""The area under the ROC curve, its intervals and tests, and the precision-recall curve.
+
+The area is the share of (LVO, no LVO) pairs of cases that the score orders rightly, ties counting
+one half. Its variance is DeLong's, computed from midranks in O(n log n).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import brentq
+from scipy.special import expit, logit
+from scipy.stats import norm, rankdata
+
+from lvo_kedro.errors import TableError
+from lvo_kedro.evaluation.bootstrap import percentile_limits
+from lvo_kedro.evaluation.intervals import Interval, normal_quantile
+from lvo_kedro.evaluation.tables import BoolArray, FloatArray, check_labels_and_scores
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+AucMethod = Literal["delong", "logit", "score"]
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """Two areas on the same cases.
+
+    Attributes:
+        auc_a: Area of the first score.
+        auc_b: Area of the second.
+        difference: ``auc_a - auc_b`` with its interval.
+        z: The test statistic; 0 where the two scores order all cases alike.
+        p_value: Two-sided.
+    """
+
+    auc_a: float
+    auc_b: float
+    difference: Interval
+    z: float
+    p_value: float
+
+
+def auc_interval(
+    labels: ArrayLike,
+    scores: ArrayLike,
+    confidence: float = 0.95,
+    method: AucMethod = "delong",
+) -> Interval:
+    """Area under the ROC curve with its confidence interval.
+
+    Args:
+        labels: 0 (no LVO) or 1 (LVO), shape (n,).
+        scores: Larger for more suspicion, shape (n,).
+        confidence: Coverage, for example 0.95.
+        method: ``delong``: value plus and minus z standard errors, cut to 0-1, as R's pROC does;
+            ``logit``: the same on the logit scale, always inside 0-1; ``score``: Newcombe's
+            interval, which needs no variance estimate. Where DeLong's variance is 0 (an area of
+            exactly 0 or 1, or a constant score) the first two have no width and would claim
+            certainty: the score interval is then given, and the ``method`` of the result says so.
+
+    Returns:
+        The area with its interval; n counts the cases.
+
+    Raises:
+        TableError: A class has no case, a label is not 0 or 1, or a score is not finite.
+
+    Source:
+        DeLong, DeLong, Clarke-Pearson, Biometrics 1988;44:837-845; Sun and Xu, IEEE Signal Process
+        Lett 2014;21:1389-1393; Newcombe, Stat Med 2006;25:559-573 (method 5).
+
+    Examples:
+        >>> print(auc_interval([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]))
+        0.750 (0.260 to 1.000)
+    """
+    positives, values = check_labels_and_scores(labels, scores)
+    area, variance = _area_and_covariance(positives, values[None])
+    value, error = float(area[0]), math.sqrt(max(0.0, float(variance[0, 0])))
+    z, n = normal_quantile(confidence), int(values.size)
+    if error < 1e-12 or method == "score":
+        low, high = newcombe_limits(value, int(positives.sum()), int((~positives).sum()), z)
+        name = "Newcombe score" if method == "score" else "Newcombe score (DeLong variance is 0)"
+        return Interval(value, low, high, n, name)
+    if method == "logit":
+        half = z * error / (value * (1 - value))
+        low, high = expit(logit(value) + np.array([-half, half]))
+        return Interval(value, float(low), float(high), n, "DeLong, logit scale")
+    return Interval(value, max(0.0, value - z * error), min(1.0, value + z * error), n, "DeLong")
+
+
+def paired_delong(
+    labels: ArrayLike, scores_a: ArrayLike, scores_b: ArrayLike, confidence: float = 0.95
+) -> PairedTest:
+    """Test whether two scores of the same cases have the same area.
+
+    Args:
+        labels: 0 or 1, shape (n,).
+        scores_a: First score, shape (n,).
+        scores_b: Second score of the same cases in the same order, shape (n,).
+        confidence: Coverage of the interval of the difference.
+
+    Returns:
+        Areas, difference with interval, z and two-sided p-value.
+
+    Raises:
+        TableError: As :func:`auc_interval`.
+
+    Source:
+        DeLong, DeLong, Clarke-Pearson, Biometrics 1988;44:837-845.
+    """
+    positives, first = check_labels_and_scores(labels, scores_a)
+    _, second = check_labels_and_scores(labels, scores_b)
+    areas, covariance = _area_and_covariance(positives, np.stack([first, second]))
+    difference = float(areas[0] - areas[1])
+    variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
+    error = math.sqrt(max(0.0, float(variance)))
+    n = int(first.size)
+    if error < 1e-12:
+        p_value = 1.0 if abs(difference) < 1e-12 else 0.0
+        z_value = 0.0 if p_value == 1.0 else math.copysign(math.inf, difference)
+        interval = Interval(difference, difference, difference, n, "paired DeLong (variance is 0)")
+        return PairedTest(float(areas[0]), float(areas[1]), interval, z_value, p_value)
+    half = normal_quantile(confidence) * error
+    low, high = max(-1.0, difference - half), min(1.0, difference + half)
+    interval = Interval(difference, low, high, n, "paired DeLong")
+    z_value = difference / error
+    p_value = float(2 * norm.sf(abs(z_value)))
+    return PairedTest(float(areas[0]), float(areas[1]), interval, z_value, p_value)
+
+
+def _area_and_covariance(positives: BoolArray, scores: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Areas of k scores, shape (k,), and DeLong's covariance of them, shape (k, k).
+
+    Args:
+        positives: Shape (n,).
+        scores: Shape (k, n).
+    """
+    with_lvo, without = scores[:, positives], scores[:, ~positives]
+    m, n = with_lvo.shape[1], without.shape[1]
+    everyone = rankdata(np.concatenate([with_lvo, without], axis=1), axis=1)
+    placement_lvo = (everyone[:, :m] - rankdata(with_lvo, axis=1)) / n
+    placement_without = 1 - (everyone[:, m:] - rankdata(without, axis=1)) / m
+    areas = placement_lvo.mean(axis=1)
+    covariance = _covariance(placement_lvo) / m + _covariance(placement_without) / n
+    return areas, covariance
+
+
+def _covariance(values: FloatArray) -> FloatArray:
+    """Sample covariance of rows; zero for a single column, which carries no spread."""
+    if values.shape[1] < 2:
+        return np.zeros((values.shape[0], values.shape[0]))
+    return np.atleast_2d(np.cov(values))
+
+
+def newcombe_limits(area: float, positives: int, negatives: int, z: float) -> tuple[float, float]:
+    """Score-type limits of an area, from its value and the class sizes alone.
+
+    The limits are the areas from which the estimate lies z standard errors away, with the standard
+    error that exponentially distributed scores would have at that area.
+
+    Args:
+        area: The estimate, 0 to 1.
+        positives: Number of cases with LVO.
+        negatives: Number without.
+        z: Standard normal quantile.
+
+    Returns:
+        Lower and upper limit, inside 0 to 1.
+
+    Source:
+        Newcombe, Stat Med 2006;25:559-573, method 5.
+    """
+    half_size = (positives + negatives) / 2 - 1
+
+    def distance(theta: float) -> float:
+        spread = 1 + half_size * ((1 - theta) / (2 - theta) + theta / (1 + theta))
+        variance = theta * (1 - theta) * spread / (positives * negatives)
+        return (area - theta) ** 2 - z**2 * variance
+
+    # At an estimate of 0 or 1 the distance is 0 there too: the root wanted is the other one.
+    tiny = 1e-9
+    low = 0.0 if area <= tiny else float(brentq(distance, tiny**2, min(area, 1 - tiny)))
+    high = 1.0 if area >= 1 - tiny else float(brentq(distance, max(area, tiny), 1 - tiny**1.5))
+    return low, high
+
+
+def weighted_auc(positives: BoolArray, scores: FloatArray, weights: FloatArray) -> FloatArray:
+    """Area under the ROC curve of weighted cases, for many weightings at once.
+
+    Args:
+        positives: Shape (n,).
+        scores: Shape (n,).
+        weights: Shape (resamples, n).
+
+    Returns:
+        Areas, shape (resamples,); nan where a class has no weight.
+    """
+    hits, alarms = _cumulative(positives, scores, weights)
+    pairs = hits[:, -1] * alarms[:, -1]
+    step, tied = np.diff(hits, axis=1, prepend=0), np.diff(alarms, axis=1, prepend=0)
+    below = alarms[:, -1:] - alarms
+    right = (step * (below + tied / 2)).sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(pairs > 0, right / pairs, np.nan)
+
+
+def weighted_average_precision(
+    positives: BoolArray, scores: FloatArray, weights: FloatArray
+) -> FloatArray:
+    """Average precision of weighted cases: the precision-recall area without interpolation.
+
+    Args:
+        positives: Shape (n,).
+        scores: Shape (n,).
+        weights: Shape (resamples, n).
+
+    Returns:
+        Areas, shape (resamples,); nan where no case with LVO has weight.
+    """
+    hits, alarms = _cumulative(positives, scores, weights)
+    called = hits + alarms
+    precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
+    steps = np.diff(hits, axis=1, prepend=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (precision * steps).sum(axis=1) / np.where(hits[:, -1] > 0, hits[:, -1], np.nan)
+
+
+def _cumulative(
+    positives: BoolArray, scores: FloatArray, weights: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Weight of true and false positives at each distinct score, from the highest downward."""
+    order = np.argsort(-scores, kind="stable")
+    last = np.flatnonzero(np.diff(scores[order], append=np.nan) != 0)
+    hits = np.cumsum(weights[:, order] * positives[order], axis=1)[:, last]
+    alarms = np.cumsum(weights[:, order] * ~positives[order], axis=1)[:, last]
+    return hits, alarms
+
+
+def roc_table(
+    labels: ArrayLike, scores: ArrayLike, weights: FloatArray, confidence: float = 0.95
+) -> pd.DataFrame:
+    """The ROC curve with a band for the sensitivity at each false-positive rate.
+
+    Args:
+        labels: 0 or 1, shape (n,).
+        scores: Shape (n,).
+        weights: Patient resamples, shape (resamples, n).
+        confidence: Coverage of the pointwise band.
+
+    Returns:
+        Columns threshold (a case is called at or above it), fpr, tpr, low, high, from (0, 0) to
+        (1, 1); the band is the percentile interval of the resampled curves at that fpr.
+
+    Raises:
+        TableError: As :func:`auc_interval`.
+    """
+    positives, values = check_labels_and_scores(labels, scores)
+    tpr, fpr = _rates(positives, values, np.ones((1, values.size)))
+    tpr_b, fpr_b = _rates(positives, values, weights)
+    curves = np.stack([_sensitivity_at(fpr[0], f, t) for f, t in zip(fpr_b, tpr_b, strict=True)])
+    low, high = percentile_limits(curves, confidence)
+    low[-1] = high[-1] = 1.0
+    thresholds = np.concatenate([[np.inf], np.unique(values)[::-1]])
+    return pd.DataFrame(
+        {"threshold": thresholds, "fpr": fpr[0], "tpr": tpr[0], "low": low, "high": high}
+    )
+
+
+def _rates(
+    positives: BoolArray, scores: FloatArray, weights: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """True and false positive rates from (0, 0) on, each of shape (resamples, points)."""
+    hits, alarms = _cumulative(positives, scores, weights)
+    start = np.zeros((weights.shape[0], 1))
+    tpr = np.concatenate([start, hits / hits[:, -1:]], axis=1)
+    fpr = np.concatenate([start, alarms / alarms[:, -1:]], axis=1)
+    return tpr, fpr
+
+
+def _sensitivity_at(grid: FloatArray, fpr: FloatArray, tpr: FloatArray) -> FloatArray:
+    """The highest sensitivity that a resampled curve reaches at or below each rate of the grid."""
+    index = np.searchsorted(fpr, grid + 1e-12, side="right") - 1
+    return tpr[np.clip(index, 0, tpr.size - 1)]
+
+
+def precision_recall_table(labels: ArrayLike, scores: ArrayLike) -> pd.DataFrame:
+    """The precision-recall curve.
+
+    Args:
+        labels: 0 or 1, shape (n,).
+        scores: Shape (n,).
+
+    Returns:
+        Columns threshold, recall, precision, from the highest threshold downward.
+
+    Raises:
+        TableError: As :func:`auc_interval`.
+    """
+    positives, values = check_labels_and_scores(labels, scores)
+    hits, alarms = _cumulative(positives, values, np.ones((1, values.size)))
+    return pd.DataFrame(
+        {
+            "threshold": np.unique(values)[::-1],
+            "recall": hits[0] / hits[0, -1],
+            "precision": hits[0] / (hits[0] + alarms[0]),
+        }
+    )
+
+
+def align_pairs(table_a: pd.DataFrame, table_b: pd.DataFrame) -> pd.DataFrame:
+    """Two score tables of the same cases, side by side.
+
+    Args:
+        table_a: Columns case_id, lvo and more.
+        table_b: The same.
+
+    Returns:
+        Inner join on case_id with suffixes ``_a`` and ``_b``.
+
+    Raises:
+        TableError: No case in common, or a case whose label differs.
+    """
+    both = table_a.merge(table_b, on="case_id", suffixes=("_a", "_b"), validate="one_to_one")
+    if both.empty:
+        raise TableError("two runs without a case in common", "the same cases", "compare others")
+    differ = both.loc[both["lvo_a"] != both["lvo_b"], "case_id"]
+    if not differ.empty:
+        raise TableError(
+            f"case {differ.iloc[0]!r} with two different labels ({len(differ)} such)",
+            "the same reference standard in both runs",
+            "run both on the same cohort table",
+        )
+    return both

@@ -1,0 +1,111 @@
+"""The same figures in parts of the cohort, none of them left out."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from lvo_kedro.evaluation.intervals import COLUMNS, Interval, not_estimable, wilson_interval
+from lvo_kedro.evaluation.operating import Threshold, calls_of, fixed_point_figures
+from lvo_kedro.evaluation.roc import auc_interval
+
+if TYPE_CHECKING:
+    from lvo_kedro.evaluation.options import EvaluationOptions, Subgroup
+    from lvo_kedro.evaluation.tables import BoolArray
+
+UNKNOWN = "not recorded"
+"""Level of the cases without an entry."""
+TOO_FEW = "too few cases"
+"""Start of the remark of a level that is shown but should not be read."""
+PLACE = ("subgroup", "title", "level")
+
+
+def subgroup_table(
+    scores: pd.DataFrame, threshold: Threshold, options: EvaluationOptions
+) -> pd.DataFrame:
+    """Prevalence, AUC, sensitivity and specificity in each declared subgroup.
+
+    A column that only cases with LVO have (segment, side) is read as in the literature: the cases
+    with LVO of that level against all cases without.
+
+    Args:
+        scores: Score table joined with the cohort's columns.
+        threshold: The main operating point.
+        options: Declared subgroups, confidence, fewest cases.
+
+    Returns:
+        Tidy table with subgroup, title, level, remark. The first level is ``all``. A level with
+        fewer than ``minimum_cases`` in a class has its numbers and a remark that begins with
+        :data:`TOO_FEW`; a column that the cohort lacks has one row that says so.
+    """
+    called = calls_of(scores, threshold)
+    everyone = np.ones(len(scores), dtype=bool)
+    rows = _level_rows(scores, called, everyone, ("all", "All cases", "all"), options)
+    for subgroup in options.subgroups:
+        title = subgroup.title or subgroup.column
+        if subgroup.column not in scores or scores[subgroup.column].isna().all():
+            missing = not_estimable("column not in the cohort table")
+            place = dict(zip(PLACE, (subgroup.column, title, UNKNOWN), strict=True))
+            rows.append(missing.row("n", **place, remark="column not in the cohort table"))
+            continue
+        for level, members in _levels(scores, subgroup).items():
+            rows += _level_rows(scores, called, members, (subgroup.column, title, level), options)
+    return pd.DataFrame(rows, columns=[*PLACE, *COLUMNS, "remark"])
+
+
+def _levels(scores: pd.DataFrame, subgroup: Subgroup) -> dict[str, BoolArray]:
+    """Level to its members, in the order of the values; cases without an entry come last."""
+    column, positives = scores[subgroup.column], scores["lvo"].to_numpy() == 1
+    if subgroup.bands:
+        names, edges = band_names(subgroup.bands), [-np.inf, *sorted(subgroup.bands), np.inf]
+        column = pd.cut(column.astype(float), edges, right=False, labels=names)
+    else:
+        names = sorted(column.dropna().unique(), key=lambda value: (str(type(value)), value))
+    recorded = column.notna().to_numpy()
+    of_lvo_only = not recorded[~positives].any() and recorded[positives].any()
+    levels = {}
+    for name in names:
+        members = (column == name).to_numpy()
+        levels[str(name)] = members | ~positives if of_lvo_only else members
+    rest = ~recorded & positives if of_lvo_only else ~recorded
+    if rest.any():
+        levels[UNKNOWN] = rest | ~positives if of_lvo_only else rest
+    return levels
+
+
+def band_names(edges: tuple[float, ...]) -> list[str]:
+    """Names of the bands between inner edges, such as ``< 65``, ``65 to < 80``, ``≥ 80``."""
+    text = [f"{edge:g}" for edge in sorted(edges)]
+    between = [f"{low} to < {high}" for low, high in pairwise(text)]
+    return [f"< {text[0]}", *between, f"≥ {text[-1]}"]
+
+
+def _level_rows(
+    scores: pd.DataFrame,
+    called: BoolArray,
+    members: BoolArray,
+    place: tuple[str, str, str],
+    options: EvaluationOptions,
+) -> list[dict[str, object]]:
+    positives = scores["lvo"].to_numpy()[members] == 1
+    n, with_lvo = int(members.sum()), int(positives.sum())
+    fewest = min(with_lvo, n - with_lvo)
+    remark = ""
+    if fewest < options.minimum_cases:
+        remark = f"{TOO_FEW}: {with_lvo} with and {n - with_lvo} without LVO"
+    figures = {
+        "n": Interval(n, np.nan, np.nan, n, "count"),
+        "cases_with_lvo": Interval(with_lvo, np.nan, np.nan, n, "count"),
+        "prevalence": wilson_interval(with_lvo, n, options.confidence),
+        "auc": not_estimable("only one class", n),
+    }
+    if fewest > 0:
+        probability = scores["probability"].to_numpy()[members]
+        figures["auc"] = auc_interval(positives, probability, options.confidence)
+    fixed = fixed_point_figures(positives, called[members], options.confidence)
+    figures |= {name: fixed[name] for name in ("sensitivity", "specificity")}
+    where = dict(zip(PLACE, place, strict=True))
+    return [figure.row(metric, **where, remark=remark) for metric, figure in figures.items()]
