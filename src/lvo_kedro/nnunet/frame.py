@@ -1,0 +1,201 @@
+"""The part of a scan that nnU-Net sees, and the way back to the scan's own grid.
+
+nnU-Net knows spacing but not orientation. So a scan is always shown to it in RAS+, where asked
+for cut to the box of a mask and brought to cubic voxels; what it answers is put back voxel for
+voxel (no resampling) or through world coordinates (resampling).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import nibabel as nib
+import numpy as np
+from nibabel.affines import apply_affine, voxel_sizes
+from nibabel.orientations import apply_orientation, io_orientation, ornt_transform
+from scipy import ndimage
+
+from lvo_kedro.imaging.geometry import (
+    Grid,
+    grid_of,
+    isotropic_grid,
+    make_image,
+    resample,
+    to_ras,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from lvo_kedro.nnunet.options import NnUNetOptions
+
+Box = tuple[slice, slice, slice]
+
+_NEGLIGIBLE = 0.02
+"""Probability below which a voxel cannot win against background after interpolation."""
+
+
+class Frame:
+    """A scan as nnU-Net sees it.
+
+    Args:
+        image: Scan (X, Y, Z) or (X, Y, Z, channels), any orientation.
+        mask: Region of interest on any grid; used where ``options.crop_margin`` is set.
+        options: ``spacing`` and ``crop_margin`` count here.
+
+    Attributes:
+        image: RAS+, cropped, resampled.
+    """
+
+    def __init__(
+        self,
+        image: nib.Nifti1Image,
+        mask: nib.Nifti1Image | None,
+        options: NnUNetOptions,
+    ) -> None:
+        self._shape = image.shape[:3]
+        self._affine = image.affine
+        ras = to_ras(image)
+        self._ras_shape = ras.shape[:3]
+        self.box = _box_of(ras, mask, options.crop_margin)
+        boxed = ras.slicer[self.box]
+        self._boxed = grid_of(boxed)
+        self._grid: Grid | None = None
+        if options.spacing is not None:
+            self._grid = isotropic_grid(_first_channel(boxed), options.spacing)
+            boxed = _resample_channels(boxed, self._grid)
+        self.image = boxed
+
+    @property
+    def is_resampled(self) -> bool:
+        """Whether the way back interpolates."""
+        return self._grid is not None
+
+    def show_labels(self, labels: nib.Nifti1Image) -> nib.Nifti1Image:
+        """Bring a label image on the scan's grid into the frame."""
+        boxed = to_ras(labels).slicer[self.box]
+        return boxed if self._grid is None else resample(boxed, self._grid, order=0)
+
+    def restore_labels(self, labels: NDArray[np.integer]) -> nib.Nifti1Image:
+        """Put labels of a frame that was not resampled back on the scan's own grid."""
+        full = np.zeros(self._ras_shape, dtype=np.uint8)
+        full[self.box] = labels
+        return self._to_scan(full)
+
+    def restore_probabilities(self, probabilities: NDArray[np.floating]) -> nib.Nifti1Image:
+        """Put probabilities (labels, x, y, z) back as (X, Y, Z, labels); outside is background."""
+        full = np.zeros((*self._ras_shape, len(probabilities)), dtype=np.float32)
+        full[..., 0] = 1.0
+        for label in range(1, len(probabilities)):
+            there = self._on_box(probabilities[label])
+            full[(*self.box, label)] = there
+            full[(*self.box, 0)] -= there
+        return self._to_scan(full)
+
+    def labels_from(self, probabilities: NDArray[np.floating]) -> nib.Nifti1Image:
+        """Return the likeliest label on the scan's own grid, interpolating probabilities."""
+        if self._grid is None:
+            return self.restore_labels(np.argmax(probabilities, axis=0))
+        foreground = probabilities[1:].max(axis=0) > _NEGLIGIBLE
+        full = np.zeros(self._ras_shape, dtype=np.uint8)
+        part = _occupied(foreground, self._grid, self._boxed)
+        if part is not None:
+            target = _part_of(self._boxed, part)
+            best = np.zeros(target.shape, dtype=np.float32)
+            rest = np.ones(target.shape, dtype=np.float32)
+            winner = np.zeros(target.shape, dtype=np.uint8)
+            for label in range(1, len(probabilities)):
+                there = self._interpolate(probabilities[label], target)
+                winner[there > best] = label
+                rest -= there
+                np.maximum(best, there, out=best)
+            winner[rest >= best] = 0
+            boxed = full[self.box]
+            boxed[part] = winner
+        return self._to_scan(full)
+
+    def _on_box(self, values: NDArray[np.floating]) -> NDArray[np.floating]:
+        return values if self._grid is None else self._interpolate(values, self._boxed)
+
+    def _interpolate(self, values: NDArray[np.floating], target: Grid) -> NDArray[np.float32]:
+        if self._grid is None:
+            raise RuntimeError("a frame on the scan's own grid needs no interpolation")
+        to_source = np.linalg.inv(self._grid.affine) @ target.affine
+        matrix, offset = to_source[:3, :3], to_source[:3, 3]
+        return ndimage.affine_transform(
+            np.asarray(values, dtype=np.float32),
+            np.diag(matrix) if np.allclose(matrix, np.diag(np.diag(matrix))) else matrix,
+            offset,
+            output_shape=target.shape,
+            order=1,
+        )
+
+    def _to_scan(self, ras: NDArray) -> nib.Nifti1Image:
+        axes = ornt_transform(nib.orientations.axcodes2ornt("RAS"), io_orientation(self._affine))
+        return make_image(np.ascontiguousarray(apply_orientation(ras, axes)), self._affine)
+
+
+def _box_of(ras: nib.Nifti1Image, mask: nib.Nifti1Image | None, margin: float | None) -> Box:
+    if mask is None or margin is None:
+        return _slices([0, 0, 0], ras.shape[:3])
+    there = resample(to_ras(mask), grid_of(_first_channel(ras)), order=0)
+    filled = np.asarray(there.dataobj) > 0
+    if not filled.any():
+        return _slices([0, 0, 0], ras.shape[:3])
+    wider = np.ceil(margin / voxel_sizes(ras.affine)).astype(int)
+    low, high = [], []
+    for axis in range(3):
+        present = np.flatnonzero(filled.any(axis=tuple(a for a in range(3) if a != axis)))
+        low.append(max(0, int(present[0]) - wider[axis]))
+        high.append(min(ras.shape[axis], int(present[-1]) + 1 + wider[axis]))
+    return _slices(low, high)
+
+
+def _slices(low: Sequence[int], high: Sequence[int]) -> Box:
+    x, y, z = (slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+    return x, y, z
+
+
+def _part_of(grid: Grid, part: Box) -> Grid:
+    start = [s.start for s in part]
+    affine = grid.affine.copy()
+    affine[:3, 3] = apply_affine(grid.affine, start)
+    x, y, z = (s.stop - s.start for s in part)
+    return Grid((x, y, z), affine)
+
+
+def _occupied(foreground: NDArray[np.bool_], grid: Grid, target: Grid) -> Box | None:
+    """Return the box of ``target`` that foreground of ``grid`` can reach, if there is any."""
+    found = ndimage.find_objects(foreground.astype(np.uint8))
+    if not found:
+        return None
+    ends = np.array([[s.start - 1.0, float(s.stop)] for s in found[0]])
+    corners = np.array([[ends[0, a], ends[1, b], ends[2, c]] for a, b, c in np.ndindex(2, 2, 2)])
+    index = apply_affine(np.linalg.inv(target.affine) @ grid.affine, corners)
+    low = np.clip(np.floor(index.min(axis=0)), 0, target.shape)
+    high = np.clip(np.ceil(index.max(axis=0)) + 1, 0, target.shape)
+    return _slices(low, high) if (high > low).all() else None
+
+
+def _first_channel(image: nib.Nifti1Image) -> nib.Nifti1Image:
+    return image if image.ndim == 3 else image.slicer[..., 0]
+
+
+def _resample_channels(image: nib.Nifti1Image, grid: Grid) -> nib.Nifti1Image:
+    if image.ndim == 3:
+        return resample(_without_aliasing(image, grid), grid)
+    channels = [image.slicer[..., c] for c in range(image.shape[3])]
+    data = [resample(_without_aliasing(c, grid), grid).dataobj for c in channels]
+    return make_image(np.stack(data, axis=-1), grid.affine)
+
+
+def _without_aliasing(image: nib.Nifti1Image, grid: Grid) -> nib.Nifti1Image:
+    """Smooth along axes that lose samples, so that noise is averaged rather than picked."""
+    ratio = np.asarray(grid.spacing) / voxel_sizes(image.affine)
+    sigma = np.where(ratio > 1, np.sqrt(np.maximum(ratio**2 - 1, 0)) / 2.355, 0)
+    data = np.asarray(image.dataobj, dtype=np.float32)
+    if sigma.max() > 0.1:
+        data = ndimage.gaussian_filter(data, sigma, mode="nearest", truncate=3)
+    return make_image(data, image.affine)

@@ -1,0 +1,305 @@
+"""nnU-Net's trainer, with settings from :class:`NnUNetOptions` and reports to a callable."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from batchgeneratorsv2.transforms.intensity.brightness import MultiplicativeBrightnessTransform
+from batchgeneratorsv2.transforms.intensity.contrast import BGContrast
+from batchgeneratorsv2.transforms.intensity.gaussian_noise import GaussianNoiseTransform
+from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
+from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
+from batchgeneratorsv2.transforms.utils.deep_supervision_downsampling import (
+    DownsampleSegForDSTransform,
+)
+from batchgeneratorsv2.transforms.utils.random import RandomTransform
+from batchgeneratorsv2.transforms.utils.remove_label import RemoveLabelTansform
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+from lvo_kedro.errors import ModelError
+from lvo_kedro.nnunet.environment import seed_everything
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from lvo_kedro.nnunet.options import Mirroring, NnUNetOptions
+
+    Log = Callable[[Mapping[str, float], int], None]
+
+logger = logging.getLogger(__name__)
+
+LATEST = "checkpoint_latest.pth"
+FINAL = "checkpoint_final.pth"
+_WARM_UP = 0.15
+"""Share of a one-cycle schedule in which the learning rate rises."""
+
+
+class FoldTrainer(nnUNetTrainer):
+    """Trains one fold; every epoch is seeded by itself, so that a resumed training is the same.
+
+    nnU-Net inspects ``__init__``, so that the options come afterwards, by :meth:`configure`.
+    """
+
+    options: NnUNetOptions
+    report: Callable[[Mapping[str, float], int], None]
+    history: list[dict[str, float]]
+
+    def __init__(
+        self,
+        plans: dict[str, Any],
+        configuration: str,
+        fold: int,
+        dataset_json: dict[str, Any],
+        device: torch.device = torch.device("cpu"),
+    ) -> None:
+        super().__init__(plans, configuration, fold, dataset_json, device)
+
+    def configure(self, options: NnUNetOptions, model_folder: Path, report: Log) -> None:
+        """Take over the options, the folder that is to be kept and the receiver of metrics."""
+        self.options, self.report, self.history = options, report, []
+        if not self.is_ddp:
+            self.device = torch.device(device_name(options))
+        self.output_folder_base = str(model_folder)
+        self.output_folder = str(model_folder / f"fold_{self.fold}")
+        Path(self.output_folder).mkdir(parents=True, exist_ok=True)
+        self.num_epochs = options.epochs
+        self.num_iterations_per_epoch = options.iterations_per_epoch
+        self.num_val_iterations_per_epoch = options.validation_iterations
+        self.initial_lr = options.learning_rate
+        self.weight_decay = options.weight_decay
+        self.oversample_foreground_percent = options.foreground_oversampling
+        self.enable_deep_supervision = options.deep_supervision
+        self.save_every = options.save_every
+
+    def initialize(self) -> None:
+        """Build network, loss and optimizer from a seeded start."""
+        seed_everything(self.options.seed, self.fold)
+        super().initialize()
+        if self.device.type == "cpu":
+            arrange_for_cpu(self.network)
+        if self.options.background_weight != 1:
+            loss: Any = getattr(self.loss, "loss", self.loss)  # inside deep supervision's wrapper
+            weight = torch.ones(self.label_manager.num_segmentation_heads, device=self.device)
+            weight[0] = self.options.background_weight
+            loss.ce.weight = weight
+
+    def _do_i_compile(self) -> bool:
+        return self.options.compile_network and self.device.type == "cuda"
+
+    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, Any]:
+        """Return nnU-Net's optimizer, or AdamW; nnU-Net's schedule, or one cycle."""
+        optimizer, scheduler = super().configure_optimizers()
+        if self.options.optimizer == "adamw":
+            optimizer = torch.optim.AdamW(
+                self.network.parameters(), self.initial_lr, weight_decay=self.weight_decay
+            )
+            scheduler.optimizer = optimizer
+        return optimizer, scheduler
+
+    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(
+        self,
+    ) -> tuple[Any, bool, Any, tuple[int, ...]]:
+        """Restrict mirroring; without rotation no larger patch has to be cut."""
+        rotation, flat, initial, axes = (
+            super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        )
+        self.inference_allowed_mirroring_axes = axes
+        if self.options.augmentation != "full":
+            initial = self.configuration_manager.patch_size
+        transpose = self.plans_manager.transpose_forward
+        return rotation, flat, initial, mirror_axes(self.options.mirror_training, transpose, axes)
+
+    def get_training_transforms(
+        self,
+        patch_size: Any,
+        rotation_for_DA: Any,
+        deep_supervision_scales: Any,
+        mirror_axes: tuple[int, ...],
+        *rest: Any,
+        **named: Any,
+    ) -> Any:
+        """Return nnU-Net's augmentation, or the part of it that costs little time."""
+        if self.options.augmentation == "full":
+            return nnUNetTrainer.get_training_transforms(
+                patch_size, rotation_for_DA, deep_supervision_scales, mirror_axes, *rest, **named
+            )
+        steps: list[Any] = []
+        if self.options.augmentation == "light":
+            noise = GaussianNoiseTransform((0, 0.1), p_per_channel=1, synchronize_channels=True)
+            bright = MultiplicativeBrightnessTransform(
+                BGContrast((0.85, 1.15)), synchronize_channels=False, p_per_channel=1
+            )
+            steps += [RandomTransform(noise, 0.1), RandomTransform(bright, 0.15)]
+        if mirror_axes:
+            steps.append(MirrorTransform(allowed_axes=mirror_axes))
+        steps.append(RemoveLabelTansform(-1, 0))
+        if deep_supervision_scales is not None:
+            steps.append(DownsampleSegForDSTransform(ds_scales=deep_supervision_scales))
+        return ComposeTransforms(steps)
+
+    def on_train_epoch_start(self) -> None:
+        """Seed the epoch and set nnU-Net's learning rate."""
+        seed_everything(self.options.seed, self.fold, self.current_epoch, self.local_rank)
+        self._iteration = self.current_epoch * self.num_iterations_per_epoch
+        super().on_train_epoch_start()
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Train on one batch; one-cycle learning rates change from batch to batch."""
+        if self.options.schedule == "one_cycle":
+            total = self.num_epochs * self.num_iterations_per_epoch
+            rate = self.initial_lr * one_cycle(self._iteration / total)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+        self._iteration += 1
+        with _cpu_autocast(self.device, self.options):
+            return dict(super().train_step(batch))
+
+    def on_epoch_end(self) -> None:
+        """Write a row of history, report it, and save a checkpoint from time to time."""
+        self.logger.log("epoch_end_timestamps", time.time(), self.current_epoch)
+        row = self._row()
+        self.history.append(row)
+        last = self.current_epoch == self.num_epochs - 1
+        if (self.current_epoch + 1) % self.save_every == 0 and not last:
+            self.save_checkpoint(str(Path(self.output_folder) / LATEST))
+        if self.local_rank == 0:
+            logger.info(
+                "fold %d, epoch %d of %d: loss %.3f, validation %.3f, Dice %.3f, %.0f s left",
+                *(self.fold, self.current_epoch + 1, self.num_epochs, row["train_loss"]),
+                *(row["validation_loss"], row["pseudo_dice"], row["seconds_left"]),
+            )
+            self.report(row, self.current_epoch)
+        self.current_epoch += 1
+
+    def on_train_end(self) -> None:
+        """Save the network without the optimizer's memory, and stop the workers."""
+        super().on_train_end()
+        (Path(self.output_folder) / LATEST).unlink(missing_ok=True)
+
+    def save_checkpoint(self, filename: str) -> None:
+        """Write a checkpoint of tensors and plain values only, never a half one."""
+        if self.local_rank != 0:
+            return
+        network: Any = getattr(self.network, "module", self.network)
+        network = getattr(network, "_orig_mod", network)
+        checkpoint = {
+            "network_weights": network.state_dict(),
+            "current_epoch": self.current_epoch + 1,
+            "inference_allowed_mirroring_axes": self.inference_allowed_mirroring_axes,
+            # so that nnU-Net's own commands find the architecture
+            "trainer_name": nnUNetTrainer.__name__,
+            "init_args": {"configuration": self.configuration_name, "fold": self.fold},
+        }
+        if not filename.endswith(FINAL):
+            checkpoint |= {
+                "optimizer_state": self.optimizer.state_dict(),
+                "grad_scaler_state": self.grad_scaler and self.grad_scaler.state_dict(),
+                "logging": json.loads(json.dumps(self.logger.get_checkpoint(), default=float)),
+                "history": self.history,
+            }
+        torch.save(checkpoint, filename + ".part")
+        os.replace(filename + ".part", filename)
+
+    def load_checkpoint(self, filename_or_checkpoint: str | dict[str, Any]) -> None:
+        """Go on from a checkpoint that :meth:`save_checkpoint` wrote."""
+        if not self.was_initialized:
+            self.initialize()
+        checkpoint = filename_or_checkpoint
+        if not isinstance(checkpoint, dict):
+            checkpoint = torch.load(checkpoint, map_location=self.device, weights_only=True)
+        network: Any = getattr(self.network, "module", self.network)
+        network = getattr(network, "_orig_mod", network)
+        network.load_state_dict(checkpoint["network_weights"])
+        self.optimizer.load_state_dict(checkpoint["optimizer_state"])
+        if self.grad_scaler is not None and checkpoint["grad_scaler_state"]:
+            self.grad_scaler.load_state_dict(checkpoint["grad_scaler_state"])
+        self.logger.load_checkpoint(checkpoint["logging"])
+        self.history = checkpoint["history"]
+        self.current_epoch = checkpoint["current_epoch"]
+
+    def print_to_log_file(self, *args: Any, **_: Any) -> None:
+        """Send nnU-Net's messages to the log."""
+        logger.debug(" ".join(str(a) for a in args).strip())
+
+    def plot_network_architecture(self) -> None:
+        """Draw nothing: nnU-Net's drawing needs a package that no longer works."""
+
+    def _save_debug_information(self) -> None:
+        """Write nothing: the manifest has what matters, and host names are nobody's business."""
+
+    def _row(self) -> dict[str, float]:
+        def last(name: str) -> Any:
+            return self.logger.get_value(name, step=-1)
+
+        seconds = float(last("epoch_end_timestamps") - last("epoch_start_timestamps"))
+        names = [n for n in self.dataset_json["labels"] if n != "background"]
+        per_label = zip(names, last("dice_per_class_or_region"), strict=True)
+        dice = {f"dice_{name}": _finite(value) for name, value in per_label}
+        done = [row["seconds"] for row in self.history[-9:]] + [seconds]
+        return {
+            "epoch": float(self.current_epoch),
+            "iterations": float((self.current_epoch + 1) * self.num_iterations_per_epoch),
+            "train_loss": float(last("train_losses")),
+            "validation_loss": float(last("val_losses")),
+            "pseudo_dice": _finite(last("mean_fg_dice")),
+            **dice,
+            "learning_rate": float(self.optimizer.param_groups[0]["lr"]),
+            "seconds": seconds,
+            "seconds_left": (self.num_epochs - 1 - self.current_epoch) * float(np.mean(done)),
+        }
+
+
+def device_name(options: NnUNetOptions) -> str:
+    """Return the device to compute on.
+
+    Raises:
+        ModelError: Where CUDA is asked for and absent.
+    """
+    cuda = torch.cuda.is_available()
+    if options.device.startswith("cuda") and not cuda:
+        raise ModelError(
+            f"device {options.device!r} and no usable GPU", "a device that is there", "use 'auto'"
+        )
+    return ("cuda" if cuda else "cpu") if options.device == "auto" else options.device
+
+
+def mirror_axes(
+    mirroring: Mirroring, transpose_forward: list[int], all_axes: tuple[int, ...]
+) -> tuple[int, ...]:
+    """Return the network's axes that may be flipped; frames are RAS+, so x comes last."""
+    if mirroring == "all":
+        return tuple(all_axes)
+    if mirroring == "none":
+        return ()
+    return (transpose_forward.index(2) - (3 - len(all_axes)),)
+
+
+def one_cycle(progress: float) -> float:
+    """Return the share of the highest learning rate at a progress from 0 to 1."""
+    if progress < _WARM_UP:
+        return 0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * progress / _WARM_UP))
+    return 0.5 * (1 + math.cos(math.pi * (progress - _WARM_UP) / (1 - _WARM_UP)))
+
+
+def arrange_for_cpu(network: torch.nn.Module) -> None:
+    """Store weights channels last, which CPU convolutions are several times faster with."""
+    first = next(p for p in network.parameters() if p.ndim >= 4)
+    layout = torch.channels_last if first.ndim == 4 else torch.channels_last_3d
+    cast("Any", network).to(memory_format=layout)
+
+
+def _cpu_autocast(device: torch.device, options: NnUNetOptions) -> torch.autocast:
+    wanted = options.bfloat16 and device.type == "cpu"
+    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=wanted)
+
+
+def _finite(value: Any) -> float:
+    return float(np.nan_to_num(value, nan=0.0))

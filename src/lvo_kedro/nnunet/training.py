@@ -1,0 +1,173 @@
+"""Train one fold: begin, go on after a kill, or return at once when nothing is left to do."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lvo_kedro.errors import ModelError
+from lvo_kedro.nnunet.dataset import read_prepared
+from lvo_kedro.nnunet.environment import DATASET, PLANS, nnunet_environment, own_random_state
+from lvo_kedro.nnunet.manifest import (
+    MANIFEST,
+    clear_model,
+    digest_of,
+    read_manifest,
+    write_json,
+    write_manifest,
+)
+from lvo_kedro.nnunet.options import MACHINE_FIELDS, PREDICTION_FIELDS, NnUNetOptions
+from lvo_kedro.nnunet.trainer import LATEST, FoldTrainer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+HISTORY = "history.csv"
+_UNDER_WAY = "training.json"
+
+
+def train_fold(
+    dataset_folder: Path,
+    fold: int,
+    model_folder: Path,
+    options: NnUNetOptions = NnUNetOptions(),
+    log: Callable[[Mapping[str, float], int], None] | None = None,
+) -> dict[str, float]:
+    """Train one fold and leave a self-contained model folder.
+
+    A training that was killed goes on from its last checkpoint; a finished one is not repeated;
+    one whose images, fold or options changed starts anew.
+
+    Args:
+        dataset_folder: What :func:`~lvo_kedro.nnunet.prepare_dataset` filled.
+        fold: Number of the split to train on.
+        model_folder: Gets plans, weights, ``history.csv`` and ``manifest.json``.
+        options: As at preparation, and those for training.
+        log: Called after each epoch with its metrics and number.
+
+    Returns:
+        The last epoch's metrics and the seconds of all epochs.
+
+    Raises:
+        ModelError: Where the dataset is not prepared, or has no such fold.
+    """
+    prepared = read_prepared(dataset_folder)
+    split = _split(prepared, fold)
+    purpose = _purpose(dataset_folder, prepared, split, fold, options)
+    finished = _finished(model_folder, purpose)
+    if finished is not None:
+        logger.info("fold %d is trained already", fold)
+        return finished
+    if _read(model_folder / _UNDER_WAY).get("purpose") != purpose:
+        model_folder.mkdir(parents=True, exist_ok=True)
+        clear_model(model_folder)
+        write_json(model_folder / _UNDER_WAY, {"purpose": purpose})
+    history = _train(dataset_folder, fold, model_folder, options, log)
+    (model_folder / _UNDER_WAY).unlink()
+    metrics = {**history[-1], "seconds": sum(row["seconds"] for row in history)}
+    facts = {
+        "purpose": purpose,
+        "fold": fold,
+        "training_cases": split["train"],
+        "validation_cases": split["val"],
+        "labels": prepared["labels"],
+        "configuration": options.configuration,
+        "options": options.model_dump(),
+        "metrics": metrics,
+    }
+    write_manifest(model_folder, facts)
+    return metrics
+
+
+def _train(
+    dataset_folder: Path,
+    fold: int,
+    model_folder: Path,
+    options: NnUNetOptions,
+    log: Callable[[Mapping[str, float], int], None] | None,
+) -> list[dict[str, float]]:
+    def report(row: Mapping[str, float], epoch: int) -> None:
+        write_history(model_folder / HISTORY, trainer.history)
+        if log is not None:
+            log({k: v for k, v in row.items() if k != "epoch"}, epoch)
+
+    environment = nnunet_environment(
+        dataset_folder, options.augmentation_workers, options.compile_network
+    )
+    with environment, own_random_state():
+        trainer = _make_trainer(dataset_folder, fold, options)
+        trainer.configure(options, model_folder, report)
+        latest = model_folder / f"fold_{fold}" / LATEST
+        if latest.is_file():
+            trainer.load_checkpoint(str(latest))
+            logger.info("fold %d goes on after epoch %d", fold, trainer.current_epoch)
+        trainer.run_training()
+    return trainer.history
+
+
+def _make_trainer(dataset_folder: Path, fold: int, options: NnUNetOptions) -> FoldTrainer:
+    preprocessed = dataset_folder / "preprocessed" / DATASET
+    plans = _read(preprocessed / f"{PLANS}.json")
+    plans["continue_training"] = False  # nnU-Net takes this out of the plans again
+    dataset = _read(preprocessed / "dataset.json")
+    dataset.pop("dataset", None)  # the list of all cases, which the model does not need
+    return FoldTrainer(plans, options.configuration, fold, dataset, torch.device("cpu"))
+
+
+def _purpose(
+    dataset_folder: Path,
+    prepared: Mapping[str, Any],
+    split: Mapping[str, Sequence[str]],
+    fold: int,
+    options: NnUNetOptions,
+) -> str:
+    """Return a digest of all that the trained network depends on."""
+    cases = {part: {c: prepared["cases"][c] for c in split[part]} for part in ("train", "val")}
+    chosen = options.model_dump(exclude=set(MACHINE_FIELDS | PREDICTION_FIELDS))
+    plans = _read(dataset_folder / "preprocessed" / DATASET / f"{PLANS}.json")
+    return digest_of([cases, fold, prepared["labels"], chosen, plans])
+
+
+def _split(prepared: Mapping[str, Any], fold: int) -> dict[str, list[str]]:
+    splits: list[dict[str, list[str]]] = prepared["splits"]
+    if not 0 <= fold < len(splits):
+        raise ModelError(
+            f"fold {fold}", f"one of {len(splits)} prepared folds", "prepare the dataset again"
+        )
+    return splits[fold]
+
+
+def _finished(model_folder: Path, purpose: str) -> dict[str, float] | None:
+    if _read(model_folder / MANIFEST).get("purpose") != purpose:
+        return None
+    try:
+        metrics: dict[str, float] = read_manifest(model_folder)["metrics"]
+    except ModelError as error:
+        logger.warning("%s: training again", error)
+        return None
+    return metrics
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content
+
+
+def write_history(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
+    """Write one row an epoch as CSV."""
+    part = path.with_name(path.name + ".part")
+    with part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    part.replace(path)
