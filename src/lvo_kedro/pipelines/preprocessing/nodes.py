@@ -14,14 +14,14 @@ from lvo_kedro.cohort import FoldOptions, assign_folds, validate_cohort
 from lvo_kedro.datasets.cases import Case, Cases, Task
 from lvo_kedro.imaging import (
     BrainOptions,
-    ScanQualityOptions,
+    QualityLimits,
     describe_scan,
     extract_brain,
-    make_image,
     read_labels,
     read_mask,
     read_ncct,
 )
+from lvo_kedro.imaging.geometry import make_image
 from lvo_kedro.vocabulary import OCCLUSION_LABELS, VESSEL_LABELS
 
 
@@ -36,7 +36,7 @@ def split_patients(cohort: pd.DataFrame, options: FoldOptions) -> pd.DataFrame:
 
 
 def preprocess_scans(
-    cohort: pd.DataFrame, brain: BrainOptions, quality: ScanQualityOptions
+    cohort: pd.DataFrame, brain: BrainOptions, quality: QualityLimits
 ) -> dict[str, Task]:
     """Read every scan to a straight RAS+ image in HU and find its brain."""
     return {
@@ -52,7 +52,7 @@ def preprocess_scans(
 
 
 def preprocess_scan(
-    path: Path, mask_path: Path | None, brain: BrainOptions, quality: ScanQualityOptions
+    path: Path, mask_path: Path | None, brain: BrainOptions, quality: QualityLimits
 ) -> dict[str, Any]:
     """Read one scan; its brain mask is the user's own where the cohort table gives one."""
     ncct = _whole_hu(read_ncct(path))

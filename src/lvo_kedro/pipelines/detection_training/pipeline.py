@@ -1,0 +1,48 @@
+"""The detection_training pipeline."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Pipeline, node, pipeline
+
+from lvo_kedro.pipelines.detection_training import nodes
+
+
+def create_pipeline(**_: object) -> Pipeline:
+    """Scans, vessels and priors to channels, a network a fold, scores and operating points."""
+    return pipeline(
+        [
+            node(
+                nodes.stack_case_channels,
+                inputs=["scans", "vessels", "priors", "params:channels"],
+                outputs="channels",
+                name="stack_channels",
+                tags="each_scan",
+            ),
+            node(
+                nodes.train_detectors,
+                inputs=["channels", "cohort", "folds", "params:detector"],
+                outputs="detectors",
+                name="train_detectors",
+            ),
+            node(
+                nodes.score_scans,
+                inputs=["channels", "detectors", "cohort", "folds"],
+                outputs="scan_scores",
+                name="score_scans",
+                tags="each_scan",
+            ),
+            node(
+                nodes.fit_calibration,
+                inputs=["scan_scores", "cohort", "folds", "params:calibration"],
+                outputs="calibration",
+                name="fit_calibration",
+            ),
+            node(
+                nodes.tabulate_scores,
+                inputs=["scan_scores", "calibration", "cohort", "folds"],
+                outputs="detection_scores",
+                name="tabulate_scores",
+                tags="each_scan",
+            ),
+        ]
+    )

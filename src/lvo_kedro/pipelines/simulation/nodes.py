@@ -1,0 +1,53 @@
+"""Nodes of the simulation pipeline."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
+from lvo_kedro.datasets.cases import Cases, Task
+from lvo_kedro.simulation import (
+    CohortOptions,
+    SimulationOptions,
+    case_options,
+    plan_cohort,
+    simulate_case,
+)
+
+FOLDER = "scans"
+"""Where the catalog puts ``simulated_scans``, seen from the cohort table."""
+
+
+def plan_simulation(options: CohortOptions) -> pd.DataFrame:
+    """Decide who has an occlusion, where, how old they are, and which scans are annotated."""
+    return plan_cohort(options)
+
+
+def simulate_scans(plan: pd.DataFrame, options: CohortOptions) -> dict[str, Task]:
+    """Simulate every scan of the plan with its truth."""
+    return {
+        row["case_id"]: partial(simulate_scan, int(row["seed"]), case_options(row, options))
+        for _, row in plan.iterrows()
+    }
+
+
+def simulate_scan(seed: int, options: SimulationOptions) -> dict[str, Any]:
+    """Simulate one scan."""
+    case = simulate_case(seed, options)
+    fields = {"ncct": case.ncct, "vessel_labels": case.vessel_labels}
+    return fields | ({"occlusion_mask": case.occlusion_mask} if case.lvo else {})
+
+
+def list_simulated_cases(plan: pd.DataFrame, scans: Cases) -> pd.DataFrame:
+    """Write the cohort table as a hospital would: annotations only where someone drew them."""
+    table = plan[plan["case_id"].isin(list(scans))].copy()
+    folder = FOLDER + "/" + table["case_id"]
+    table["ncct"] = folder + "/ncct.nii.gz"
+    for column in ("vessel_labels", "occlusion_mask"):
+        drawn = table[f"has_{column}"].astype(bool)
+        table[column] = (folder + f"/{column}.nii.gz").where(drawn, "")
+    table["simulated"] = "yes"  # every report says so
+    hidden = ["seed", "patient_seed", "has_vessel_labels", "has_occlusion_mask"]
+    return table.drop(columns=hidden).fillna("")
