@@ -10,6 +10,7 @@ Vocabulary
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 import nibabel as nib
@@ -68,6 +69,47 @@ def is_sheared(affine: ArrayLike, tolerance: float = 1e-3) -> bool:
     return bool(np.abs(directions.T @ directions - np.eye(3)).max() > tolerance)
 
 
+def straight_grid(image: nib.Nifti1Image) -> Grid:
+    """Return a right-angled grid that covers a sheared ``image`` and keeps its slice planes.
+
+    Slices are taken to be stacked along the axis whose two companions are at right angles (the
+    coarsest such axis). Only that axis is turned, onto the slices' normal: sampling a tilted
+    scan on this grid shifts rows within their slice and interpolates in no other direction.
+    """
+    columns = image.affine[:3, :3]
+    rotation = columns / voxel_sizes(image.affine)
+    skew = np.array([abs(rotation[:, a - 2] @ rotation[:, a - 1]) for a in range(3)])
+    coarse = voxel_sizes(image.affine)
+    stacked = max(range(3), key=lambda a: (skew[a] <= skew.min() + 1e-3, coarse[a], a))
+    first, second = (stacked + 1) % 3, (stacked + 2) % 3
+    within = rotation[:, second] - rotation[:, first] * (rotation[:, first] @ rotation[:, second])
+    rotation[:, second] = within / np.linalg.norm(within)
+    normal = np.cross(rotation[:, first], rotation[:, second])
+    rotation[:, stacked] = normal * np.sign(normal @ columns[:, stacked])
+    spacing = np.einsum("ia,ia->a", rotation, columns)
+    return _covering_grid(rotation, spacing, _box_corners(image.shape, image.affine))
+
+
+def straighten(image: nib.Nifti1Image, fill: float = 0.0) -> nib.Nifti1Image:
+    """Resample ``image`` (linear) to right angles if it is sheared; ``fill`` where nothing was.
+
+    An image that is straight already is returned as it is.
+    """
+    if not is_sheared(image.affine):
+        return image
+    return resample(image, straight_grid(image), order=1, fill=fill)
+
+
+def box_overlap(image: nib.Nifti1Image, other: nib.Nifti1Image) -> float:
+    """Return the part (0 to 1) of ``other``'s voxels, thinned out, that lie in ``image``'s box."""
+    index = np.stack(
+        np.meshgrid(*(np.linspace(0, n - 1, min(n, 24)) for n in other.shape[:3])), axis=-1
+    )
+    inside = apply_affine(np.linalg.inv(image.affine) @ other.affine, index)
+    upper = np.asarray(image.shape[:3]) - 0.5
+    return float(np.all((inside > -0.5) & (inside < upper), axis=-1).mean())
+
+
 def world_axis(grid: Grid, axis: int) -> NDArray[np.float32]:
     """Return one world coordinate (0: x, 1: y, 2: z; mm) of every voxel, in the grid's shape."""
     i, j, k = (np.arange(n, dtype=np.float32) for n in grid.shape)
@@ -109,9 +151,19 @@ def isotropic_grid(
     left, _, right = np.linalg.svd(directions)
     rotation = left @ right
     corners = _mask_corners(mask) if mask is not None else _box_corners(image.shape, image.affine)
-    along = corners @ rotation
+    return _covering_grid(rotation, np.full(3, float(spacing)), corners, margin)
+
+
+def _covering_grid(
+    rotation: NDArray[np.float64],
+    spacing: NDArray[np.float64],
+    points: NDArray[np.float64],
+    margin: float = 0.0,
+) -> Grid:
+    """Return the grid along ``rotation``'s columns whose voxel centres enclose all ``points``."""
+    along = points @ rotation
     low, high = along.min(axis=0) - margin, along.max(axis=0) + margin
-    count = np.maximum(1, np.floor((high - low) / spacing + 1e-6).astype(int) + 1)
+    count = np.ceil((high - low) / spacing - 1e-4).astype(int) + 1
     affine = np.eye(4)
     affine[:3, :3] = rotation * spacing
     affine[:3, 3] = rotation @ low
@@ -119,11 +171,11 @@ def isotropic_grid(
 
 
 def _box_corners(shape: tuple[int, ...], affine: NDArray[np.float64]) -> NDArray[np.float64]:
-    box = np.array([np.zeros(3), np.asarray(shape[:3]) - 1.0])
-    index = np.array(
-        [[box[a, 0], box[b, 1], box[c, 2]] for a in (0, 1) for b in (0, 1) for c in (0, 1)]
-    )
-    return apply_affine(affine, index)
+    return apply_affine(affine, _corners(np.zeros(3), np.asarray(shape[:3]) - 1.0))
+
+
+def _corners(low: ArrayLike, high: ArrayLike) -> NDArray[np.float64]:
+    return np.array(list(product(*np.transpose([low, high]))), dtype=float)
 
 
 def _mask_corners(mask: nib.Nifti1Image) -> NDArray[np.float64]:
@@ -135,12 +187,4 @@ def _mask_corners(mask: nib.Nifti1Image) -> NDArray[np.float64]:
             raise ValueError("an empty mask has no box")
         ranges.append((present[0], present[-1]))
     low, high = np.array(ranges, dtype=float).T
-    index = np.array(
-        [
-            [(low, high)[a][0], (low, high)[b][1], (low, high)[c][2]]
-            for a in (0, 1)
-            for b in (0, 1)
-            for c in (0, 1)
-        ]
-    )
-    return apply_affine(mask.affine, index)
+    return apply_affine(mask.affine, _corners(low, high))

@@ -1,0 +1,23 @@
+"""From what a scanner wrote to a head CT that every later stage can rely on.
+
+:func:`read_ncct` reads NIfTI or DICOM, :func:`extract_brain` masks the brain,
+:func:`describe_scan` says what is remarkable about both, :func:`read_labels` and
+:func:`read_mask` bring annotations onto the scan's grid. :mod:`~lvo_kedro.imaging.geometry` holds
+the vocabulary and the resampling. What cannot be used is a :class:`~lvo_kedro.errors.ScanError`.
+"""
+
+from lvo_kedro.imaging.brain import BrainOptions, extract_brain
+from lvo_kedro.imaging.description import QualityLimits, describe_scan
+from lvo_kedro.imaging.reading import read_labels, read_mask, read_ncct
+from lvo_kedro.imaging.rules import ScanLimits
+
+__all__ = [
+    "BrainOptions",
+    "QualityLimits",
+    "ScanLimits",
+    "describe_scan",
+    "extract_brain",
+    "read_labels",
+    "read_mask",
+    "read_ncct",
+]

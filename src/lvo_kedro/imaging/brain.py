@@ -1,0 +1,204 @@
+"""The brain mask: everything inside the skull, down to the foramen magnum.
+
+No atlas and no training: soft tissue that is thick, and walled in by bone. The work is done on a
+grid of about 2 mm, where noise is averaged away and a distance transform takes a fraction of a
+second; only the last step returns to the scan's own grid.
+
+1. The scan, clipped to soft tissue and bone, is averaged down to the working grid.
+2. *Tissue* is what has the HU of brain, CSF and blood, with its holes (calcification, air) filled.
+   Its *cores* lie further from everything else than the bridges that join brain and neck, scalp
+   or orbits are wide.
+3. A core grown back by a little more than that distance, within tissue that is nowhere as thin
+   as a nerve or a layer of half bone, half fat, is a body. The largest that bone walls in is the
+   brain.
+4. The edge is put where HU are half-way between brain and skull, and taken to the scan's grid.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from nibabel.affines import apply_affine
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from lvo_kedro.errors import ScanError
+from lvo_kedro.imaging.geometry import Grid, grid_of, isotropic_grid, make_image, resample
+from lvo_kedro.options import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import nibabel as nib
+
+BRAIN_HU = 40.0
+"""Grey matter, against which the skull's inner edge is measured."""
+SKULL_HU = 800.0
+"""Clipping value: all dense bone looks the same."""
+FAT_HU = -200.0
+"""Clipping value: all air looks the same."""
+
+Mask = NDArray[np.bool_]
+
+
+class BrainOptions(Options):
+    """How the brain is found; lengths in mm, intensities in HU."""
+
+    spacing: float = 2.0
+    """Edge of a voxel of the working grid."""
+    tissue_hu: tuple[float, float] = (-15.0, 130.0)
+    """Range of brain, CSF and blood after averaging; fat and bone lie outside."""
+    bone_hu: float = 250.0
+    """Averaged HU above which a voxel is bone."""
+    bridge_radius: float = 12.0
+    """Half the width up to which tissue that joins two bodies is cut (foramen magnum)."""
+    corner_radius: float = 3.0
+    """Half the width of the finest corner that belongs to the brain."""
+    reach: float = 6.0
+    """How far such corners may reach beyond what grows back from the core."""
+    smoothing: float = 1.5
+    """Standard deviation of the Gaussian that smooths the mask's surface."""
+    min_walled: float = 0.5
+    """Least part of the brain's surface with bone next to it; less is not a head."""
+    wall_distance: float = 8.0
+    """What counts as next to it."""
+    min_volume_ml: float = 100.0
+    """Smallest body that is taken for (a part of) a brain."""
+    max_volume_ml: float = 2500.0
+    """Largest body that is taken for a brain."""
+
+
+def extract_brain(ncct: nib.Nifti1Image, options: BrainOptions = BrainOptions()) -> nib.Nifti1Image:
+    """Mask the brain with its CSF spaces: no skull, orbit, scalp or neck.
+
+    Args:
+        ncct: Head CT in HU, any axis order and sign, oblique or sheared.
+        options: Thresholds and lengths.
+
+    Returns:
+        uint8 mask (0, 1) on ``ncct``'s grid: one component without holes.
+
+    Raises:
+        ScanError: No body of soft tissue of a brain's size that is walled in by bone.
+    """
+    work = _working_image(ncct, options.spacing)
+    hu = np.asarray(work.dataobj)
+    low, high = options.tissue_hu
+    tissue = _fill_holes((hu > low) & (hu < high))
+    brain = _choose_brain(_bodies(tissue, options), hu, options)
+    edge = _soft_edge(brain, hu, options)
+    return _to_scan(make_image(edge, work.affine), ncct)
+
+
+def _working_image(ncct: nib.Nifti1Image, spacing: float) -> nib.Nifti1Image:
+    """Average whole blocks of voxels (anti-aliasing), then sample a cubic grid."""
+    grid = grid_of(ncct)
+    factor = np.maximum(1, np.floor(spacing / np.asarray(grid.spacing) + 0.3)).astype(int)
+    count = np.maximum(1, np.asarray(grid.shape) // factor)
+    kept = tuple(
+        slice(0, n * f) if n * f <= s else slice(0, s)
+        for n, f, s in zip(count, factor, grid.shape, strict=True)
+    )
+    data = np.clip(np.asanyarray(ncct.dataobj)[kept], FAT_HU, SKULL_HU, dtype=np.float32)
+    blocks = data.reshape([int(v) for pair in zip(count, factor, strict=True) for v in pair])
+    affine = grid.affine.copy()
+    affine[:3, 3] = apply_affine(grid.affine, (factor - 1) / 2)
+    affine[:3, :3] = grid.affine[:3, :3] * factor
+    small = make_image(blocks.mean(axis=(1, 3, 5), dtype=np.float32), affine)
+    return resample(small, isotropic_grid(small, spacing), fill=FAT_HU)
+
+
+def _bodies(tissue: Mask, options: BrainOptions) -> Iterator[Mask]:
+    """Yield the bodies of ``tissue`` that are thicker than a bridge, the largest core first."""
+    depth = _depth(tissue, options.spacing)
+    cores, _ = ndimage.label(depth > options.bridge_radius)
+    sizes = np.bincount(cores.ravel())[1:]
+    fine = _grow(depth > options.corner_radius, options.corner_radius + 0.5, options.spacing)
+    for label in np.argsort(-sizes)[:3] + 1:
+        away = _depth(cores != label, options.spacing)
+        parts, _ = ndimage.label(tissue & fine & (away <= options.bridge_radius + options.reach))
+        inside = parts[np.unravel_index(int(away.argmin()), away.shape)]
+        yield _fill_holes(parts == inside)
+
+
+def _choose_brain(bodies: Iterator[Mask], hu: NDArray, options: BrainOptions) -> Mask:
+    width = 2 * round(options.wall_distance / options.spacing) + 1
+    near_bone = ndimage.maximum_filter(hu, width, mode="nearest") > options.bone_hu
+    seen = []
+    for body in bodies:
+        volume = float(body.sum()) * options.spacing**3 / 1000
+        surface = body & ~ndimage.binary_erosion(body, border_value=1)
+        walled = float(near_bone[surface].mean()) if surface.any() else 0.0
+        if (
+            options.min_volume_ml <= volume <= options.max_volume_ml
+            and walled >= options.min_walled
+        ):
+            return body
+        seen.append(f"{volume:.0f} ml with bone around {walled:.0%}")
+    raise ScanError(
+        "no brain inside a skull (" + ("; ".join(seen) or "no thick soft tissue") + ")",
+        f"{options.min_volume_ml:.0f} to {options.max_volume_ml:.0f} ml of soft tissue with bone "
+        f"around at least {options.min_walled:.0%} of its surface",
+        "check that the scan is a head CT in HU, or give a brain mask in the cohort table",
+    )
+
+
+def _soft_edge(brain: Mask, hu: NDArray, options: BrainOptions) -> NDArray[np.float32]:
+    """Return 1 inside and 0 outside, passing 0.5 half-way between brain and skull HU.
+
+    Voxels between both are mixtures that ``tissue_hu`` counts as bone.
+    """
+    shell = ndimage.binary_dilation(brain, np.ones((3, 3, 3))) & ~brain
+    skull = ndimage.maximum_filter(hu, 3, mode="nearest")
+    part = (skull - hu) / np.maximum(skull - BRAIN_HU, 1.0)
+    mixed = shell & (skull > options.bone_hu) & (hu >= options.tissue_hu[1])
+    edge = np.where(mixed, np.clip(part, 0, 1), brain).astype(np.float32)
+    # takes away single voxels that stick out and leaves a smooth surface where it is
+    edge = ndimage.gaussian_filter(edge, options.smoothing / options.spacing, mode="nearest")
+    edge[~brain & (hu < options.tissue_hu[0])] = 0.0  # fat of the orbits, air of the sinuses
+    return edge
+
+
+def _to_scan(edge: nib.Nifti1Image, ncct: nib.Nifti1Image) -> nib.Nifti1Image:
+    """Threshold ``edge`` at 0.5 on the scan's grid, sampling only the box that it fills."""
+    filled = np.argwhere(np.asarray(edge.dataobj) > 0)
+    box = np.array([filled.min(axis=0) - 1, filled.max(axis=0) + 1])
+    corners = np.stack(np.meshgrid(*box.T), axis=-1).reshape(-1, 3)
+    index = apply_affine(np.linalg.inv(ncct.affine) @ edge.affine, corners)
+    low = np.clip(np.floor(index.min(axis=0)).astype(int), 0, np.asarray(ncct.shape) - 1)
+    high = np.clip(np.ceil(index.max(axis=0)).astype(int) + 1, low + 1, ncct.shape)
+    affine = ncct.affine.copy()
+    affine[:3, 3] = apply_affine(ncct.affine, low)
+    x, y, z = (int(n) for n in high - low)
+    # the scan's outermost voxels lie up to half a working voxel beyond the working grid
+    padded = _padded(edge)
+    sampled = np.asarray(resample(padded, Grid((x, y, z), affine)).dataobj) > 0.5
+    mask = np.zeros(ncct.shape, dtype=np.uint8)
+    mask[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = _largest(sampled)
+    return make_image(mask, ncct.affine)
+
+
+def _padded(image: nib.Nifti1Image) -> nib.Nifti1Image:
+    data = np.pad(np.asarray(image.dataobj), 2, mode="edge")
+    affine = image.affine.copy()
+    affine[:3, 3] = apply_affine(image.affine, [-2, -2, -2])
+    return make_image(data, affine)
+
+
+def _largest(mask: Mask) -> Mask:
+    parts, count = ndimage.label(mask)
+    return parts == np.bincount(parts.ravel())[1:].argmax() + 1 if count > 1 else mask
+
+
+def _fill_holes(mask: Mask) -> Mask:
+    return ndimage.binary_fill_holes(mask)
+
+
+def _depth(mask: Mask, spacing: float) -> NDArray[np.float32]:
+    """Distance in mm from each voxel of ``mask`` to what is outside; the image's rim is inside."""
+    return ndimage.distance_transform_edt(mask, sampling=spacing).astype(np.float32)
+
+
+def _grow(mask: Mask, distance: float, spacing: float) -> Mask:
+    return _depth(~mask, spacing) <= distance

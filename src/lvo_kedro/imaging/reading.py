@@ -1,0 +1,183 @@
+"""Reading what a user hands over: the head scan, and labels or masks drawn on it.
+
+Whatever comes in leaves as an image in RAS+ with right-angled axes and a header that carries
+geometry alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+
+from lvo_kedro.errors import ScanError
+from lvo_kedro.imaging.dicom import read_series
+from lvo_kedro.imaging.geometry import (
+    box_overlap,
+    grid_of,
+    make_image,
+    resample,
+    straighten,
+    to_ras,
+)
+from lvo_kedro.imaging.rules import HEADER_RULES, VALUE_RULES, ScanLimits, check
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+logger = logging.getLogger(__name__)
+
+AIR_HU = -1024.0
+"""Lower end of the HU scale; padding values below it are raised to it."""
+
+_UNREADABLE = (
+    EOFError,
+    ImageFileError,
+    HeaderDataError,
+    OSError,
+    OverflowError,
+    ValueError,
+    zlib.error,
+)
+
+
+def read_ncct(path: str | Path, limits: ScanLimits = ScanLimits()) -> nib.Nifti1Image:
+    """Read a non-contrast head CT.
+
+    Args:
+        path: A NIfTI file (``.nii``, ``.nii.gz``) or a folder with one DICOM series (files of any
+            name, at most one folder deeper).
+        limits: Bounds between which a scan is accepted.
+
+    Returns:
+        float32 HU of at least -1024 in RAS+ with right-angled axes: a gantry tilt is straightened
+        and uneven slice steps are made even. Nothing of the header but geometry is kept.
+
+    Raises:
+        ScanError: The file or folder does not hold a usable head CT.
+    """
+    path = Path(path)
+    if path.is_dir():
+        image = read_series(path, limits)
+    else:
+        image = _read_nifti(path)
+        check(image, HEADER_RULES, limits)
+        image = make_image(_voxels(image, path), image.affine)
+    data = np.asanyarray(image.dataobj)
+    check(data, VALUE_RULES, limits)
+    np.maximum(data, AIR_HU, out=data)
+    straight = straighten(to_ras(make_image(data, image.affine)), fill=AIR_HU)
+    check(straight, HEADER_RULES, limits)
+    return make_image(np.ascontiguousarray(straight.dataobj), straight.affine)
+
+
+def read_labels(
+    path: str | Path, ncct: nib.Nifti1Image, allowed: Collection[int]
+) -> nib.Nifti1Image:
+    """Read a label image that was drawn on ``ncct`` or on a copy of it with another grid.
+
+    Args:
+        path: NIfTI file with whole numbers; any orientation, spacing or shear.
+        ncct: The scan, as :func:`read_ncct` returned it.
+        allowed: Label values that may occur beside 0.
+
+    Returns:
+        uint8 labels on ``ncct``'s grid, brought there by world coordinates (nearest neighbour).
+
+    Raises:
+        ScanError: Unreadable, unknown values, no label at all, or labels that lie outside the scan.
+    """
+    path = Path(path)
+    image = _read_nifti(path)
+    check(image, HEADER_RULES[:5], ScanLimits())
+    data = _voxels(image, path)
+    _check_label_values(data, allowed, path)
+    labels = make_image(data.astype(np.uint8), image.affine)
+    on_scan = resample(labels, grid_of(ncct), order=0)
+    _check_labels_arrived(labels, on_scan, ncct, path)
+    return on_scan
+
+
+def read_mask(path: str | Path, ncct: nib.Nifti1Image) -> nib.Nifti1Image:
+    """Read a brain mask made by another tool onto ``ncct``'s grid (uint8, 0 and 1).
+
+    Raises:
+        ScanError: As :func:`read_labels`; a mask holds 0 and 1 alone.
+    """
+    return read_labels(path, ncct, allowed=(1,))
+
+
+def _read_nifti(path: Path) -> nib.Nifti1Image:
+    if not path.is_file():
+        raise ScanError(
+            f"no file or folder {path.name}", "a NIfTI file or DICOM folder", "check the path"
+        )
+    if path.stat().st_size == 0:
+        raise ScanError(f"the empty file {path.name}", "a NIfTI file", "copy or export it again")
+    if not path.name.lower().endswith((".nii", ".nii.gz")):
+        raise ScanError(
+            f"a file {path.name}",
+            "a NIfTI file (.nii, .nii.gz) or a folder with DICOM files",
+            "give the folder of the series, or convert the scan to NIfTI",
+        )
+    try:
+        image = nib.load(path)
+    except _UNREADABLE as error:
+        raise ScanError(
+            f"a file {path.name} that is not NIfTI ({type(error).__name__})",
+            "a NIfTI file",
+            "copy or export it again",
+        ) from error
+    if not isinstance(image, nib.Nifti1Image):
+        raise ScanError(
+            f"a file of type {type(image).__name__}", "a NIfTI file", "convert the scan to NIfTI"
+        )
+    # a single volume in a 4D file is what many converters write
+    return image.slicer[..., 0] if len(image.shape) == 4 and image.shape[3] == 1 else image
+
+
+def _voxels(image: nib.Nifti1Image, path: Path) -> np.ndarray:
+    try:
+        return np.array(image.get_fdata(dtype=np.float32, caching="unchanged"))
+    except _UNREADABLE as error:
+        raise ScanError(
+            f"the truncated or damaged file {path.name} ({type(error).__name__})",
+            f"{int(np.prod(image.shape))} voxels",
+            "copy or export it again",
+        ) from error
+
+
+def _check_label_values(data: np.ndarray, allowed: Collection[int], path: Path) -> None:
+    present = np.unique(data)
+    unknown = [float(v) for v in present if v not in {0, *allowed}]
+    expected = f"0 and labels out of {sorted(allowed)}"
+    if unknown:
+        words = ", ".join(f"{v:g}" for v in unknown[:5]) + (", ..." if len(unknown) > 5 else "")
+        raise ScanError(
+            f"values {words} in {path.name}", expected, "relabel the image or remove these values"
+        )
+    if not np.any(present):
+        raise ScanError(
+            f"no label in {path.name}", expected, "leave the path empty when nothing is annotated"
+        )
+
+
+def _check_labels_arrived(
+    labels: nib.Nifti1Image, on_scan: nib.Nifti1Image, ncct: nib.Nifti1Image, path: Path
+) -> None:
+    drawn = float((np.asarray(labels.dataobj) > 0).sum()) * grid_of(labels).voxel_volume_ml
+    arrived = float((np.asarray(on_scan.dataobj) > 0).sum()) * grid_of(on_scan).voxel_volume_ml
+    if arrived >= 0.5 * drawn:
+        return
+    raise ScanError(
+        f"{arrived:.2f} of {drawn:.2f} ml labels of {path.name} inside the scan "
+        f"({box_overlap(ncct, labels):.0%} of its box)",
+        "labels in the scan's own world coordinates",
+        "save the labels with the affine of the scan on which they were drawn",
+    )
