@@ -1,0 +1,28 @@
+"""Simulated head CTs with known truth, to run and test the whole method without patient data.
+
+A case is drawn from a seed: the MNI152 head, deformed and posed (:mod:`.head`, :mod:`.template`),
+its arteries as tubes (:mod:`.arteries`), an occlusion or none and much that looks like one
+(:mod:`.lesions`), all seen by a scanner (:mod:`.scanner`). A figure obtained on simulated scans
+says nothing about patients.
+"""
+
+from lvo_kedro.simulation.arteries import Artery
+from lvo_kedro.simulation.case import SimulatedCase, simulate_case
+from lvo_kedro.simulation.cohort import case_options, plan_cohort
+from lvo_kedro.simulation.head import HeadMap
+from lvo_kedro.simulation.options import PRESETS, CohortOptions, SimulationOptions
+from lvo_kedro.simulation.oracle import oracle_scores, territory_difference
+
+__all__ = [
+    "PRESETS",
+    "Artery",
+    "CohortOptions",
+    "HeadMap",
+    "SimulatedCase",
+    "SimulationOptions",
+    "case_options",
+    "oracle_scores",
+    "plan_cohort",
+    "simulate_case",
+    "territory_difference",
+]

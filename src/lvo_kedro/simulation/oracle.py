@@ -1,0 +1,83 @@
+"""How much a perfect reader could see: scores read from the true masks, never from the label.
+
+An oracle calibrates the presets. It must be nearly perfect where a trained model is expected to
+be good, and a reading that looks at nothing must be worth nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from scipy import ndimage
+
+if TYPE_CHECKING:
+    import nibabel as nib
+    from numpy.typing import NDArray
+
+    from lvo_kedro.simulation.arteries import Artery
+    from lvo_kedro.simulation.case import SimulatedCase
+
+WINDOW_MM: Final = 9.0
+"""Length of artery of which the median is read: longer than any plaque."""
+TISSUE_HU: Final = (15.0, 60.0)
+"""Densities that count as brain tissue in the territory."""
+
+
+def oracle_scores(case: SimulatedCase) -> dict[str, float]:
+    """Read asymmetries from a case's scan and true masks; ``lvo``, side and clot are not used.
+
+    Returns:
+        ``clot``: largest difference (HU) of a stretch of artery to its mirrored stretch;
+        ``territory``: absolute difference (HU) between the MCA territories of both sides;
+        ``oracle``: both together; ``mean_hu``: mean density of the brain, and ``position``:
+        world x (mm) of the brain's centre, two readings that should be worth nothing.
+    """
+    brain = np.asarray(case.brain_mask.dataobj) > 0
+    hu = np.asarray(case.ncct.dataobj, dtype=np.float32)
+    clot = _artery_asymmetry(hu, case)
+    territory = abs(territory_difference(case))
+    centre = case.ncct.affine[:3, :3] @ np.argwhere(brain).mean(0) + case.ncct.affine[:3, 3]
+    return {
+        "clot": clot,
+        "territory": territory,
+        "oracle": clot / 6.0 + territory / 1.5,
+        "mean_hu": float(hu[brain].mean()),
+        "position": float(centre[0]),
+    }
+
+
+def territory_difference(case: SimulatedCase) -> float:
+    """Return the density (HU) of the left minus the right MCA territory."""
+    hu = np.asarray(case.ncct.dataobj, dtype=np.float32)
+    inside = np.asarray(case.territory_probability.dataobj) > 0.5
+    tissue = inside & (hu > TISSUE_HU[0]) & (hu < TISSUE_HU[1])
+    sides = np.asarray(case.hemispheres.dataobj)
+    return float(hu[tissue & (sides == 1)].mean() - hu[tissue & (sides == 2)].mean())
+
+
+def _artery_asymmetry(hu: NDArray[np.float32], case: SimulatedCase) -> float:
+    """Return the largest difference between a stretch of C7, M1 or M2 and its counterpart."""
+    pairs: dict[str, dict[str | None, Artery]] = {}
+    for artery in case.arteries:
+        pairs.setdefault(artery.name, {})[artery.side] = artery
+    largest = 0.0
+    for name, pair in pairs.items():
+        if not name.startswith(("C7", "M1", "M2")):
+            continue
+        left, right = (_running_median(hu, case.ncct, pair[side]) for side in ("left", "right"))
+        at = np.linspace(0, 1, 60)
+        difference = np.interp(at, np.linspace(0, 1, left.size), left)
+        difference -= np.interp(at, np.linspace(0, 1, right.size), right)
+        largest = max(largest, float(np.abs(difference).max()))
+    return largest
+
+
+def _running_median(
+    hu: NDArray[np.float32], image: nib.Nifti1Image, artery: Artery
+) -> NDArray[np.float64]:
+    to_index = np.linalg.inv(image.affine)
+    index = (artery.points @ to_index[:3, :3].T + to_index[:3, 3]).T
+    along = ndimage.map_coordinates(hu, index, order=1, mode="nearest")
+    count = max(1, round(WINDOW_MM / 0.5))
+    return np.asarray(ndimage.median_filter(along, count, mode="nearest"))
