@@ -13,6 +13,7 @@ import numpy as np
 from scipy.interpolate import make_interp_spline
 from scipy.spatial import cKDTree
 
+from lvo_kedro.simulation.template import CSF_HU
 from lvo_kedro.vocabulary import VESSEL_LABELS, Segment, Side
 
 if TYPE_CHECKING:
@@ -24,10 +25,14 @@ if TYPE_CHECKING:
 
 STEP_MM: Final = 0.5
 """Distance of the points along a centre-line."""
+CISTERN_MM: Final = 1.3
+"""Fluid between an artery and the brain."""
+BONE_GAP_MM: Final = 4.0
+"""Fluid between an artery and bone."""
 
 _COURSES: Final[dict[str, tuple[str, float, float, tuple[tuple[float, float, float], ...]]]] = {
     # name: label, diameter at the start and at the end (mm), control points
-    "C7": ("C7", 3.9, 3.6, ((9.5, 10.5, -28), (11, 7, -25), (13.5, 4, -21), (15, 3, -16.5))),
+    "C7": ("C7", 3.9, 3.6, ((9.5, 10, -27.5), (11, 7, -25), (13.5, 4, -21), (15, 3, -16.5))),
     "M1": (
         "M1", 3.0, 2.7,
         ((15, 3, -16.5), (22, 4, -17.5), (30, 7, -18.5), (37, 9, -17), (41, 7, -14)),
@@ -71,7 +76,7 @@ class Artery:
     @property
     def arc(self) -> NDArray[np.float64]:
         """(N,) mm along the centre-line from its start."""
-        return np.arange(len(self.points)) * STEP_MM
+        return np.arange(len(self.points), dtype=np.float64) * STEP_MM
 
 
 def draw_arteries(
@@ -167,29 +172,24 @@ def _downstream(name: str) -> tuple[str, ...]:
     return tree.get(name, ())
 
 
-def paint_arteries(
-    hu: NDArray[np.float32],
-    grid: Grid,
-    arteries: list[Artery],
-    *,
-    cistern_mm: float,
-    cistern_hu: float,
-) -> None:
+def paint_arteries(hu: NDArray[np.float32], grid: Grid, arteries: list[Artery]) -> None:
     """Draw the arteries into ``hu`` (X, Y, Z on ``grid``), each in a sheath of cistern.
 
-    The lumen replaces whatever lay there, bone included; edges are as soft as a voxel is wide.
+    The lumen replaces whatever lay there; edges are as soft as a voxel is wide. Bone keeps a
+    greater distance than brain, so that no thick slice mixes it with the lumen.
     """
     points = np.concatenate([a.points for a in arteries])
     radius = np.concatenate([a.radius for a in arteries])
     density = np.concatenate([a.density for a in arteries])
-    index, distance, nearest = near_points(grid, points, float(radius.max()) + cistern_mm + 1.0)
+    index, distance, nearest = near_points(grid, points, float(radius.max()) + BONE_GAP_MM + 1.0)
     edge = float(np.mean(grid.spacing))
+    depth = (radius[nearest] - distance) / edge + 0.5
     values = hu[index]
-    sheath = np.clip((radius[nearest] + cistern_mm - distance) / edge + 0.5, 0, 1)
-    sheath = sheath * np.select([values > 100, values > cistern_hu], [1.0, 0.85])
-    values = values + sheath * (cistern_hu - values)
-    lumen = np.clip((radius[nearest] - distance) / edge + 0.5, 0, 1)
-    hu[index] = values + lumen * (density[nearest] - values)
+    brain_gone = 0.85 * np.clip(depth + CISTERN_MM / edge, 0, 1)
+    bone_gone = np.clip(depth + BONE_GAP_MM / edge, 0, 1)
+    gone = np.select([values > 100, values > CSF_HU], [bone_gone, brain_gone])
+    values = values + gone * (CSF_HU - values)
+    hu[index] = values + np.clip(depth, 0, 1) * (density[nearest] - values)
 
 
 def label_arteries(grid: Grid, arteries: list[Artery], width_mm: float) -> NDArray[np.uint8]:

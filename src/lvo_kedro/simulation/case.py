@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import numpy as np
 from scipy import ndimage
@@ -120,7 +120,7 @@ def simulate_case(
     planes, count = scanner.split_slices(grid)
     opened = patient.side if options.craniectomy else None
     hu = _render_tissue(head, planes, zones + ischaemia, atrophy, opened)
-    vessel_tree.paint_arteries(hu, planes, vessels, cistern_mm=1.3, cistern_hu=template.CSF_HU)
+    vessel_tree.paint_arteries(hu, planes, vessels)
     _paint_plaques(hu, planes, plaques)
     hu = scanner.average_planes(hu, count)
     stored = scanner.scan(streams["scanner"], streams["noise"], hu, grid, options)
@@ -176,7 +176,7 @@ def _draw_occlusion(
 ) -> tuple[list[Artery], list[lesions.Zone]]:
     if not patient.lvo:
         return vessels, []
-    segments: tuple[Segment, ...] = tuple(patient.segment.split("+"))  # type: ignore[assignment]
+    segments = cast("tuple[Segment, ...]", tuple(patient.segment.split("+")))
     vessels, branch = vessel_tree.occlude(vessels, rng, patient.side, segments, options)
     return vessels, lesions.draw_ischaemia(rng, patient.side, patient.segment, branch, options)
 

@@ -112,7 +112,7 @@ def _random_displacement(rng: np.random.Generator, strength_mm: float) -> NDArra
     noise = rng.standard_normal((3, *_COUNT))
     sigma = SMOOTHNESS_MM / STEP_MM
     smooth = np.stack([ndimage.gaussian_filter(u, sigma, mode="wrap") for u in noise])
-    return smooth * (strength_mm / smooth.std())
+    return np.asarray(smooth * (strength_mm / smooth.std()), dtype=np.float64)
 
 
 def _ventricle_growth(points: NDArray[np.float64], atrophy: float) -> NDArray[np.float64]:
@@ -144,7 +144,7 @@ def _draw_pose(
 
 
 def _rotation(axis: int, angle: float) -> NDArray[np.float64]:
-    a, b = [i for i in range(3) if i != axis]
+    a, b = (i for i in range(3) if i != axis)
     matrix = np.eye(3)
     matrix[a, a] = matrix[b, b] = np.cos(angle)
     matrix[a, b], matrix[b, a] = -np.sin(angle), np.sin(angle)

@@ -92,7 +92,7 @@ def _inner_skull_distance(brain: NDArray[np.bool_], space: _Space) -> NDArray[np
     """
     half = brain[::2, ::2, ::2]
     closed = _signed_distance(_signed_distance(half, 2.0) < 8.0, 2.0) < -8.0
-    cisterns = space.ellipsoid((0, 3, -23), (17, 17, 9)) | space.ellipsoid(
+    cisterns = space.ellipsoid((0, 4, -24), (18, 18, 12)) | space.ellipsoid(
         (0, -10, -34), (9, 8, 18)
     )
     mask = closed | half | cisterns[::2, ::2, ::2]
@@ -135,14 +135,14 @@ def _surroundings(brain: NDArray[np.bool_], space: _Space) -> NDArray[np.float32
     hu[in_bone] = (COMPACT_BONE_HU - (COMPACT_BONE_HU - DIPLOE_HU) * table)[in_bone]
     _paint_base(hu, space, distance, texture)
     hu[distance <= 0] = CSF_HU
-    hu[space.ellipsoid((15.0, 15.0, -28.0), (2.5, 5.0, 2.5))] = COMPACT_BONE_HU  # anterior clinoid
+    hu[space.ellipsoid((15.5, 16.0, -28.5), (2.5, 5.0, 2.5))] = COMPACT_BONE_HU  # anterior clinoid
     return hu
 
 
 def _texture(shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Return a smooth field of unit variance, always the same and symmetric."""
-    noise = np.random.default_rng(0).standard_normal(tuple(n // 3 + 2 for n in shape))
-    noise = ndimage.gaussian_filter(noise.astype(np.float32), 0.8)
+    coarse = np.random.default_rng(0).standard_normal(tuple(n // 3 + 2 for n in shape))
+    noise: NDArray[np.float32] = ndimage.gaussian_filter(coarse.astype(np.float32), 0.8)
     for axis, n in enumerate(shape):
         noise = _stretch(noise, np.arange(n) / 3.0, axis)
     noise = noise + noise[::-1]
@@ -173,9 +173,9 @@ def _paint_base(
 ) -> None:
     """Sphenoid with its air, petrous bone with the mastoid's cells, and the pituitary gland."""
     outside = distance > 0
-    hu[outside & space.ellipsoid((0, 4, -46), (20, 22, 16))] = 750.0
-    hu[outside & space.ellipsoid((0, 16, -44), (11, 13, 9))] = -900.0
-    hu[outside & space.ellipsoid((0, 3, -33), (6, 6, 4))] = 50.0
+    hu[outside & space.ellipsoid((0, 4, -50), (20, 22, 16))] = 750.0
+    hu[outside & space.ellipsoid((0, 16, -47), (11, 13, 9))] = -900.0
+    hu[outside & space.ellipsoid((0, 3, -36), (6, 6, 4))] = 50.0
     petrous = outside & space.ellipsoid((42, -25, -40), (26, 12, 12))
     hu[petrous] = 800.0
     cells = petrous & (np.abs(space.x) > 42) & (texture > 0.2)
