@@ -1,0 +1,90 @@
+"""The picture of a localization: vascular projection and the slice through the clot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from nibabel.affines import apply_affine
+
+from lvo_kedro.imaging.geometry import to_ras
+
+if TYPE_CHECKING:
+    import nibabel as nib
+    from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike, NDArray
+
+    from lvo_kedro.localization.projection import Projection
+
+_WINDOW = (0.0, 80.0)
+_RED = "#e5383b"
+
+
+def figure_localization(
+    ncct: nib.Nifti1Image,
+    projection: Projection,
+    mask: nib.Nifti1Image,
+    *,
+    clot: nib.Nifti1Image | None = None,
+    point: ArrayLike | None = None,
+    title: str = "",
+) -> Figure:
+    """Draw the vascular projection with the marked segment in red beside the slice through it.
+
+    Both panels are seen from below, as radiologists do: the patient's right is on the left.
+
+    Args:
+        ncct: HU, any orientation.
+        projection: Of this scan.
+        mask: Marked pixels on the projection's grid.
+        clot: 3D mask on the scan's grid, from :func:`back_project`.
+        point: Centre of the clot in world mm; chooses the slice.
+        title: Above both panels.
+    """
+    figure = Figure(figsize=(9, 4.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    _show_projection(left, projection, mask)
+    _show_slice(right, ncct, clot, point)
+    figure.suptitle(title)
+    return figure
+
+
+def _show_projection(axes: Axes, projection: Projection, mask: nib.Nifti1Image) -> None:
+    mip = np.asarray(projection.mip.dataobj)[..., 0]
+    marked = np.asarray(mask.dataobj)[..., 0] > 0
+    _show(axes, mip, marked, "vascular projection")
+
+
+def _show_slice(
+    axes: Axes, ncct: nib.Nifti1Image, clot: nib.Nifti1Image | None, point: ArrayLike | None
+) -> None:
+    scan = to_ras(ncct)
+    hu = np.asarray(scan.dataobj)
+    marked = np.zeros(hu.shape, dtype=bool)
+    if clot is not None:
+        marked = np.asarray(to_ras(clot).dataobj) > 0
+    middle = hu.shape[2] // 2
+    if marked.any():
+        middle = int(marked.sum(axis=(0, 1)).argmax())
+    elif point is not None:
+        middle = int(np.rint(apply_affine(np.linalg.inv(scan.affine), point))[2])
+    middle = min(max(middle, 0), hu.shape[2] - 1)
+    dx, dy = (float(np.linalg.norm(scan.affine[:3, axis])) for axis in (0, 1))
+    _show(axes, hu[:, :, middle], marked[:, :, middle], "slice through the clot", dy / dx)
+
+
+def _show(axes: Axes, image: NDArray, marked: NDArray, title: str, aspect: float = 1.0) -> None:
+    axes.imshow(
+        image.T, origin="lower", cmap="gray", vmin=_WINDOW[0], vmax=_WINDOW[1], aspect=aspect
+    )
+    if marked.any():
+        red = np.ma.masked_where(~marked, np.ones(marked.shape))
+        axes.imshow(red.T, origin="lower", cmap=ListedColormap([_RED]), alpha=0.65, aspect=aspect)
+    axes.invert_xaxis()
+    axes.set_title(title, fontsize=10)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.text(0.02, 0.5, "R", color="white", transform=axes.transAxes, va="center")
+    axes.text(0.98, 0.5, "L", color="white", transform=axes.transAxes, va="center", ha="right")

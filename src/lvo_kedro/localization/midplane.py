@@ -1,0 +1,69 @@
+"""Left and right, told in world coordinates: by the plane between the hemispheres."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from nibabel.affines import apply_affine
+
+from lvo_kedro.errors import ScanError
+from lvo_kedro.vocabulary import HEMISPHERES, Side
+
+if TYPE_CHECKING:
+    import nibabel as nib
+    from numpy.typing import ArrayLike, NDArray
+
+
+class Midplane(NamedTuple):
+    """A plane with its normal to the patient's right.
+
+    Attributes:
+        point: A point on it (world mm).
+        normal: Unit vector; its x is positive, because x grows to the right.
+    """
+
+    point: NDArray[np.float64]
+    normal: NDArray[np.float64]
+
+    def distance(self, points: ArrayLike) -> NDArray[np.float64]:
+        """Return the distance (mm) of points (..., 3) to the plane; positive on the right."""
+        offset: NDArray[np.float64] = np.asarray(points, dtype=float) - self.point
+        return offset @ self.normal
+
+    def side(self, point: ArrayLike) -> Side:
+        """Return the side on which one point (3,) lies."""
+        return "right" if float(self.distance(point)) > 0 else "left"
+
+
+def midplane_at(x: float = 0.0) -> Midplane:
+    """Return the sagittal plane at world ``x`` (mm)."""
+    return Midplane(np.array([x, 0.0, 0.0]), np.array([1.0, 0.0, 0.0]))
+
+
+def midplane_of(hemispheres: nib.Nifti1Image) -> Midplane:
+    """Return the plane half-way between the centroids of the hemispheres.
+
+    Args:
+        hemispheres: 1 patient's left, 2 right, on any grid.
+
+    Raises:
+        ScanError: Where a hemisphere is missing or label 1 lies to the right of label 2.
+    """
+    data = np.asarray(hemispheres.dataobj)
+    centre = {}
+    for side, label in HEMISPHERES.items():
+        index = np.argwhere(data == label)
+        if len(index) == 0:
+            raise ScanError(
+                f"no {side} hemisphere", "labels 1 (left) and 2 (right)", "compute the priors again"
+            )
+        centre[side] = apply_affine(hemispheres.affine, index.mean(axis=0))
+    across = centre["right"] - centre["left"]
+    if across[0] <= 0:
+        raise ScanError(
+            "a left hemisphere on the patient's right",
+            "label 1 at smaller world x than label 2",
+            "check the hemisphere atlas and the scan's affine",
+        )
+    return Midplane((centre["left"] + centre["right"]) / 2, across / np.linalg.norm(across))
