@@ -13,6 +13,7 @@ import pandas as pd
 from pydantic import Field
 from sklearn.model_selection import StratifiedKFold
 
+from lvo_kedro.datasets.fingerprint import content_digest
 from lvo_kedro.errors import TableError
 from lvo_kedro.options import Options
 from lvo_kedro.vocabulary import HEMISPHERES, SEGMENT_CLASSES
@@ -200,6 +201,29 @@ def _typed(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
         values = cohort[column] if column in cohort else pd.Series("", index=cohort.index)
         cohort[column] = pd.to_numeric(values, errors="coerce")
     return cohort.reset_index(drop=True)
+
+
+def list_new_scans(paths: list[str]) -> pd.DataFrame:
+    """Return a cohort of scans of which nothing is known, to run trained models on.
+
+    Ids are digests of the content: a file's name may be a patient's.
+
+    Args:
+        paths: NIfTI files or DICOM folders.
+
+    Raises:
+        TableError: No scan, or one that is given twice.
+    """
+    cases = [f"scan-{content_digest(Path(path))[:10]}" for path in paths]
+    if not paths or len(set(cases)) < len(cases):
+        raise TableError(
+            f"{len(cases)} scans, {len(set(cases))} of them different",
+            "one or more different scans",
+            "name each scan once: kedro score SCAN...",
+        )
+    return pd.DataFrame(
+        {"case_id": cases, "patient_id": cases, "ncct": paths, "brain_mask": "", "split": "new"}
+    )
 
 
 def assign_folds(cohort: pd.DataFrame, options: FoldOptions) -> pd.DataFrame:

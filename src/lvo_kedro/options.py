@@ -5,6 +5,8 @@ Options are read from ``conf/*/parameters_*.yml``, validated once, and then hand
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -12,3 +14,6 @@ class Options(BaseModel):
     """Frozen, and an unknown key is an error that names it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    without_influence: ClassVar[frozenset[str]] = frozenset()
+    """Fields that say where and how fast, not what: they make no result out of date."""

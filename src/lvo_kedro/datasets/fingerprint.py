@@ -59,7 +59,9 @@ def _function_parts(value: types.FunctionType) -> list[str]:
 
 @_parts.register
 def _options_parts(value: BaseModel) -> list[str]:
-    return [type(value).__name__, json.dumps(value.model_dump(mode="json"), sort_keys=True)]
+    silent = getattr(value, "without_influence", frozenset())
+    content = value.model_dump(mode="json", exclude=set(silent))
+    return [type(value).__name__, json.dumps(content, sort_keys=True)]
 
 
 @_parts.register

@@ -5,7 +5,7 @@ The defaults are nnU-Net's own. ``None`` always means "as nnU-Net's planner deci
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -16,6 +16,11 @@ Mirroring = Literal["all", "left_right", "none"]
 
 class NnUNetOptions(Options):
     """How a dataset is prepared, and how a network is trained and applied."""
+
+    without_influence: ClassVar[frozenset[str]] = frozenset(
+        {"device", "gpus", "compile_network", "workers", "augmentation_workers"}
+    )
+    """Fields that say where and how fast, not what."""
 
     configuration: Literal["3d_fullres", "2d"] = "3d_fullres"
     """nnU-Net's configuration; ``2d`` treats every slice along the last axis by itself."""
@@ -109,6 +114,27 @@ class NnUNetOptions(Options):
     def _only(self, names: frozenset[str]) -> NnUNetOptions:
         return NnUNetOptions.model_validate(self.model_dump(include=set(names)))
 
+    @property
+    def _defaults(self) -> dict[str, object]:
+        return {name: field.default for name, field in type(self).model_fields.items()}
+
+    def preparation(self) -> NnUNetOptions:
+        """Return these options with all that the prepared dataset does not depend on at default.
+
+        So a changed learning rate does not make a prepared dataset out of date.
+        """
+        kept = PREPARATION_FIELDS | MACHINE_FIELDS
+        return self.model_copy(update={k: v for k, v in self._defaults.items() if k not in kept})
+
+    def training(self) -> NnUNetOptions:
+        """Return these options with all that matters for prediction alone at default."""
+        return self.model_copy(update={k: self._defaults[k] for k in PREDICTION_FIELDS})
+
+    def prediction(self) -> NnUNetOptions:
+        """Return these options with all at default that the model folder itself records."""
+        kept = PREDICTION_FIELDS | MACHINE_FIELDS
+        return self.model_copy(update={k: v for k, v in self._defaults.items() if k not in kept})
+
 
 PREPARATION_FIELDS = frozenset(
     {
@@ -122,5 +148,5 @@ PREPARATION_FIELDS = frozenset(
 PREDICTION_FIELDS = frozenset({"mirror_prediction", "step_size"})
 """Options that matter for prediction alone."""
 
-MACHINE_FIELDS = frozenset({"device", "gpus", "compile_network", "workers", "augmentation_workers"})
+MACHINE_FIELDS = NnUNetOptions.without_influence
 """Options that say where and how fast, not what."""

@@ -101,7 +101,10 @@ def predict_vessels_of_case(
 ) -> dict[str, Any]:
     """Segment one scan; the networks stay in memory for the next one."""
     predictor = load_predictor(tuple(model.folder for model in models), options)
-    return {"vessel_labels": predictor.predict(scan["ncct"], scan["brain_mask"])}
+    return {
+        "vessel_labels": predictor.predict(scan["ncct"], scan["brain_mask"]),
+        "provenance": {"trained_on": sorted(predictor.training_cases)},
+    }
 
 
 def measure_vessel_overlap(vessels: Cases, annotations: Cases) -> dict[str, Task]:

@@ -1,0 +1,224 @@
+"""Nodes of the localization_training pipeline (stage 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+from nibabel.affines import apply_affine
+
+from lvo_kedro.cohort import fold_of_cases, splits_of_cases
+from lvo_kedro.datasets.cases import Case, Cases, Task
+from lvo_kedro.imaging.geometry import make_image
+from lvo_kedro.localization import (
+    CallOptions,
+    Projection,
+    ProjectionOptions,
+    back_project,
+    check_vessels,
+    midplane_of,
+    name_occlusion,
+    project_labels,
+    project_vessels,
+)
+from lvo_kedro.nnunet import NnUNetOptions, load_predictor, prepare_dataset, train_fold
+from lvo_kedro.tracking import FoldLog
+from lvo_kedro.vocabulary import OCCLUSION_LABELS
+
+
+def project_scans(scans: Cases, vessels: Cases, options: ProjectionOptions) -> dict[str, Task]:
+    """Project the scan inside its large vessels along the patient's z axis."""
+    return {
+        name: partial(project_scan, scan, vessels[name], options)
+        for name, scan in scans.items()
+        if name in vessels
+    }
+
+
+def project_scan(scan: Case, vessels: Case, options: ProjectionOptions) -> dict[str, Any]:
+    """Project one scan."""
+    projection = project_vessels(scan["ncct"], vessels["vessel_labels"], options)
+    return projection._asdict() | {"image": projection.image(options)}
+
+
+def draw_occlusions(
+    projections: Cases, annotations: Cases, vessels: Cases, cohort: pd.DataFrame
+) -> dict[str, Task]:
+    """Project the annotated clots; scans without an occlusion teach what an open vessel is."""
+    tasks = {}
+    for row in cohort.itertuples():
+        annotation = annotations.get(row.case_id)
+        annotated = annotation is not None and "occlusion_mask" in annotation
+        if row.case_id in projections and (annotated or row.lvo == 0):
+            tasks[row.case_id] = partial(
+                draw_occlusion,
+                projections[row.case_id],
+                annotation if annotated else None,
+                vessels[row.case_id],
+                tuple(row.segment.split("+")) if row.lvo else (),
+            )
+    return tasks
+
+
+def draw_occlusion(
+    projected: Case, annotation: Case | None, vessels: Case, segments: tuple[Any, ...]
+) -> dict[str, Any]:
+    """Draw one case's labels on its projection and note the clot's centre."""
+    projection = _projection(projected)
+    if annotation is None:
+        empty = np.zeros(projection.mip.shape, dtype=np.uint8)
+        return {"labels": make_image(empty, projection.mip.affine), "truth": {}}
+    clot = annotation["occlusion_mask"]
+    drawn = "vessel_labels" in annotation
+    vessel_labels = (annotation if drawn else vessels)["vessel_labels"]
+    # a mask with the right labels stays as it is; a binary one takes those of the nearest vessel
+    present = set(np.unique(np.asarray(clot.dataobj)).tolist()) - {0}
+    labelled = present == {OCCLUSION_LABELS[segment] for segment in segments}
+    labels = project_labels(
+        clot, projection, None if labelled else vessel_labels, () if labelled else segments
+    )
+    centre = apply_affine(clot.affine, np.argwhere(np.asarray(clot.dataobj) > 0).mean(axis=0))
+    return {"labels": labels, "truth": {"centre_mm": centre.tolist()}}
+
+
+def _projection(case: Case) -> Projection:
+    return Projection(case["mip"], case["depth"], case["labels"])
+
+
+def prepare_occlusion_dataset(
+    projections: Cases,
+    occlusion_labels: Cases,
+    cohort: pd.DataFrame,
+    folds: pd.DataFrame,
+    options: NnUNetOptions,
+) -> dict[str, Task]:
+    """Export, plan and preprocess the labelled projections for nnU-Net, once for all folds."""
+    splits = splits_of_cases(cohort, folds, list(occlusion_labels))
+    chosen = sorted({case for split in splits for cases in split.values() for case in cases})
+    pairs = {case: (projections[case], occlusion_labels[case]) for case in chosen}
+    return {"dataset": partial(write_occlusion_dataset, pairs, splits, options.preparation())}
+
+
+def write_occlusion_dataset(
+    pairs: Mapping[str, tuple[Case, Case]],
+    splits: list[dict[str, list[str]]],
+    options: NnUNetOptions,
+    *,
+    folder: Path,
+) -> dict[str, Any]:
+    """Write nnU-Net's dataset into ``folder``."""
+    cases = {name: partial(_labelled_projection, *pair) for name, pair in pairs.items()}
+    prepare_dataset(folder, cases, OCCLUSION_LABELS, splits, options)
+    return {}
+
+
+def _labelled_projection(
+    projection: Case, labels: Case
+) -> tuple[nib.Nifti1Image, nib.Nifti1Image]:
+    return projection["image"], labels["labels"]
+
+
+def train_occlusion_folds(
+    occlusion_dataset: Cases, folds: pd.DataFrame, options: NnUNetOptions
+) -> dict[str, Task]:
+    """Train one network a fold."""
+    return {
+        f"fold_{fold}": partial(
+            train_occlusion_fold,
+            occlusion_dataset["dataset"],
+            fold,
+            options.training(),
+            FoldLog("occlusion_models", f"fold_{fold}"),
+        )
+        for fold in sorted(set(folds["fold"]))
+    }
+
+
+def train_occlusion_fold(
+    dataset: Case, fold: int, options: NnUNetOptions, log: FoldLog, *, folder: Path
+) -> dict[str, Any]:
+    """Train one fold in ``folder``, from where an earlier attempt was stopped."""
+    train_fold(dataset.folder, fold, folder, options, log)
+    return {}
+
+
+def locate_occlusions(
+    vessels: Cases,
+    priors: Cases,
+    projections: Cases,
+    occlusion_models: Cases,
+    cohort: pd.DataFrame,
+    folds: pd.DataFrame,
+    network: NnUNetOptions,
+    call: CallOptions,
+) -> dict[str, Task]:
+    """Find the occluded segment of every scan with networks that have not seen its patient."""
+    held_out = fold_of_cases(cohort, folds)
+    every = [occlusion_models[name] for name in sorted(occlusion_models)]
+    return {
+        name: partial(
+            locate_occlusion,
+            vessels[name],
+            priors[name],
+            projection,
+            [occlusion_models[f"fold_{held_out[name]}"]] if name in held_out else every,
+            network.prediction(),
+            call,
+        )
+        for name, projection in projections.items()
+        if name in priors
+    }
+
+
+def locate_occlusion(
+    vessels: Case,
+    priors: Case,
+    projected: Case,
+    models: list[Case],
+    network: NnUNetOptions,
+    options: CallOptions,
+) -> dict[str, Any]:
+    """Mark, name and bring back into the scan the occlusion of one case."""
+    predictor = load_predictor(tuple(model.folder for model in models), network)
+    probabilities = predictor.predict_probabilities(projected["image"])
+    marked = np.asarray(probabilities.dataobj).argmax(axis=-1).astype(np.uint8)
+    mask = make_image(marked, probabilities.affine)
+    projection, labels = _projection(projected), vessels["vessel_labels"]
+    midplane = midplane_of(priors["hemispheres"])
+    call = name_occlusion(mask, projection, midplane, probabilities, options)
+    clot, point = back_project(mask, projection, labels)
+    return {
+        "occlusion_2d": mask,
+        "occlusion_mask": clot,
+        "call": {
+            "called_side": call.side or "",
+            "called_segment": call.segment or "",
+            "confidence": round(call.confidence, 4),
+            "finding": call.finding,
+            "best_side": call.best_side,
+            "best_segment": call.best_segment,
+            "point_mm": None if point is None else [round(float(x), 1) for x in point],
+            "vessel_findings": check_vessels(labels, midplane),
+            "trained_on": sorted(predictor.training_cases),
+        },
+    }
+
+
+def tabulate_calls(occlusions: Cases, cohort: pd.DataFrame) -> pd.DataFrame:
+    """One row a case: what was called beside what is known."""
+    known = ("case_id", "patient_id", "split", "lvo", "side", "segment")
+    calls = occlusions.records("call")
+    rows = []
+    for case in cohort[cohort["case_id"].isin(list(calls))].to_dict("records"):
+        call = calls[case["case_id"]]
+        point = dict(zip(("point_x", "point_y", "point_z"), call["point_mm"] or (), strict=False))
+        named = {key: call[key] for key in call if key.startswith(("called", "best"))}
+        row = {column: case[column] for column in known if column in case} | named
+        rows.append(row | {key: call[key] for key in ("confidence", "finding")} | point)
+    columns = ("point_x", "point_y", "point_z")
+    return pd.DataFrame(rows).reindex(columns=[*(c for c in rows[0] if c not in columns), *columns])

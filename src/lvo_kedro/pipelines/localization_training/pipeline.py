@@ -1,0 +1,69 @@
+"""The localization_training pipeline."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Pipeline, node, pipeline
+
+from lvo_kedro.pipelines.localization_training import nodes
+
+
+def create_pipeline(**_: object) -> Pipeline:
+    """Scans and vessels to projections, a network a fold, and where the occlusion is."""
+    return pipeline(
+        [
+            node(
+                nodes.project_scans,
+                inputs=["scans", "vessels", "params:projection"],
+                outputs="projections",
+                name="project_scans",
+                tags="each_scan",
+            ),
+            node(
+                nodes.draw_occlusions,
+                inputs=["projections", "annotations", "vessels", "cohort"],
+                outputs="occlusion_labels",
+                name="draw_occlusions",
+            ),
+            node(
+                nodes.prepare_occlusion_dataset,
+                inputs=[
+                    "projections",
+                    "occlusion_labels",
+                    "cohort",
+                    "folds",
+                    "params:occlusion_network",
+                ],
+                outputs="occlusion_dataset",
+                name="prepare_occlusion_dataset",
+            ),
+            node(
+                nodes.train_occlusion_folds,
+                inputs=["occlusion_dataset", "folds", "params:occlusion_network"],
+                outputs="occlusion_models",
+                name="train_occlusion_folds",
+            ),
+            node(
+                nodes.locate_occlusions,
+                inputs=[
+                    "vessels",
+                    "priors",
+                    "projections",
+                    "occlusion_models",
+                    "cohort",
+                    "folds",
+                    "params:occlusion_network",
+                    "params:occlusion_call",
+                ],
+                outputs="occlusions",
+                name="locate_occlusions",
+                tags="each_scan",
+            ),
+            node(
+                nodes.tabulate_calls,
+                inputs=["occlusions", "cohort"],
+                outputs="localization_calls",
+                name="tabulate_calls",
+                tags="each_scan",
+            ),
+        ]
+    )
