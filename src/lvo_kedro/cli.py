@@ -13,6 +13,7 @@ from kedro.framework.project import settings
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
+from lvo_kedro.hooks import file_of
 from lvo_kedro.tracking import TrackingOptions, use_tracking
 from lvo_kedro.vocabulary import RESEARCH_ONLY
 
@@ -38,7 +39,7 @@ def results(env: str | None) -> None:
         if "simulated" in catalog.load("cohort"):
             click.echo("\nSimulated data: these figures say nothing about patients.")
         options = TrackingOptions(**context.config_loader["mlflow"])
-        report = Path(str(catalog.get("report")._filepath)).relative_to(project)
+        report = file_of(catalog, "report").relative_to(project)
     click.echo(f"\nReport:   {report}")
     click.echo(f"Tracking: {use_tracking(options, project)}   (make mlflow)")
     click.echo(RESEARCH_ONLY)
@@ -67,7 +68,7 @@ def score(scans: tuple[Path, ...], env: str | None) -> None:
         catalog = session.load_context().catalog
         cohort = catalog.load("new.cohort")
         outcome = catalog.load("new.outcome").set_index("case_id")
-        folder = Path(str(catalog.get("new.outcome")._filepath)).parent
+        folder = file_of(catalog, "new.outcome").parent
     for path, case in zip(scans, cohort["case_id"], strict=True):
         click.echo(f"\n{path}  ({case})")
         for name, value in outcome.loc[case].items():
@@ -93,7 +94,8 @@ def mlflow_ui(env: str | None, port: int) -> None:
     subprocess.run([*command, "--port", str(port)], check=True)  # noqa: S603
 
 
-def _session(env: str | None, parameters: dict[str, Any] | None = None) -> KedroSession:
+def _session(env: str | None, parameters: dict[str, Any] | None = None) -> Any:
     project = Path.cwd()
     bootstrap_project(project)
-    return KedroSession.create(project, env=env, runtime_params=parameters)
+    session: Any = KedroSession.create(project, env=env, runtime_params=parameters)
+    return session  # typed by Kedro as its abstract parent

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,12 @@ NO_COHORT = """no cohort table at {path}.
   {path}; data/README.md says how."""
 
 
+def file_of(catalog: CatalogProtocol, name: str) -> Path:
+    """Return the file or folder behind a catalog entry."""
+    dataset: Any = catalog.get(name)
+    return Path(str(getattr(dataset, "_filepath", None) or dataset._path))
+
+
 class MissingDataError(FileNotFoundError):
     """The run needs files that nothing has written yet."""
 
@@ -42,12 +49,9 @@ class CohortHooks:
         for name in sorted(pipeline.inputs()):
             if name.startswith("params:") or name == "parameters" or catalog.exists(name):
                 continue
-            path = getattr(catalog.get(name), "_filepath", None) or getattr(
-                catalog.get(name), "_path", None
-            )
+            path = file_of(catalog, name)
             if name == "cases":
-                folder = Path(str(path)).parent
-                raise MissingDataError(NO_COHORT.format(path=path, folder=folder))
+                raise MissingDataError(NO_COHORT.format(path=path, folder=path.parent))
             raise MissingDataError(
                 f"'{name}' ({path}) is missing or incomplete; run the pipeline that makes it first "
                 f"(kedro registry describe shows which), or plain 'kedro run' for all"
@@ -64,8 +68,6 @@ class TrackingHooks:
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Read ``mlflow.yml``."""
-        patterns = context.config_loader.config_patterns
-        patterns.setdefault("mlflow", ["mlflow*", "mlflow*/**"])
         self._options = TrackingOptions(**context.config_loader["mlflow"])
         self._project = Path(context.project_path)
 
@@ -79,9 +81,10 @@ class TrackingHooks:
             "kedro.pipelines": ",".join(names),
             "cohort.sha256": _digest(catalog),
         }
-        mlflow.start_run(run_name=f"{run_params.get('env') or 'base'}: {', '.join(names)}", tags=tags)
-        tracking.log_parameters(catalog.load("parameters"))
-        logger.info("MLflow run %s in %s", mlflow.active_run().info.run_id, address)
+        title = f"{run_params.get('env') or 'base'}: {', '.join(names)}"
+        run = mlflow.start_run(run_name=title, tags=tags)
+        tracking.log_parameters(run.info.run_id, catalog.load("parameters"))
+        logger.info("MLflow run %s in %s", run.info.run_id, address)
 
     @hook_impl
     def after_node_run(self, node: Node, catalog: CatalogProtocol, outputs: dict[str, Any]) -> None:
@@ -89,7 +92,11 @@ class TrackingHooks:
         for name in set(node.outputs) & set(self._options.metrics):
             numbers = tracking.flatten(outputs[name])
             mlflow.log_metrics(
-                {f"{name}.{key}": float(value) for key, value in numbers.items() if _is_number(value)}
+                {
+                    f"{name}.{key}": float(value)
+                    for key, value in numbers.items()
+                    if _is_number(value)
+                }
             )
 
     @hook_impl
@@ -97,8 +104,8 @@ class TrackingHooks:
         """Copy tables, figures, report and models to the run and close it."""
         made = pipeline.all_outputs()
         for name in sorted(made & set(self._options.artifacts)):
-            path = Path(str(catalog.get(name)._filepath))  # type: ignore[attr-defined]
-            mlflow.log_artifact(str(path), name.split(".")[0] if "." in name else None)
+            folder = name.split(".")[0] if "." in name else None
+            mlflow.log_artifact(str(file_of(catalog, name)), folder)
         for name in sorted(made & set(self._options.models)):
             for fold, case in catalog.load(name).items():
                 run_id = tracking.log_fold(name, fold, case.folder, self._options.model_files)
@@ -123,13 +130,12 @@ class TrackingHooks:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _digest(catalog: CatalogProtocol) -> str:
     """Return the SHA-256 of the cohort table, or nothing where a run does without one."""
     for name in ("cases", "cohort"):
         if name in catalog and catalog.exists(name):
-            path = Path(str(catalog.get(name)._filepath))  # type: ignore[attr-defined]
-            return hashlib.sha256(path.read_bytes()).hexdigest()
+            return hashlib.sha256(file_of(catalog, name).read_bytes()).hexdigest()
     return ""

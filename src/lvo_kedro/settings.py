@@ -1,4 +1,4 @@
-"""Project settings, read by Kedro. https://docs.kedro.org/en/stable/configure/configuration_basics/"""
+"""Project settings, read by Kedro."""
 
 from kedro.config import OmegaConfigLoader
 

@@ -9,6 +9,7 @@ import importlib.metadata
 import os
 import subprocess
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from mlflow.entities import Metric, Param
 from mlflow.tracking import MlflowClient
 from pydantic import Field
 
+from lvo_kedro.datasets.fingerprint import fingerprint
 from lvo_kedro.options import Options
 
 PACKAGES = ("lvo-kedro", "kedro", "torch", "nnunetv2", "antspyx", "monai", "nibabel", "mlflow")
@@ -67,6 +69,19 @@ def run_tags(project: Path) -> dict[str, str]:
     """Return git revision and package versions: what a number must be traced back to."""
     versions = {f"version.{name}": importlib.metadata.version(name) for name in PACKAGES}
     return versions | {"git.revision": git_revision(project)}
+
+
+def provenance(cohort: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """Return where figures come from, for a report: ``versions`` and ``provenance``."""
+    run = mlflow.active_run()
+    facts = {
+        "Date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "MLflow run": run.info.run_id if run else "none",
+        "Source revision": git_revision(Path(__file__).parent),
+        "Cohort (SHA-256)": fingerprint(cohort),
+    }
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {"versions": versions, "provenance": facts}
 
 
 def git_revision(project: Path) -> str:
@@ -164,9 +179,8 @@ def log_history(run_id: str, history: pd.DataFrame) -> None:
         MlflowClient().log_batch(run_id, metrics=metrics[start : start + METRICS_PER_CALL])
 
 
-def log_parameters(parameters: Mapping[str, Any]) -> None:
+def log_parameters(run_id: str, parameters: Mapping[str, Any]) -> None:
     """Log nested parameters flat; MLflow cuts what is too long for it."""
-    run = mlflow.active_run()
     flat = [Param(name, str(value)[:6000]) for name, value in flatten(parameters).items()]
     for start in range(0, len(flat), 100):
-        MlflowClient().log_batch(run.info.run_id, params=flat[start : start + 100])
+        MlflowClient().log_batch(run_id, params=flat[start : start + 100])

@@ -59,8 +59,8 @@ def _function_parts(value: types.FunctionType) -> list[str]:
 
 @_parts.register
 def _options_parts(value: BaseModel) -> list[str]:
-    silent = getattr(value, "without_influence", frozenset())
-    content = value.model_dump(mode="json", exclude=set(silent))
+    silent: set[str] = set(getattr(value, "without_influence", ()))
+    content = value.model_dump(mode="json", exclude=silent)
     return [type(value).__name__, json.dumps(content, sort_keys=True)]
 
 

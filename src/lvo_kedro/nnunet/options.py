@@ -114,27 +114,6 @@ class NnUNetOptions(Options):
     def _only(self, names: frozenset[str]) -> NnUNetOptions:
         return NnUNetOptions.model_validate(self.model_dump(include=set(names)))
 
-    @property
-    def _defaults(self) -> dict[str, object]:
-        return {name: field.default for name, field in type(self).model_fields.items()}
-
-    def preparation(self) -> NnUNetOptions:
-        """Return these options with all that the prepared dataset does not depend on at default.
-
-        So a changed learning rate does not make a prepared dataset out of date.
-        """
-        kept = PREPARATION_FIELDS | MACHINE_FIELDS
-        return self.model_copy(update={k: v for k, v in self._defaults.items() if k not in kept})
-
-    def training(self) -> NnUNetOptions:
-        """Return these options with all that matters for prediction alone at default."""
-        return self.model_copy(update={k: self._defaults[k] for k in PREDICTION_FIELDS})
-
-    def prediction(self) -> NnUNetOptions:
-        """Return these options with all at default that the model folder itself records."""
-        kept = PREDICTION_FIELDS | MACHINE_FIELDS
-        return self.model_copy(update={k: v for k, v in self._defaults.items() if k not in kept})
-
 
 PREPARATION_FIELDS = frozenset(
     {

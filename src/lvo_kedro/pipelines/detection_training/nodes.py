@@ -60,7 +60,9 @@ def stack_channels_of_case(
     images = Priors(**{field: priors[field] for field in Priors.__dataclass_fields__})
     ncct, mask = scan["ncct"], scan["brain_mask"]
     grid = plan_grid(ncct, images, options, mask)
-    channels = stack_channels(ncct, vessels["vessel_labels"], images, grid, options, mask)
+    channels = stack_channels(
+        ncct, vessels["vessel_labels"], images, grid, options=options, brain_mask=mask
+    )
     return {"channels": encode_channels(channels, options.channels, grid)}
 
 
@@ -70,7 +72,7 @@ def train_detectors(
     """Train one McResNet a fold, on the cases of the other folds."""
     labels = dict(zip(cohort["case_id"], cohort["lvo"].astype(int), strict=True))
     splits = splits_of_cases(cohort, folds, list(channels))
-    development = {case: channels[case] for split in splits[:1] for case in sum(split.values(), [])}
+    development = {case: channels[case] for case in [*splits[0]["train"], *splits[0]["val"]]}
     patients = dict(zip(cohort["case_id"], cohort["patient_id"], strict=True))
     return {
         f"fold_{fold}": partial(

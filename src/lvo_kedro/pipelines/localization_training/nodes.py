@@ -50,7 +50,7 @@ def draw_occlusions(
     projections: Cases, annotations: Cases, vessels: Cases, cohort: pd.DataFrame
 ) -> dict[str, Task]:
     """Project the annotated clots; scans without an occlusion teach what an open vessel is."""
-    tasks = {}
+    tasks: dict[str, Task] = {}
     for row in cohort.itertuples():
         annotation = annotations.get(row.case_id)
         annotated = annotation is not None and "occlusion_mask" in annotation
@@ -117,9 +117,7 @@ def write_occlusion_dataset(
     return {}
 
 
-def _labelled_projection(
-    projection: Case, labels: Case
-) -> tuple[nib.Nifti1Image, nib.Nifti1Image]:
+def _labelled_projection(projection: Case, labels: Case) -> tuple[nib.Nifti1Image, nib.Nifti1Image]:
     return projection["image"], labels["labels"]
 
 

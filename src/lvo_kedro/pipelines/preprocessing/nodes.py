@@ -12,6 +12,7 @@ import pandas as pd
 
 from lvo_kedro.cohort import FoldOptions, assign_folds, validate_cohort
 from lvo_kedro.datasets.cases import Case, Cases, Task
+from lvo_kedro.evaluation import hash_scan
 from lvo_kedro.imaging import (
     BrainOptions,
     QualityLimits,
@@ -57,7 +58,8 @@ def preprocess_scan(
     """Read one scan; its brain mask is the user's own where the cohort table gives one."""
     ncct = _whole_hu(read_ncct(path))
     mask = read_mask(mask_path, ncct) if mask_path else extract_brain(ncct, brain)
-    return {"ncct": ncct, "brain_mask": mask, "quality": describe_scan(ncct, mask, quality)}
+    description = describe_scan(ncct, mask, quality) | {"content_hash": hash_scan(ncct)}
+    return {"ncct": ncct, "brain_mask": mask, "quality": description}
 
 
 def _whole_hu(ncct: nib.Nifti1Image) -> nib.Nifti1Image:

@@ -19,9 +19,13 @@ from lvo_kedro.vocabulary import VESSEL_LABELS
 
 
 def prepare_vessel_dataset(
-    scans: Cases, annotations: Cases, cohort: pd.DataFrame, folds: pd.DataFrame, options: NnUNetOptions
+    scans: Cases,
+    annotations: Cases,
+    cohort: pd.DataFrame,
+    folds: pd.DataFrame,
+    options: NnUNetOptions,
 ) -> dict[str, Task]:
-    """Export, plan and preprocess the annotated development cases for nnU-Net, once for all folds."""
+    """Export, plan and preprocess the annotated development cases, once for all folds."""
     labelled = [case for case, fields in annotations.items() if "vessel_labels" in fields]
     splits = splits_of_cases(cohort, folds, labelled)
     chosen = sorted({case for split in splits for cases in split.values() for case in cases})
