@@ -150,14 +150,12 @@ def _surface_distances(
 
 
 def _from_surface(one: sitk.Image, other: sitk.Image) -> NDArray[np.float32]:
-    away = sitk.Abs(
-        sitk.SignedMaurerDistanceMap(
-            sitk.LabelContour(other), squaredDistance=False, useImageSpacing=True
-        )
+    away = sitk.SignedMaurerDistanceMap(
+        sitk.LabelContour(other), squaredDistance=False, useImageSpacing=True
     )
     surface = sitk.GetArrayViewFromImage(sitk.LabelContour(one)) > 0
     values: NDArray[np.float32] = sitk.GetArrayViewFromImage(away)[surface]
-    return np.maximum(values, 0)
+    return np.maximum(values, 0)  # below 0 where the surfaces coincide
 
 
 def _sitk(mask: NDArray[np.bool_], spacing: NDArray[np.float64]) -> sitk.Image:
