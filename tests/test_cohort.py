@@ -12,6 +12,8 @@ from lvo_kedro.cohort import (
     FoldOptions,
     assign_folds,
     fold_of_cases,
+    list_new_scans,
+    shuffle_labels,
     splits_of_cases,
     validate_cohort,
 )
@@ -149,3 +151,25 @@ def test_no_case_is_held_out_by_a_fold_that_trained_on_its_patient():
 def test_too_few_patients_for_the_folds():
     with pytest.raises(TableError, match="3 development patients with an occlusion"):
         assign_folds(cohort_of(6), FoldOptions(count=4))
+
+
+def test_shuffled_labels_keep_each_folds_share_and_tell_nothing():
+    cohort = cohort_of(40).assign(side="")
+    folds = assign_folds(cohort, FoldOptions(count=4))
+    shuffled = shuffle_labels(cohort, folds, seed=1)
+    fold = cohort["patient_id"].map(folds.set_index("patient_id")["fold"]).fillna(-1)
+    first = ~cohort["patient_id"].duplicated()
+    kept = [table.loc[first, "lvo"].groupby(fold).sum().tolist() for table in (cohort, shuffled)]
+    assert kept[0] == kept[1]
+    assert shuffled.groupby("patient_id")["lvo"].nunique().max() == 1
+    assert 0.3 < (shuffled["lvo"] == cohort["lvo"]).mean() < 0.7
+
+
+def test_new_scans_get_ids_that_tell_nothing(tmp_path):
+    paths = [str(tmp_path / name) for name in ("Smith^John.nii", "b.nii")]
+    for number, path in enumerate(paths):
+        Path(path).write_text(str(number))
+    cohort = list_new_scans(paths)
+    assert cohort["case_id"].str.fullmatch(r"scan-[0-9a-f]{10}").all()
+    with pytest.raises(TableError, match="2 scans, 1 of them different"):
+        list_new_scans(paths[:1] * 2)

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import numpy as np
 import pandas as pd
 from pydantic import Field
 from sklearn.model_selection import StratifiedKFold
@@ -277,6 +278,25 @@ def fold_of_cases(cohort: pd.DataFrame, folds: pd.DataFrame) -> dict[str, int]:
     development = cohort[cohort["split"] == "development"]
     pairs = zip(development["case_id"], development["patient_id"], strict=True)
     return {case: int(of_patient[patient]) for case, patient in pairs}
+
+
+def shuffle_labels(cohort: pd.DataFrame, folds: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Return the cohort with the patients' occlusions dealt out at random, for a control run.
+
+    Patients are shuffled among those of the same fold, or of the external split, so that every
+    fold keeps its number of occlusions.
+    """
+    columns = ["lvo", "side", "segment"]
+    fold = cohort["patient_id"].map(folds.set_index("patient_id")["fold"]).fillna(-1)
+    patients = cohort.assign(fold=fold).drop_duplicates("patient_id").set_index("patient_id")
+    generator = np.random.default_rng(seed)
+    for _, group in patients.groupby("fold"):
+        order = generator.permutation(len(group))
+        patients.loc[group.index, columns] = group[columns].to_numpy()[order]
+    shuffled = cohort.copy()
+    shuffled[columns] = patients.loc[cohort["patient_id"], columns].to_numpy()
+    shuffled["lvo"] = shuffled["lvo"].astype(int)
+    return shuffled
 
 
 def splits_of_cases(

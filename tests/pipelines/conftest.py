@@ -1,0 +1,78 @@
+"""A project in a temporary folder: this project's code and configuration, data of its own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Project:
+    """A copy of the project's configuration around a data folder that a test may fill.
+
+    Args:
+        folder: Where it lies.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        shutil.copytree(ROOT / "conf", folder / "conf")
+        shutil.copytree(Path(__file__).parent / "conf_tiny", folder / "conf" / "tiny")
+        shutil.copy(ROOT / "pyproject.toml", folder)
+        (folder / "src").symlink_to(ROOT / "src")
+        self.data = folder / "data" / "tiny"
+
+    def session(self, env: str = "tiny", **parameters: Any) -> Any:
+        """Open a Kedro session, as ``kedro run`` does."""
+        bootstrap_project(self.folder)
+        return KedroSession.create(self.folder, env=env, runtime_params=parameters)
+
+    def run(self, *pipelines: str, env: str = "tiny", **parameters: Any) -> None:
+        """Run named pipelines, or the whole method."""
+        with self.session(env, **parameters) as session:
+            session.run(pipeline_names=list(pipelines) or None)
+
+    def load(self, name: str, env: str = "tiny") -> Any:
+        """Load a catalog entry."""
+        with self.session(env) as session:
+            return session.load_context().catalog.load(name)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """The whole method, run once on a small simulated cohort with networks that hardly train."""
+    patch = pytest.MonkeyPatch()
+    patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    project = Project(tmp_path_factory.mktemp("project"))
+    patch.chdir(project.folder)
+    project.run("simulation")
+    spoil(project.data / "01_raw")
+    project.run()
+    yield project
+    mlflow.end_run()
+    patch.undo()
+
+
+@pytest.fixture
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    """A project without any data."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    yield Project(tmp_path)
+    mlflow.end_run()
+
+
+def spoil(raw: Path) -> None:
+    """Cut the last scan of the cohort off half-way, as a broken copy would."""
+    table = (raw / "cases.csv").read_text().splitlines()
+    scan = raw / "scans" / table[-1].split(",")[0] / "ncct.nii.gz"
+    content = scan.read_bytes()
+    scan.write_bytes(content[: len(content) // 2])

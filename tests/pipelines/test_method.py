@@ -1,0 +1,163 @@
+"""The six pipelines end to end on a small simulated cohort, as `kedro run` runs them."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import mlflow
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow.tracking import MlflowClient
+
+from lvo_kedro.vocabulary import RESEARCH_ONLY
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
+
+
+def runs(project) -> pd.DataFrame:
+    mlflow.set_tracking_uri(f"sqlite:///{project.data / 'mlflow' / 'mlflow.db'}")
+    return mlflow.search_runs(search_all_experiments=True)
+
+
+def test_every_case_is_scored_and_located_or_listed_as_excluded(tiny):
+    cohort, exclusions = tiny.load("cohort"), tiny.load("exclusions")
+    scored = set(tiny.load("detection_scores")["case_id"])
+    assert set(tiny.load("localization_calls")["case_id"]) == scored
+    assert scored | set(exclusions["case_id"]) == set(cohort["case_id"])
+    assert scored.isdisjoint(exclusions["case_id"])
+
+
+def test_a_broken_scan_is_listed_with_its_reason_and_does_not_stop_the_others(tiny):
+    last = tiny.load("cohort")["case_id"].iloc[-1]
+    exclusions = tiny.load("exclusions")
+    assert exclusions["case_id"].tolist() == [last]
+    assert exclusions["stage"].tolist() == ["scans"]
+    assert "expected" in exclusions["error"].iloc[0]
+    assert last in tiny.load("report")
+
+
+def test_no_prediction_comes_from_a_network_that_knows_the_patient(tiny):
+    cohort = tiny.load("cohort")
+    patient = cohort.set_index("case_id")["patient_id"]
+    vessels, occlusions = tiny.load("vessels"), tiny.load("occlusions")
+    for records in (vessels.records("provenance"), occlusions.records("call")):
+        assert len(records) == len(cohort) - 1
+        for case, record in records.items():
+            assert patient[case] not in set(patient[record["trained_on"]])
+            assert len(record["trained_on"]) > 0
+    external = cohort.loc[cohort["split"] == "external", "case_id"]
+    for model in tiny.load("detectors").values():
+        card = json.loads((model.folder / "model.json").read_text())
+        assert set(external).isdisjoint(card["train"])
+
+
+def test_development_scores_have_a_fold_and_thresholds_from_other_cases(tiny):
+    scores, calibration = tiny.load("detection_scores"), tiny.load("calibration")
+    development = scores[scores["split"] == "development"]
+    assert development["fold"].isin([0, 1]).all()
+    assert scores.loc[scores["split"] == "external", "fold"].isna().all()
+    for fold, fit in calibration["folds"].items():
+        held_out = development.loc[development["fold"] == int(fold), "case_id"]
+        assert set(held_out).isdisjoint(fit["fitted_on"])
+    assert set(calibration["all"]["fitted_on"]) == set(development["case_id"])
+    assert scores["probability"].between(0, 1).all()
+
+
+def test_images_lie_on_their_scan(tiny):
+    scans = tiny.load("scans")
+    case = next(iter(scans))
+    ncct = scans[case]["ncct"]
+    assert nib.aff2axcodes(ncct.affine) == ("R", "A", "S")
+    for name, field in (
+        ("scans", "brain_mask"),
+        ("vessels", "vessel_labels"),
+        ("priors", "territory_probability"),
+        ("priors", "hemispheres"),
+        ("priors", "signed_difference"),
+        ("occlusions", "occlusion_mask"),
+    ):
+        image = tiny.load(name)[case][field]
+        assert image.shape == ncct.shape
+        assert np.allclose(image.affine, ncct.affine, atol=1e-4)
+
+
+def test_figures_of_merit_have_intervals_and_stand_in_the_report(tiny):
+    for split in ("cross_validation", "external_test"):
+        summary = tiny.load(f"{split}.summary").set_index("title")
+        assert {"AUC", "segment accuracy end to end", "side accuracy given detection"} <= set(
+            summary.index
+        )
+        auc = summary.loc["AUC"]
+        assert 0 <= auc["low"] <= auc["value"] <= auc["high"] <= 1
+        assert tiny.load(f"{split}.roc_figure").stat().st_size > 5000
+        assert tiny.load(f"{split}.confusion_figure").stat().st_size > 5000
+    report = tiny.load("report")
+    assert RESEARCH_ONLY in report
+    assert "simulated" in report.lower()
+
+
+def test_mlflow_has_one_run_a_run_and_a_child_a_fold(tiny):
+    table = runs(tiny)
+    parents = table[table["tags.mlflow.parentRunId"].isna()]
+    assert sorted(parents["tags.kedro.pipelines"]) == ["all", "simulation"]
+    assert set(parents["status"]) == {"FINISHED"}
+    method = parents[parents["tags.kedro.pipelines"] == "all"].iloc[0]
+    assert 0 <= method["metrics.cross_validation.detection_metrics.auc"] <= 1
+    assert "metrics.external_test.localization_metrics" in " ".join(table.columns)
+    assert len(method["tags.cohort.sha256"]) == 64
+    assert method["params.folds.count"] == "2"
+    children = table[table["tags.mlflow.parentRunId"] == method["run_id"]]
+    stages = ("vessel_models", "detectors", "occlusion_models")
+    assert sorted(children["tags.fold"]) == sorted(f"{s}.fold_{k}" for s in stages for k in (0, 1))
+    client = MlflowClient()
+    detector = children[children["tags.fold"] == "detectors.fold_0"].iloc[0]
+    assert len(client.get_metric_history(detector["run_id"], "train_loss")) == 2
+    files = {f.path for f in client.list_artifacts(detector["run_id"], "model")}
+    assert "model/model.safetensors" in files
+    artifacts = {f.path for f in client.list_artifacts(method["run_id"])}
+    assert {"report.html", "detection_scores.csv", "cross_validation"} <= artifacts
+
+
+def test_nothing_that_leaves_the_project_shows_a_patient(tiny):
+    table = runs(tiny)
+    client = MlflowClient()
+
+    def walk(run: str, path: str = "") -> list[str]:
+        found = []
+        for item in client.list_artifacts(run, path):
+            found += walk(run, item.path) if item.is_dir else [item.path]
+        return found
+
+    for run in table["run_id"]:
+        assert not [path for path in walk(run) if ".nii" in path or ".dcm" in path]
+
+
+def test_a_second_run_computes_nothing_again(tiny):
+    records = sorted(tiny.data.glob("0*/*/*/case.json"))
+    assert len(records) > 100
+    before = {path: path.stat().st_mtime_ns for path in records}
+    weights = sorted(tiny.data.glob("06_models/**/*.safetensors"))
+    written = {path: path.stat().st_mtime_ns for path in weights}
+    start = time.monotonic()
+    tiny.run()
+    assert time.monotonic() - start < 60
+    assert {path: path.stat().st_mtime_ns for path in records} == before
+    assert {path: path.stat().st_mtime_ns for path in weights} == written
+
+
+def test_a_pipeline_runs_alone_from_the_files_of_the_earlier_ones(tiny):
+    tiny.run("priors")
+    assert len(tiny.load("prior_quality")) == len(tiny.load("cohort")) - 1
+
+
+def test_trained_models_score_a_new_scan(tiny):
+    cohort = tiny.load("cohort")
+    path = cohort["ncct"].iloc[0]
+    tiny.run("inference", new_scans=[path])
+    outcome = tiny.load("new.outcome")
+    assert len(outcome) == 1
+    assert outcome["case_id"].iloc[0].startswith("scan-")
+    assert 0 <= outcome["probability"].iloc[0] <= 1

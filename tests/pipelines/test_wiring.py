@@ -1,0 +1,73 @@
+"""The pipelines as graphs, and what a user is told when something is missing."""
+
+from __future__ import annotations
+
+import pytest
+from kedro.framework.project import pipelines
+from kedro.framework.startup import bootstrap_project
+
+from lvo_kedro.hooks import MissingDataError
+from lvo_kedro.pipeline_registry import METHOD, register_pipelines
+from tests.pipelines.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def registered():
+    bootstrap_project(ROOT)
+    return register_pipelines()
+
+
+def test_the_six_pipelines_make_up_the_default(registered):
+    whole = sum((registered[name] for name in METHOD), start=type(registered["__default__"])([]))
+    assert {n.name for n in registered["__default__"].nodes} == {n.name for n in whole.nodes}
+    assert set(METHOD) < set(registered)
+
+
+def test_each_pipeline_needs_only_what_earlier_ones_made(registered):
+    known = {"cases", "parameters"}
+    for name in METHOD:
+        needed = {n for n in registered[name].inputs() if not n.startswith("params:")}
+        assert needed <= known, name
+        known |= registered[name].all_outputs()
+
+
+def test_every_node_says_what_it_does(registered):
+    for node in registered["__default__"].nodes:
+        verb, _, noun = node.name.rpartition(".")[2].partition("_")
+        assert verb
+        assert noun
+        assert node.func.__doc__, node.name
+
+
+def test_every_dataset_is_in_the_catalog_with_a_layer(empty):
+    with empty.session("demo") as session:
+        catalog = session.load_context().catalog
+        for name, pipe in pipelines.items():
+            for dataset in pipe.datasets():
+                if dataset.startswith("params:") or dataset == "parameters":
+                    continue
+                entry = catalog.get(dataset)
+                assert type(entry).__name__ != "MemoryDataset", f"{dataset} in {name}"
+                assert entry.metadata["kedro-viz"]["layer"], dataset
+
+
+@pytest.mark.parametrize("env", ["base", "demo", "published"])
+def test_parameters_of_every_environment_are_valid(empty, env):
+    with empty.session(env) as session:
+        assert session.load_context().catalog.load("parameters")
+
+
+def test_an_empty_data_folder_says_what_to_put_where(empty):
+    with pytest.raises(MissingDataError, match="make demo") as caught:
+        empty.run(env="base")
+    assert "data/01_raw/cases.csv" in str(caught.value)
+
+
+def test_a_later_pipeline_alone_names_what_is_missing(empty):
+    with pytest.raises(MissingDataError, match="is missing or incomplete; run the pipeline"):
+        empty.run("detection_training", env="base")
+
+
+def test_an_unknown_option_is_named(empty):
+    with pytest.raises(Exception, match="spacing_inch"):
+        empty.run("priors", env="base", priors={"spacing_inch": 1})
