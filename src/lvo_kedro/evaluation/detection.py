@@ -165,7 +165,8 @@ def evaluate_detection(
 def join_cohort(scores: pd.DataFrame, cohort: pd.DataFrame) -> pd.DataFrame:
     """The score table with the cohort's further columns; the scores' own columns stay."""
     extra = [name for name in cohort.columns if name not in scores.columns]
-    return scores.merge(cohort[["case_id", *extra]], on="case_id", how="left", validate="1:1")
+    known = cohort[["case_id", *extra]].replace("", np.nan)  # an empty cell of a CSV file
+    return scores.merge(known, on="case_id", how="left", validate="1:1")
 
 
 def _with_calls(scores: pd.DataFrame, points: OperatingPoints) -> pd.DataFrame:

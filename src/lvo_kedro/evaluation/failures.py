@@ -60,11 +60,16 @@ def findings_by_case(quality: pd.DataFrame | None) -> dict[str, str]:
     if quality is None or quality.empty:
         return {}
     require_columns(quality, ("case_id", "finding"), "quality")
-    named = quality.dropna(subset=["finding"])
+    named = _named(quality)
     return {
         str(case): "; ".join(dict.fromkeys(part["finding"].astype(str)))
         for case, part in named.groupby("case_id")
     }
+
+
+def _named(quality: pd.DataFrame) -> pd.DataFrame:
+    """The rows that name a finding."""
+    return quality.loc[quality["finding"].fillna("").astype(str).str.strip() != ""]
 
 
 def quality_against_errors(
@@ -93,7 +98,7 @@ def quality_against_errors(
     require_columns(quality, ("case_id", "stage", "finding"), "quality")
     called = scores["probability"].to_numpy() >= thresholds_of(scores, threshold)
     wrong = called != (scores["lvo"].to_numpy() == 1)
-    named = quality.dropna(subset=["finding"])
+    named = _named(quality)
     groups = {key: set(part["case_id"]) for key, part in named.groupby(["stage", "finding"])}
     flagged = {
         key: scores["case_id"].isin(cases).to_numpy() for key, cases in sorted(groups.items())

@@ -25,7 +25,13 @@ from lvo_kedro.evaluation.intervals import (
 )
 from lvo_kedro.evaluation.operating import OperatingPoints, calls_of
 from lvo_kedro.evaluation.options import EvaluationOptions
-from lvo_kedro.evaluation.tables import BoolArray, FloatArray, listing, require_columns
+from lvo_kedro.evaluation.tables import (
+    BoolArray,
+    FloatArray,
+    listing,
+    prepare_scores,
+    require_columns,
+)
 from lvo_kedro.vocabulary import SEGMENT_CLASSES
 
 NO_CALL: Final = "none"
@@ -126,7 +132,7 @@ def _occlusions(
 ) -> pd.DataFrame:
     """One row for each scored LVO case, with truth, call and whether the call is right."""
     require_columns(calls, ("case_id", "side", "segment", "called_side", "called_segment"), "call")
-    require_columns(scores, ("case_id", "patient_id", "lvo", "probability"), "score")
+    scores = prepare_scores(scores)
     twice = calls.loc[calls["case_id"].duplicated(), "case_id"]
     if not twice.empty:
         raise TableError(

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from lvo_kedro.errors import TableError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
-
-    import pandas as pd
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -117,6 +116,8 @@ def prepare_scores(scores: pd.DataFrame) -> pd.DataFrame:
     for column in ("probability", "probability_raw"):
         check_probabilities(table[column].to_numpy(dtype=float), column, table["case_id"])
     table["lvo"] = labels.astype(int)
+    if "fold" in table:  # empty for an ensemble, whatever a CSV file made of that
+        table["fold"] = pd.to_numeric(table["fold"], errors="coerce")
     return table
 
 

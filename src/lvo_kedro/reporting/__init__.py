@@ -1,0 +1,50 @@
+"""Figures, the HTML report, the model card and the reporting checklist.
+
+Figures take tidy tables and return matplotlib figures; :func:`render_report` puts everything that a
+:class:`ReportContent` holds into one HTML file that needs nothing else. No figure of merit is
+computed here, so that every number in a report stands in a table as well.
+"""
+
+from lvo_kedro.reporting.breakdowns import (
+    plot_cohort,
+    plot_confusion,
+    plot_subgroups,
+    plot_vessels,
+)
+from lvo_kedro.reporting.content import NOT_TO_BE_USED_FOR, ReportContent, SplitTables
+from lvo_kedro.reporting.curves import (
+    long_history,
+    plot_calibration,
+    plot_decision_curve,
+    plot_precision_recall,
+    plot_predictive_values,
+    plot_roc,
+    plot_scores,
+    plot_training,
+)
+from lvo_kedro.reporting.panels import CasePictures, plot_case
+from lvo_kedro.reporting.report import render_report
+from lvo_kedro.reporting.style import to_png, to_svg
+
+__all__ = [
+    "NOT_TO_BE_USED_FOR",
+    "CasePictures",
+    "ReportContent",
+    "SplitTables",
+    "long_history",
+    "plot_calibration",
+    "plot_case",
+    "plot_cohort",
+    "plot_confusion",
+    "plot_decision_curve",
+    "plot_precision_recall",
+    "plot_predictive_values",
+    "plot_roc",
+    "plot_scores",
+    "plot_subgroups",
+    "plot_training",
+    "plot_vessels",
+    "render_report",
+    "to_png",
+    "to_svg",
+]

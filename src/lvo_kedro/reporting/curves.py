@@ -1,0 +1,328 @@
+"""Figures of detection: ROC, precision-recall, calibration, decision curve, scores, training.
+
+Each takes the tables of :func:`lvo_kedro.evaluation.evaluate_detection` under their names, as its
+``tables()`` gives them or as they were read back from files, and returns a matplotlib figure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from lvo_kedro.reporting import words as w
+from lvo_kedro.reporting.style import (
+    BLUE,
+    CYCLE,
+    INK,
+    MARKERS,
+    MUTED,
+    VERMILION,
+    empty_figure,
+    new_figure,
+    new_row,
+    style,
+    unit_square,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Tables = Mapping[str, pd.DataFrame]
+
+
+def plot_roc(detection: Tables, title: str = "ROC curve") -> Figure:
+    """The ROC curve with its pointwise band and the operating points with their intervals.
+
+    Args:
+        detection: Tables roc, summary, operating.
+        title: Above the axes.
+
+    Returns:
+        The figure.
+    """
+    curve = detection["roc"]
+    auc = w.pick(detection["summary"], "auc")
+    with style():
+        figure, axes = new_figure()
+        axes.fill_between(
+            curve["fpr"], curve["low"], curve["high"], step="post", color=BLUE, alpha=0.14, lw=0
+        )
+        axes.plot([0, 1], [0, 1], color=MUTED, lw=0.9, ls=(0, (4, 4)))
+        label = f"AUC {w.figure(auc)}" if auc else "ROC"
+        axes.plot(curve["fpr"], curve["tpr"], color=BLUE, drawstyle="steps-post", label=label)
+        for index, (name, part) in enumerate(_by_point(detection["operating"])):
+            sensitivity, specificity = (w.pick(part, m) for m in ("sensitivity", "specificity"))
+            if sensitivity is None or specificity is None:
+                continue
+            axes.errorbar(
+                1 - specificity["value"],
+                sensitivity["value"],
+                xerr=_arms(specificity, flip=True),
+                yerr=_arms(sensitivity),
+                fmt=MARKERS[index % len(MARKERS)],
+                color=CYCLE[1 + index % (len(CYCLE) - 1)],
+                ms=6,
+                lw=1.1,
+                capsize=2.5,
+                label=w.words(name),
+            )
+        unit_square(axes, "1 − specificity", "Sensitivity")
+        axes.set_title(title)
+        axes.legend(loc="lower right")
+    return figure
+
+
+def _by_point(operating: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    return [(str(name), part) for name, part in operating.groupby("operating_point", sort=False)]
+
+
+def _arms(row: Mapping[str, float], flip: bool = False) -> list[list[float]]:
+    down, up = row["value"] - row["low"], row["high"] - row["value"]
+    return [[max(0.0, up)], [max(0.0, down)]] if flip else [[max(0.0, down)], [max(0.0, up)]]
+
+
+def plot_precision_recall(detection: Tables, title: str = "Precision and recall") -> Figure:
+    """The precision-recall curve, with the prevalence as the line of chance.
+
+    Args:
+        detection: Tables precision_recall, summary.
+        title: Above the axes.
+
+    Returns:
+        The figure.
+    """
+    curve = detection["precision_recall"]
+    area = w.pick(detection["summary"], "average_precision")
+    prevalence = w.pick(detection["summary"], "prevalence")
+    with style():
+        figure, axes = new_figure()
+        if prevalence:
+            level = prevalence["value"]
+            axes.axhline(level, color=MUTED, lw=0.9, ls=(0, (4, 4)))
+            axes.text(0.01, level + 0.015, f"prevalence {level:.2f}", color=MUTED, size=8)
+        label = f"Area {w.figure(area)}" if area else ""
+        axes.plot(
+            np.r_[0, curve["recall"]],
+            np.r_[curve["precision"].iloc[:1], curve["precision"]],
+            color=BLUE,
+            drawstyle="steps-pre",
+            label=label,
+        )
+        unit_square(axes, "Recall (sensitivity)", "Precision (PPV)")
+        axes.set_title(title)
+        axes.legend(loc="lower left")
+    return figure
+
+
+def plot_calibration(detection: Tables, title: str = "Calibration") -> Figure:
+    """Observed against predicted frequency, before and after calibration.
+
+    Args:
+        detection: Tables reliability, calibration.
+        title: Above the axes.
+
+    Returns:
+        The figure.
+    """
+    table = detection["reliability"]
+    looks = {"before": (MUTED, "s", (0, (3, 2))), "after": (BLUE, "o", "-")}
+    with style():
+        figure, axes = new_figure()
+        axes.plot([0, 1], [0, 1], color=MUTED, lw=0.9, ls=(0, (4, 4)))
+        for stage, (colour, marker, line) in looks.items():
+            part = table.loc[table["stage"] == stage].sort_values("predicted")
+            if part.empty:
+                continue
+            slope = w.pick(detection["calibration"], "slope", stage=stage)
+            text = "" if slope is None else f", slope {w.number(slope['value'], 2)}"
+            arms = np.array([part["value"] - part["low"], part["high"] - part["value"]]).clip(0)
+            axes.errorbar(
+                part["predicted"],
+                part["value"],
+                yerr=arms,
+                fmt=marker,
+                ls=line,
+                color=colour,
+                ms=4.5,
+                lw=1.3,
+                elinewidth=0.9,
+                capsize=2,
+                alpha=0.75 if stage == "before" else 1,
+                label=f"{stage} calibration{text}",
+            )
+        unit_square(axes, "Predicted probability of LVO", "Observed share with LVO")
+        axes.set_title(title)
+        axes.legend(loc="upper left")
+    return figure
+
+
+def plot_decision_curve(detection: Tables, title: str = "Decision curve") -> Figure:
+    """Net benefit of acting on the model, on everyone and on no one.
+
+    Args:
+        detection: Table decision_curve.
+        title: Above the axes.
+
+    Returns:
+        The figure.
+    """
+    table = detection["decision_curve"]
+    looks = {
+        "model": ("acting on the model", BLUE, "-"),
+        "all": ("acting on everyone", VERMILION, (0, (5, 2))),
+        "none": ("acting on no one", INK, (0, (1, 1.5))),
+    }
+    with style():
+        figure, axes = new_figure()
+        for strategy, (label, colour, line) in looks.items():
+            part = table.loc[table["strategy"] == strategy].sort_values("threshold")
+            axes.plot(part["threshold"], part["value"], color=colour, ls=line, lw=1.6, label=label)
+            if strategy == "model":
+                axes.fill_between(
+                    part["threshold"], part["low"], part["high"], color=colour, alpha=0.14, lw=0
+                )
+        model = table.loc[table["strategy"] == "model", "value"]
+        top = float(model.max()) if len(model) else 1.0
+        axes.set(
+            xlim=(0, 1),
+            ylim=(-0.15 * max(top, 0.05), 1.15 * max(top, 0.05)),
+            xlabel="Probability of LVO from which one would act",
+            ylabel="Net benefit (true positives a case)",
+            title=title,
+        )
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 0.06))
+    return figure
+
+
+def plot_predictive_values(detection: Tables, title: str = "Predictive values") -> Figure:
+    """PPV and NPV at each operating point against prevalence.
+
+    Args:
+        detection: Table predictive_values.
+        title: Above the axes.
+
+    Returns:
+        The figure.
+    """
+    table = detection["predictive_values"]
+    lines = {"ppv": ("PPV", "-"), "npv": ("NPV", (0, (4, 2)))}
+    with style():
+        figure, axes = new_figure()
+        for index, (name, part) in enumerate(_by_point(table)):
+            colour = CYCLE[1 + index % (len(CYCLE) - 1)]
+            for metric, (label, line) in lines.items():
+                values = part.loc[part["metric"] == metric].sort_values("prevalence")
+                axes.fill_between(
+                    values["prevalence"], values["low"], values["high"], color=colour, alpha=0.1
+                )
+                axes.plot(
+                    values["prevalence"],
+                    values["value"],
+                    color=colour,
+                    ls=line,
+                    marker=MARKERS[index % len(MARKERS)],
+                    ms=3.5,
+                    label=f"{label}, {w.words(name)}",
+                )
+        unit_square(axes, "Prevalence of LVO", "Predictive value")
+        axes.set_title(title)
+        axes.legend(loc="lower center", ncols=2, fontsize=7.5)
+    return figure
+
+
+def plot_scores(detection: Tables, title: str = "Scores") -> Figure:
+    """Every case's probability, by truth, with the thresholds.
+
+    Args:
+        detection: Tables scores, operating.
+        title: Above the axes.
+
+    Returns:
+        The figure.
+    """
+    scores = detection["scores"]
+    generator = np.random.default_rng(0)
+    classes = ((0, "no LVO", BLUE, "o"), (1, "LVO", VERMILION, "^"))
+    with style():
+        figure, axes = new_figure(height=3.2)
+        for level, label, colour, marker in classes:
+            values = scores.loc[scores["lvo"] == level, "probability"]
+            height = level + generator.uniform(-0.27, 0.27, len(values))
+            axes.scatter(values, height, s=15, c=colour, marker=marker, alpha=0.55, lw=0)
+            if len(values):
+                lower, middle, upper = np.quantile(values, [0.25, 0.5, 0.75])
+                axes.plot([lower, upper], [level + 0.38] * 2, color=colour, lw=3)
+                axes.plot([middle], [level + 0.38], "o", color="white", mec=colour, ms=5)
+        for index, (name, part) in enumerate(_by_point(detection["operating"])):
+            threshold = w.pick(part, "threshold")
+            if threshold:
+                axes.axvline(
+                    threshold["value"],
+                    color=INK,
+                    lw=1,
+                    ls=["-", (0, (4, 2)), ":"][index % 3],
+                    label=f"{w.words(name)}: {threshold['value']:.2f}",
+                )
+        axes.set_yticks(
+            [0, 1],
+            [f"{label}\n(n = {(scores['lvo'] == level).sum()})" for level, label, _, _ in classes],
+        )
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.5, 1.6), xlabel="Probability of LVO", title=title)
+        axes.grid(axis="y", visible=False)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=3)
+    return figure
+
+
+def plot_training(history: pd.DataFrame, title: str = "Training") -> Figure:
+    """Loss and validation curves, a thin line a fold and the mean over folds.
+
+    Args:
+        history: Long: metric, step, value, and fold. Wide histories are brought to this form by
+            :func:`long_history`.
+        title: Above the figure.
+
+    Returns:
+        The figure, one axes a metric.
+    """
+    table = history.dropna(subset=["value"])
+    metrics = list(dict.fromkeys(table["metric"]))
+    if not metrics:
+        return empty_figure("no training history")
+    with style():
+        figure, grid = new_row(len(metrics), 3.4 * len(metrics) + 0.6, 3.1)
+        for axes, metric in zip(grid, metrics, strict=True):
+            part = table.loc[table["metric"] == metric]
+            for index, (fold, curve) in enumerate(part.groupby("fold")):
+                colour = CYCLE[index % len(CYCLE)]
+                steps = curve.sort_values("step")
+                axes.plot(steps["step"], steps["value"], color=colour, lw=1, label=f"fold {fold}")
+            mean = part.groupby("step")["value"].mean()
+            axes.plot(mean.index, mean, color=INK, lw=1.8, label="mean")
+            axes.set(xlabel="Epoch", title=w.words(metric))
+        grid[-1].legend()
+        figure.suptitle(title, x=0.01, ha="left", color=MUTED, size=10)
+    return figure
+
+
+def long_history(
+    histories: Mapping[int, pd.DataFrame], metrics: tuple[str, ...], step: str = "epoch"
+) -> pd.DataFrame:
+    """Bring one wide history a fold into the form that :func:`plot_training` takes.
+
+    Args:
+        histories: Fold to a table with one row an epoch.
+        metrics: Columns to keep, where they exist.
+        step: Column of the epoch.
+
+    Returns:
+        Columns fold, step, metric, value.
+    """
+    parts = [pd.DataFrame(columns=["fold", "step", "metric", "value"])]
+    for fold, table in histories.items():
+        kept = [name for name in metrics if name in table]
+        long = table.melt(id_vars=[step], value_vars=kept, var_name="metric")
+        parts.append(long.rename(columns={step: "step"}).assign(fold=fold))
+    return pd.concat([part for part in parts[1:] if not part.empty] or parts, ignore_index=True)

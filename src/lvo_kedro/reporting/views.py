@@ -1,0 +1,277 @@
+"""From tidy tables to what the template shows: cards, flow, tables, pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from lvo_kedro.reporting import words as w
+from lvo_kedro.reporting.style import empty_figure, to_svg
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from lvo_kedro.reporting.content import ReportContent, SplitTables
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell: text, an optional small note under it, and a CSS class."""
+
+    text: str
+    note: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class TableView:
+    """A table as shown; ``source`` names the file that holds its numbers."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    source: str = ""
+    folded: bool = False
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image as data address, its text for those who cannot see it, and a caption."""
+
+    source: str
+    alternative: str
+    caption: str = ""
+    wide: bool = False
+
+
+@dataclass(frozen=True)
+class Card:
+    """One main figure with its interval as text and as a bar from 0 to 1."""
+
+    name: str
+    value: str
+    interval: str
+    n: str
+    bar: tuple[float, float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Flow:
+    """How many cases of a set came in, fell out and why, and were evaluated."""
+
+    name: str
+    cases: int
+    excluded: int
+    reasons: Sequence[tuple[str, int]]
+    evaluated: int
+    with_lvo: int
+    not_scored: int = 0
+
+
+@dataclass(frozen=True)
+class SplitView:
+    """Everything shown about one set."""
+
+    name: str
+    note: str
+    cards: Sequence[Card]
+    flow: Flow
+    points: Sequence[str]
+    tables: Mapping[str, TableView] = field(default_factory=dict)
+    pictures: Mapping[str, Picture] = field(default_factory=dict)
+
+
+def draw(
+    make: Callable[[], Figure], alternative: str, caption: str = "", wide: bool = False
+) -> Picture:
+    """Draw a figure; one that cannot be drawn says so in its place, and the report goes on."""
+    try:
+        figure = make()
+    except (KeyError, ValueError, IndexError) as error:
+        figure = empty_figure(f"not drawn: {error}")
+    return Picture(to_svg(figure), alternative, caption, wide)
+
+
+def cards_of(split: SplitTables, point: str) -> list[Card]:
+    """The main figures of a set: AUC, sensitivity, specificity, segment and side end to end."""
+    summary, operating = split.detection["summary"], split.detection["operating"]
+    chosen: list[tuple[str, dict[str, Any] | None]] = [
+        ("AUC", w.pick(summary, "auc")),
+        ("Sensitivity", w.pick(operating, "sensitivity", operating_point=point)),
+        ("Specificity", w.pick(operating, "specificity", operating_point=point)),
+    ]
+    if "summary" in split.localization:
+        where = {"scope": "end_to_end", "operating_point": point, "segment": "all"}
+        table = split.localization["summary"]
+        chosen += [
+            ("Side right, end to end", w.pick(table, "side_accuracy", **where)),
+            ("Segment right, end to end", w.pick(table, "segment_accuracy", **where)),
+        ]
+    return [_card(name, row) for name, row in chosen if row is not None]
+
+
+def _card(name: str, row: Mapping[str, Any]) -> Card:
+    value, low, high = float(row["value"]), float(row["low"]), float(row["high"])
+    n = f"n = {int(row['n'])}, {row['method']}"
+    if pd.isna(value) or pd.isna(low):
+        return Card(name, w.number(value, 2), str(row["method"]), n)
+    interval = f"{w.number(low, 2)} to {w.number(high, 2)}"
+    return Card(name, w.number(value, 2), interval, n, (value, low, high))
+
+
+def flow_of(content: ReportContent, split: SplitTables) -> Flow:
+    """Count the cases of a set from the cohort table to the score table."""
+    cohort = content.cohort
+    if split.split and "split" in cohort:
+        cohort = cohort.loc[cohort["split"] == split.split]
+    ids = set(cohort["case_id"].astype(str))
+    reasons: list[tuple[str, int]] = []
+    excluded: set[str] = set()
+    if content.exclusions is not None and not content.exclusions.empty:
+        lost = content.exclusions.loc[content.exclusions["case_id"].astype(str).isin(ids)]
+        first = lost.drop_duplicates("case_id")
+        excluded = set(first["case_id"].astype(str))
+        labels = first["stage"].astype(str) + ": " + first["error"].astype(str)
+        reasons = [(str(reason), int(n)) for reason, n in labels.value_counts().items()]
+    scores = split.detection["scores"]
+    evaluated = set(scores["case_id"].astype(str))
+    missing = len(ids - excluded - evaluated)
+    excluded -= evaluated
+    return Flow(
+        name=split.name,
+        cases=len(ids),
+        excluded=len(excluded),
+        reasons=reasons,
+        evaluated=len(evaluated),
+        with_lvo=int((scores["lvo"] == 1).sum()),
+        not_scored=missing,
+    )
+
+
+def source_of(split: SplitTables, part: str, name: str) -> str:
+    """Where a table of a set is kept."""
+    return f"{split.source}/{part}/{name}.csv" if split.source else ""
+
+
+def operating_view(split: SplitTables) -> TableView:
+    """All figures at each operating point, one column a point."""
+    table = split.detection["operating"]
+    points = list(dict.fromkeys(table["operating_point"].astype(str)))
+    rows = []
+    for metric in dict.fromkeys(table["metric"]):
+        row = [Cell(w.words(metric))]
+        for point in points:
+            entry = w.pick(table, metric, operating_point=point)
+            row.append(_figure_cell(entry))
+        rows.append(row)
+    return TableView(
+        "At the fixed operating points",
+        ["", *map(w.words, points)],
+        rows,
+        source_of(split, "detection", "operating"),
+    )
+
+
+def _figure_cell(entry: Mapping[str, Any] | None) -> Cell:
+    if entry is None:
+        return Cell("–")
+    if entry["method"] == "count":
+        return Cell(w.figure(entry))
+    if entry["metric"] == "threshold":
+        spread = (
+            ""
+            if entry["low"] == entry["high"]
+            else (f"{w.number(entry['low'])} to {w.number(entry['high'])} over folds")
+        )
+        return Cell(w.number(entry["value"]), spread)
+    return Cell(w.figure(entry), f"n = {int(entry['n'])}")
+
+
+def tidy_view(
+    table: pd.DataFrame,
+    title: str,
+    source: str = "",
+    keys: Sequence[str] = (),
+    folded: bool = False,
+) -> TableView:
+    """A tidy table as it is: keys, metric, estimate with interval, n, method."""
+    rows = []
+    for entry in table.to_dict("records"):
+        record = {str(key): value for key, value in entry.items()}
+        left = [Cell(w.words(record[key])) for key in keys]
+        n = "" if pd.isna(record["n"]) else str(int(record["n"]))
+        rows.append(
+            [
+                *left,
+                Cell(w.words(record["metric"])),
+                Cell(w.figure(record)),
+                Cell(n),
+                Cell("" if pd.isna(record["method"]) else str(record["method"]), kind="quiet"),
+            ]
+        )
+    columns = [*map(w.words, keys), "Figure", "Estimate (interval)", "n", "Method"]
+    return TableView(title, columns, rows, source, folded)
+
+
+def wide_view(
+    table: pd.DataFrame,
+    title: str,
+    index: Sequence[str],
+    metrics: Sequence[str],
+    source: str = "",
+    *,
+    extra: str = "",
+    folded: bool = False,
+) -> TableView:
+    """A tidy table with one column a metric and one row a combination of ``index``."""
+    rows = []
+    keys = table[list(index)].fillna("").astype(str)
+    for key in dict.fromkeys(map(tuple, keys.to_numpy())):
+        part = table.loc[(keys == list(key)).all(axis=1)]
+        row = [Cell(w.words(text)) if place == 0 else Cell(text) for place, text in enumerate(key)]
+        row += [_figure_cell(w.pick(part, metric)) for metric in metrics]
+        if extra:
+            remarks = [str(text) for text in part[extra].fillna("").unique() if str(text)]
+            row.append(Cell("; ".join(remarks), kind="quiet"))
+        rows.append(row)
+    columns = [*map(w.words, index), *map(w.words, metrics), *([w.words(extra)] if extra else [])]
+    return TableView(title, columns, rows, source, folded)
+
+
+def plain_view(
+    table: pd.DataFrame, title: str, source: str = "", folded: bool = False, limit: int = 500
+) -> TableView:
+    """Any table as it is."""
+    rows = [
+        [
+            Cell(w.number(value), kind=_kind(str(column), value))
+            for column, value in zip(table.columns, line, strict=True)
+        ]
+        for line in table.head(limit).itertuples(index=False)
+    ]
+    if len(table) > limit:
+        rows.append([Cell(f"… and {len(table) - limit} more rows in the file")])
+    return TableView(title, [w.words(column) for column in table.columns], rows, source, folded)
+
+
+def _kind(column: str, value: object) -> str:
+    return f"severity-{value}" if column == "severity" else ""
+
+
+def mapping_view(items: Mapping[str, Any], title: str, folded: bool = False) -> TableView:
+    """Names and values."""
+    rows = [[Cell(name), Cell(str(value), kind="code")] for name, value in flatten(items)]
+    return TableView(title, ["Name", "Value"], rows, folded=folded)
+
+
+def flatten(items: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    """Nested names joined with points, in order."""
+    for name, value in items.items():
+        path = f"{prefix}{name}"
+        if isinstance(value, Mapping) and value:
+            yield from flatten(value, f"{path}.")
+        else:
+            yield path, value

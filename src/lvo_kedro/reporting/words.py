@@ -1,0 +1,140 @@
+"""Names and numbers as readers expect them."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NAMES: Final[dict[str, str]] = {
+    "auc": "AUC (DeLong)",
+    "auc_bootstrap": "AUC (patient bootstrap)",
+    "average_precision": "Precision-recall AUC",
+    "prevalence": "Prevalence in this set",
+    "cases": "Cases",
+    "cases_with_lvo": "Cases with LVO",
+    "n": "Cases",
+    "threshold": "Threshold (probability)",
+    "tp": "True positives",
+    "fp": "False positives",
+    "fn": "False negatives",
+    "tn": "True negatives",
+    "ppv": "PPV",
+    "npv": "NPV",
+    "likelihood_ratio_positive": "Likelihood ratio +",
+    "likelihood_ratio_negative": "Likelihood ratio −",
+    "calibration_in_the_large": "Calibration in the large",
+    "brier": "Brier score",
+    "brier_skill": "Brier skill",
+    "dice": "Dice",
+    "cldice": "clDice",
+    "hd95_mm": "95th percentile surface distance (mm)",
+    "msd_mm": "Mean surface distance (mm)",
+    "missing": "Label not found",
+    "point_given": "Point given",
+    "median_mm": "Median distance (mm)",
+    "lower_quartile_mm": "Lower quartile (mm)",
+    "upper_quartile_mm": "Upper quartile (mm)",
+    "side_and_segment_accuracy": "Side and segment right",
+    "segment_accuracy": "Segment right",
+    "side_accuracy": "Side right",
+    "adjoining_segment_accuracy": "At least one segment in common",
+    "balanced_accuracy": "Balanced accuracy of segments",
+    "end_to_end": "End to end",
+    "given_detection": "Given detection",
+    "all_lvo": "Localization alone",
+    "youden": "Youden",
+    "net_benefit": "Net benefit",
+    "lvo": "LVO",
+    "mm": "mm",
+}
+RATIOS: Final = ("likelihood_ratio_positive", "likelihood_ratio_negative")
+
+
+def words(name: object) -> str:
+    """A metric, scope or column in words.
+
+    Args:
+        name: Such as ``likelihood_ratio_positive``, ``within_10_mm``, ``sensitivity_90``.
+
+    Returns:
+        Its name for readers; an unknown one with blanks for underscores.
+    """
+    text = str(name)
+    if text in NAMES:
+        return NAMES[text]
+    head, _, tail = text.partition("_")
+    if head == "within":
+        return f"Within {tail.replace('_', ' ')}"
+    if head == "sensitivity" and tail.isdigit():
+        return f"Sensitivity ≥ {tail} %"
+    plain = text.replace("_", " ")
+    return plain[:1].upper() + plain[1:]
+
+
+def number(value: Any, digits: int = 3) -> str:
+    """A number in a table; an en dash where there is none.
+
+    Args:
+        value: Anything that may stand in a cell.
+        digits: Digits after the point; whole numbers have none.
+
+    Returns:
+        Text.
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)) or value is pd.NA:
+        return "–"
+    if isinstance(value, str):
+        return value
+    real = float(value)
+    if math.isinf(real):
+        return "∞" if real > 0 else "−∞"
+    if real == int(real) and not isinstance(value, float):
+        return f"{int(real)}"
+    if 0 < abs(real) < 10**-digits:
+        return f"{real:.1e}"
+    return f"{real:.{digits}f}".replace("-", "−")
+
+
+def figure(row: Mapping[str, Any]) -> str:
+    """A tidy row as ``value (low to high)``, a count without decimals.
+
+    Args:
+        row: Keys metric, value, low, high, method.
+
+    Returns:
+        Text; the reason where the value cannot be estimated.
+    """
+    value, low, high = (float(row[key]) for key in ("value", "low", "high"))
+    if row.get("method") == "count":
+        return f"{int(value)}"
+    if math.isnan(value):
+        return f"not estimable: {row.get('method', '')}"
+    digits = 2 if str(row.get("metric", "")).endswith("_mm") else 3
+    if str(row.get("metric")) in RATIOS:
+        digits = 2
+    if math.isnan(low):
+        return number(value, digits)
+    return f"{number(value, digits)} ({number(low, digits)} to {number(high, digits)})"
+
+
+def pick(table: pd.DataFrame, metric: str, **where: Any) -> dict[str, Any] | None:
+    """The one row of a tidy table, or None where it is not there.
+
+    Args:
+        table: Tidy table.
+        metric: Wanted metric.
+        **where: Further columns and their values.
+
+    Returns:
+        The row.
+    """
+    mask = table["metric"] == metric
+    for column, value in where.items():
+        mask &= table[column].fillna("").astype(str) == str(value)
+    rows = table.loc[mask].to_dict("records")
+    return {str(key): value for key, value in rows[0].items()} if rows else None
