@@ -170,15 +170,19 @@ def _layer(in_channels: int, channels: int, stride: int) -> nn.Sequential:
 
 @contextmanager
 def _untracked(network: nn.Module) -> Iterator[None]:
-    """Leave BatchNorm's running statistics alone: the recomputed pass is no second batch."""
+    """Leave BatchNorm's running statistics alone: the recomputed pass is no second batch.
+
+    (Only ``num_batches_tracked`` counts it; nothing reads that where a momentum is given.)
+    """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm3d)]
+    momenta = [norm.momentum for norm in norms]
     for norm in norms:
-        norm.track_running_stats = False
+        norm.momentum = 0.0
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
 
 
 def load_published_checkpoint(

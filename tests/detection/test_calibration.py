@@ -1,0 +1,76 @@
+"""Calibration and operating points on known answers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from lvo_kedro.detection import Calibration, calibrate, choose_operating_points
+from lvo_kedro.errors import TableError
+
+
+@pytest.fixture(scope="module")
+def overconfident():
+    """Labels drawn with probability sigmoid(z); the logits given are 3 z."""
+    rng = np.random.default_rng(0)
+    true = rng.normal(0, 1.5, 4000)
+    return (rng.random(4000) < expit(true)).astype(int), 3 * true
+
+
+def test_temperature_finds_the_overconfidence(overconfident):
+    assert calibrate(*overconfident).temperature == pytest.approx(3, rel=0.08)
+
+
+@pytest.mark.parametrize("method", ["temperature", "isotonic"])
+def test_calibrated_probabilities_are_right_and_in_order(overconfident, method):
+    labels, logits = overconfident
+    calibration = calibrate(labels, logits, method)
+    probability = calibration.apply(logits)
+    assert np.all(np.diff(probability[np.argsort(logits)]) >= 0)
+    assert np.abs(probability - expit(logits / 3)).mean() < 0.03
+    for low in (0.1, 0.4, 0.7):
+        inside = (probability > low) & (probability < low + 0.2)
+        assert labels[inside].mean() == pytest.approx(probability[inside].mean(), abs=0.05)
+
+
+@pytest.mark.parametrize("method", ["temperature", "isotonic", "none"])
+def test_a_calibration_survives_json(overconfident, method):
+    calibration = calibrate(*overconfident, method)
+    again = Calibration.model_validate_json(calibration.model_dump_json())
+    values = np.linspace(-20, 20, 41)
+    np.testing.assert_array_equal(again.apply(values), calibration.apply(values))
+    assert np.all((again.apply([-1e6, 1e6]) >= 0) & (again.apply([-1e6, 1e6]) <= 1))
+
+
+def test_separable_scores_give_a_finite_temperature():
+    calibration = calibrate([0, 0, 1, 1], [-2.0, -1.0, 1.0, 2.0])
+    assert 0.05 <= calibration.temperature <= 20
+
+
+def test_operating_points_by_hand():
+    #            0    0    0    1    0    1    1    1    1    1
+    labels = [0, 0, 0, 1, 0, 1, 1, 1, 1, 1]
+    scores = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
+    # at 0.5: sensitivity 5/6, specificity 1; at 0.3: sensitivity 1, specificity 3/4
+    points = choose_operating_points(labels, scores)
+    assert points == {"youden": pytest.approx(0.45), "sensitivity_90": pytest.approx(0.25)}
+    assert choose_operating_points(labels, scores, 0.8)["sensitivity_80"] == pytest.approx(0.45)
+
+
+def test_the_sensitive_point_keeps_its_promise():
+    rng = np.random.default_rng(1)
+    for _ in range(50):
+        labels = rng.permutation([0] * 20 + [1] * 17)
+        scores = np.round(rng.random(37) + 0.3 * labels, 1)  # many ties
+        threshold = choose_operating_points(labels, scores)["sensitivity_90"]
+        assert (scores[labels == 1] >= threshold).mean() >= 0.9
+
+
+@pytest.mark.parametrize(
+    ("labels", "scores"), [([1, 1], [0.1, 0.2]), ([0, 1], [0.1, np.nan]), ([0, 1, 1], [0.1, 0.2])]
+)
+def test_scores_that_cannot_be_used_are_refused(labels, scores):
+    for function in (calibrate, choose_operating_points):
+        with pytest.raises(TableError):
+            function(labels, scores)

@@ -1,0 +1,243 @@
+"""Training: it learns, repeats to the last bit, resumes exactly, and refuses leaking folds."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+
+from lvo_kedro.detection import (
+    AugmentationOptions,
+    TrainingOptions,
+    load_detector,
+    score_cases,
+    train_fold,
+)
+from lvo_kedro.detection.data import SampleReader, epoch_order, in_groups
+from lvo_kedro.detection.training import CHECKPOINT, learning_rate_at
+from lvo_kedro.errors import CaseError, ModelError, TableError
+
+QUICK = TrainingOptions(
+    base_width=8, epochs=4, batch_size=4, learning_rate=3e-3, validate_every=2, seed=1, device="cpu"
+)
+
+
+def fold_of(stored):
+    samples, labels = stored
+    cases = list(samples)
+    return samples, labels, cases[:8], cases[8:]
+
+
+@pytest.fixture(scope="module")
+def trained(stored, tmp_path_factory):
+    """One uninterrupted quick training, its folder and what it logged."""
+    folder, logged = tmp_path_factory.mktemp("fold"), []
+    summary = train_fold(
+        folder, *fold_of(stored), QUICK, log=lambda metrics, epoch: logged.append((epoch, metrics))
+    )
+    return folder, summary, logged
+
+
+def test_a_separable_set_is_learnt(stored, tmp_path):
+    samples, labels, train, validation = fold_of(stored)
+    options = QUICK.model_copy(update={"epochs": 40, "validate_every": 40, "ema_decay": 0.9})
+    summary = train_fold(tmp_path, samples, labels, train, validation, options)
+    scores = score_cases(load_detector(tmp_path, "cpu"), samples)
+    assert roc_auc_score([labels[c] for c in train], [scores[c] for c in train]) > 0.9
+    assert summary["validation_auc"] == 1.0
+
+
+def test_what_a_finished_fold_leaves(trained):
+    folder, summary, logged = trained
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "history.csv", "model.json", "model.safetensors",
+    ]  # fmt: skip
+    card = json.loads((folder / "model.json").read_text())
+    assert card["input"] == {
+        "channels": ["ncct", "vessels"],
+        "shape": [32, 32, 32],
+        "spacing_mm": 3,
+    }
+    assert card["epoch_chosen_on"] == "nothing: a fixed schedule"
+    assert card["training"]["train"] == [f"case-{n:02d}" for n in range(8)]
+    assert card["training"]["options"] == QUICK.model_dump(mode="json")
+    with (folder / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["epoch"]) for row in rows] == [0, 1, 2, 3] == [epoch for epoch, _ in logged]
+    assert [bool(row["validation_auc"]) for row in rows] == [False, True, False, True]
+    assert {"train_loss", "learning_rate", "samples_per_second"} <= set(logged[0][1])
+    assert summary["epochs"] == 4
+
+
+def test_two_runs_give_the_same_scores_to_the_last_bit(stored, trained, tmp_path):
+    train_fold(tmp_path, *fold_of(stored), QUICK)
+    samples = stored[0]
+    again, first = (score_cases(load_detector(f, "cpu"), samples) for f in (tmp_path, trained[0]))
+    assert again == first
+    other = QUICK.model_copy(update={"seed": 2})
+    train_fold(tmp_path, *fold_of(stored), other)
+    assert score_cases(load_detector(tmp_path, "cpu"), samples) != first
+
+
+@pytest.mark.parametrize("killed_in", [1, 3])
+def test_a_killed_run_resumes_to_the_same_result(stored, trained, tmp_path, killed_in):
+    class Killed(Exception):
+        pass
+
+    def die(metrics, epoch):
+        if epoch == killed_in:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train_fold(tmp_path, *fold_of(stored), QUICK, log=die)
+    assert (tmp_path / CHECKPOINT).is_file()
+    torch.manual_seed(12345)  # the state of the caller's generator does not matter
+    epochs = []
+    train_fold(tmp_path, *fold_of(stored), QUICK, log=lambda metrics, epoch: epochs.append(epoch))
+    assert epochs == list(range(killed_in + 1, 4))
+    weights = [(folder / "model.safetensors").read_bytes() for folder in (tmp_path, trained[0])]
+    assert weights[0] == weights[1]
+
+
+def test_a_finished_fold_is_not_trained_again_unless_something_changed(stored, trained, tmp_path):
+    folder, summary, _ = trained
+    epochs = []
+    log = lambda metrics, epoch: epochs.append(epoch)  # noqa: E731
+    assert train_fold(folder, *fold_of(stored), QUICK, log=log) == pytest.approx(
+        summary, nan_ok=True
+    )
+    assert epochs == []
+
+
+def test_training_leaves_the_callers_random_numbers_alone(stored, tmp_path):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    train_fold(tmp_path, *fold_of(stored), QUICK.model_copy(update={"epochs": 1}))
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"selection": "auc", "selection_fraction": 0.34, "patience": 1},
+        {"accumulation": 2, "balance": "weight", "schedule": "onecycle", "optimizer": "adam"},
+        {"precision": "bfloat16", "ema_decay": 0.0, "schedule": "constant", "clip_norm": 0.0},
+        {"precision": "float16", "channels": ("vessels",), "channels_last": False},
+        {"recompute": True, "balance": "none", "refresh_norms": False},
+    ],
+)
+def test_every_option_trains(stored, tmp_path, changes):
+    options = QUICK.model_copy(update={"epochs": 2, "validate_every": 1, **changes})
+    summary = train_fold(tmp_path, *fold_of(stored), options)
+    assert summary["train_loss"] > 0
+    scores = score_cases(load_detector(tmp_path, "cpu"), stored[0])
+    assert all(abs(score) < 100 for score in scores.values())
+
+
+def test_inner_selection_sets_whole_patients_aside(stored, tmp_path):
+    samples, labels, train, validation = fold_of(stored)
+    patients = {case: f"patient-{int(case[-2:]) // 4}" for case in samples}  # four scans each
+    options = QUICK.model_copy(
+        update={"epochs": 1, "validate_every": 1, "selection": "loss", "selection_fraction": 0.5}
+    )
+    train_fold(tmp_path, samples, labels, train, validation, options, patients=patients)
+    card = json.loads((tmp_path / "model.json").read_text())
+    learn, inner = card["training"]["train"], card["training"]["chosen_on"]
+    assert {patients[c] for c in learn}.isdisjoint(patients[c] for c in inner)
+    assert len(learn) == len(inner) == 4
+    assert "4 cases set aside" in card["epoch_chosen_on"]
+
+
+def test_published_settings(stored, tmp_path):
+    published = TrainingOptions.published()
+    assert (published.epochs, published.batch_size, published.learning_rate) == (50, 2, 1e-5)
+    assert (published.optimizer, published.weight_decay) == ("adam", 1e-3)
+    assert (published.selection, published.base_width) == ("accuracy", 64)
+    small = published.model_copy(update={"epochs": 1, "base_width": 4, "device": "cpu"})
+    train_fold(tmp_path, *fold_of(stored), small)
+    card = json.loads((tmp_path / "model.json").read_text())
+    assert "optimistic" in card["epoch_chosen_on"]
+
+
+def test_folds_that_leak_or_lack_a_class_are_refused(stored, tmp_path):
+    samples, labels, train, validation = fold_of(stored)
+    with pytest.raises(TableError, match="in both parts: case-08"):
+        train_fold(tmp_path, samples, labels, [*train, "case-08"], validation, QUICK)
+    with pytest.raises(TableError, match="without sample or label: stranger"):
+        train_fold(tmp_path, samples, labels, [*train, "stranger"], validation, QUICK)
+    with pytest.raises(TableError, match=r"class \[1\]"):
+        train_fold(tmp_path, samples, labels, train[1::2], validation, QUICK)
+
+
+def test_detector_refuses_other_samples_and_changed_weights(stored, trained, tmp_path):
+    folder = trained[0]
+    detector = load_detector(folder, "cpu")
+    odd = {"odd": tmp_path / "odd.safetensors"}
+    from lvo_kedro.detection import encode_channels, save_sample
+    from lvo_kedro.imaging.geometry import Grid
+
+    grid = Grid((16, 16, 16), torch.eye(4).numpy())
+    save_sample(odd["odd"], encode_channels(torch.rand(1, 16, 16, 16), ("ncct",), grid))
+    with pytest.raises(ModelError, match="as in training"):
+        score_cases(detector, odd)
+    with pytest.raises(CaseError, match="voxels"):
+        SampleReader({**stored[0], **odd}).read("odd")
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "model.json").write_text((folder / "model.json").read_text())
+    content = bytearray((folder / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (broken / "model.safetensors").write_bytes(bytes(content))
+    with pytest.raises(ModelError, match="not those that its model"):
+        load_detector(broken)
+    with pytest.raises(ModelError, match="holds no detector"):
+        load_detector(tmp_path / "nowhere")
+
+
+def test_several_detectors_give_the_mean_logit(stored, trained, tmp_path):
+    train_fold(tmp_path, *fold_of(stored), QUICK.model_copy(update={"seed": 9, "epochs": 1}))
+    detectors = [load_detector(trained[0], "cpu"), load_detector(tmp_path, "cpu")]
+    single = [score_cases(detector, stored[0]) for detector in detectors]
+    both = score_cases(detectors, stored[0])
+    for case, score in both.items():
+        assert score == pytest.approx((single[0][case] + single[1][case]) / 2)
+
+
+def test_scores_do_not_depend_on_the_side_or_the_batch(stored, trained):
+    detector = load_detector(trained[0], "cpu")
+    batch = SampleReader(stored[0]).read("case-01")[None]
+    assert torch.allclose(detector.score(batch), detector.score(batch.flip(2)), atol=1e-6)
+    one = score_cases(detector, stored[0], batch_size=1)
+    assert one == pytest.approx(score_cases(detector, stored[0], batch_size=5), abs=1e-5)
+
+
+def test_order_is_balanced_and_groups_are_even():
+    cases = [f"c{n}" for n in range(10)]
+    labels = {case: int(case in ("c0", "c1")) for case in cases}
+    order = epoch_order(cases, labels, True, torch.Generator().manual_seed(0))
+    assert [labels[case] for case in order] == [1, 0] * 5
+    assert sorted(epoch_order(cases, labels, False, torch.Generator())) == cases
+    assert [len(group) for group in in_groups(cases, 4)] == [3, 4, 3]
+    assert [case for group in in_groups(cases, 4) for case in group] == cases
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", {0: 1, 50: 1, 99: 1}),
+        ("cosine", {0: 1 / 11, 10: 1, 55: 0.5, 99: 0.0003}),
+        ("onecycle", {30: 1, 65: 0.5, 99: 0.0005}),
+    ],
+)
+def test_learning_rate_schedules(schedule, expected):
+    options = TrainingOptions(learning_rate=1, schedule=schedule, warmup_epochs=1)
+    for step, rate in expected.items():
+        assert learning_rate_at(step, 100, 10, options) == pytest.approx(rate, rel=0.1)
+
+
+def test_no_augmentation_is_the_default_of_published():
+    assert TrainingOptions.published().augmentation == AugmentationOptions.none()
