@@ -11,7 +11,7 @@ from lvo_kedro.simulation.case import SimulatedCase, simulate_case
 from lvo_kedro.simulation.cohort import case_options, plan_cohort
 from lvo_kedro.simulation.head import HeadMap
 from lvo_kedro.simulation.options import PRESETS, CohortOptions, SimulationOptions
-from lvo_kedro.simulation.oracle import oracle_scores, territory_difference
+from lvo_kedro.simulation.oracle import artefact_features, oracle_scores, territory_difference
 
 __all__ = [
     "PRESETS",
@@ -20,6 +20,7 @@ __all__ = [
     "HeadMap",
     "SimulatedCase",
     "SimulationOptions",
+    "artefact_features",
     "case_options",
     "oracle_scores",
     "plan_cohort",

@@ -39,7 +39,7 @@ class HeadMap:
         return head + self._displace(head)
 
     def to_world(self, points: ArrayLike) -> NDArray[np.float64]:
-        """Map MNI points (..., 3) to world points (..., 3), to within 0.01 mm."""
+        """Map MNI points (..., 3) to world points (..., 3), the inverse of :meth:`to_mni`."""
         mni = np.asarray(points, dtype=float)
         head = mni.copy()
         for _ in range(25):  # converges: the displacement's slope is well below one
@@ -140,7 +140,7 @@ def _draw_pose(
     to_world = np.eye(4)
     to_world[:3, :3] = rotation * scale
     to_world[:3, 3] = offset
-    return np.linalg.inv(to_world)
+    return np.asarray(np.linalg.inv(to_world), dtype=np.float64)
 
 
 def _rotation(axis: int, angle: float) -> NDArray[np.float64]:

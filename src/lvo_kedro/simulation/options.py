@@ -78,7 +78,7 @@ class SimulationOptions(Options):
     """Part of the segment's territory that is affected (collaterals), as a scale of its size."""
 
     # Anatomy
-    deformation_mm: float = Field(default=2.5, ge=0, le=6)
+    deformation_mm: float = Field(default=2.5, ge=0, le=5)
     """Standard deviation of the smooth random displacement along each axis."""
     head_scale: Range = (0.87, 0.94)
     """Size of the head relative to MNI152, whose brain (1.9 l) is larger than most."""

@@ -6,6 +6,7 @@ be good, and a reading that looks at nothing must be worth nothing.
 
 from __future__ import annotations
 
+import gzip
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -45,6 +46,38 @@ def oracle_scores(case: SimulatedCase) -> dict[str, float]:
         "mean_hu": float(hu[brain].mean()),
         "position": float(centre[0]),
     }
+
+
+def artefact_features(case: SimulatedCase) -> dict[str, float]:
+    """Read what must not tell occluded from open: geometry, noise, volume and file size.
+
+    Returns:
+        Voxel counts, spacings (mm), array directions, position of the scan and of the head (mm),
+        noise (HU), brain volume (ml) and the compressed size of the voxels (kB).
+    """
+    hu = np.asarray(case.ncct.dataobj)
+    brain = np.asarray(case.brain_mask.dataobj) > 0
+    affine = case.ncct.affine
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    step = int(np.argmin(np.abs(affine[2, :3])))  # an axis within the slice
+    change = np.abs(np.diff(np.moveaxis(hu.astype(np.float32), step, -1), axis=-1))
+    within = np.moveaxis(brain, step, -1)
+    within = within[..., 1:] & within[..., :-1]
+    centre = affine[:3, :3] @ np.argwhere(brain).mean(0) + affine[:3, 3]
+    features = {
+        "noise_brain": float(np.median(change[within])),
+        "noise_all": float(np.median(change[~within])),
+        "brain_ml": float(brain.sum() * abs(np.linalg.det(affine[:3, :3])) / 1000),
+        "field_ml": float(brain.size * abs(np.linalg.det(affine[:3, :3])) / 1000),
+        "file_kb": len(gzip.compress(hu.tobytes(), 6, mtime=0)) / 1000,
+    }
+    for axis, name in enumerate("xyz"):
+        features[f"count_{name}"] = float(hu.shape[axis])
+        features[f"spacing_{name}"] = float(spacing[axis])
+        features[f"direction_{name}"] = float(np.sign(affine[:3, axis].sum()))
+        features[f"origin_{name}"] = float(affine[axis, 3])
+        features[f"centre_{name}"] = float(centre[axis])
+    return features
 
 
 def territory_difference(case: SimulatedCase) -> float:

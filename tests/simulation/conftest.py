@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from lvo_kedro.simulation import (
+    CohortOptions,
+    SimulatedCase,
+    SimulationOptions,
+    artefact_features,
+    case_options,
+    oracle_scores,
+    plan_cohort,
+    simulate_case,
+)
+
+COARSE = {"spacing": 3.0, "slice_thickness": (4.0,)}
+
+
+@pytest.fixture(scope="session")
+def occluded() -> SimulatedCase:
+    options = SimulationOptions(
+        lvo=True, side="left", segment="M1", spacing=1.5, slice_thickness=(1.5,)
+    )
+    return simulate_case(5, options)
+
+
+@pytest.fixture(scope="session")
+def readings() -> pd.DataFrame:
+    """Oracle scores and artefacts of a small cohort, one row a case."""
+    simulation = SimulationOptions(spacing=2.0, slice_thickness=(2.5, 4.0))
+    options = CohortOptions(development=64, external=0, repeat_scans=0, simulation=simulation)
+    rows = []
+    for _, row in plan_cohort(options).iterrows():
+        case = simulate_case(int(row["seed"]), case_options(row, options))
+        rows.append({"lvo": row["lvo"], **oracle_scores(case), **artefact_features(case)})
+    return pd.DataFrame(rows)
