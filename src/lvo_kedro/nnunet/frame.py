@@ -126,7 +126,7 @@ class Frame:
         matrix, offset = to_source[:3, :3], to_source[:3, 3]
         return ndimage.affine_transform(
             np.asarray(values, dtype=np.float32),
-            np.diag(matrix) if np.allclose(matrix, np.diag(np.diag(matrix))) else matrix,
+            matrix,
             offset,
             output_shape=target.shape,
             order=1,

@@ -93,7 +93,10 @@ class NnUNetOptions(Options):
     compile_network: bool = False
     """Let torch compile the network (CUDA only)."""
     bfloat16: bool = False
-    """Autocast to bfloat16 on CPU, where the processor has instructions for it."""
+    """Compute in bfloat16 on CPUs that have instructions for it: about twice as fast.
+
+    On CUDA nnU-Net's own mixed precision is always used.
+    """
     workers: int = Field(default=0, ge=0)
     """Processes for fingerprint and preprocessing; 0 works in this process."""
     augmentation_workers: int = Field(default=0, ge=0)
@@ -109,7 +112,7 @@ class NnUNetOptions(Options):
 
     def prediction(self) -> NnUNetOptions:
         """Return these options with everything at its default that a trained model brings along."""
-        return self._only(PREDICTION_FIELDS | {"device"})
+        return self._only(PREDICTION_FIELDS | {"device", "bfloat16"})
 
     def _only(self, names: frozenset[str]) -> NnUNetOptions:
         return NnUNetOptions.model_validate(self.model_dump(include=set(names)))

@@ -25,7 +25,7 @@ from lvo_kedro.nnunet.environment import quiet
 from lvo_kedro.nnunet.frame import Frame
 from lvo_kedro.nnunet.manifest import MANIFEST, read_manifest, sha256_of
 from lvo_kedro.nnunet.options import NnUNetOptions
-from lvo_kedro.nnunet.trainer import FINAL, arrange_for_cpu, device_name, mirror_axes
+from lvo_kedro.nnunet.trainer import FINAL, arrange_for_cpu, cpu_autocast, device_name, mirror_axes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -138,7 +138,7 @@ class Predictor:
     def _infer(
         self, data: torch.Tensor, properties: dict[str, Any]
     ) -> tuple[torch.Tensor, dict[str, Any]]:
-        with quiet():
+        with quiet(), cpu_autocast(self._network.device, self._options):
             return self._network.predict_logits_from_preprocessed_data(data), properties
 
     def _finish(

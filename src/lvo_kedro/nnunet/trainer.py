@@ -159,8 +159,13 @@ class FoldTrainer(nnUNetTrainer):
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
         self._iteration += 1
-        with _cpu_autocast(self.device, self.options):
+        with cpu_autocast(self.device, self.options):
             return dict(super().train_step(batch))
+
+    def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Validate on one batch."""
+        with cpu_autocast(self.device, self.options):
+            return dict(super().validation_step(batch))
 
     def on_epoch_end(self) -> None:
         """Write a row of history, report it, and save a checkpoint from time to time."""
@@ -296,9 +301,16 @@ def arrange_for_cpu(network: torch.nn.Module) -> None:
     cast("Any", network).to(memory_format=layout)
 
 
-def _cpu_autocast(device: torch.device, options: NnUNetOptions) -> torch.autocast:
-    wanted = options.bfloat16 and device.type == "cpu"
+def cpu_autocast(device: torch.device, options: NnUNetOptions) -> torch.autocast:
+    """Return the context in which a CPU computes in the precision that is asked for."""
+    wanted = options.bfloat16 and device.type == "cpu" and _has_bfloat16()
     return torch.autocast("cpu", dtype=torch.bfloat16, enabled=wanted)
+
+
+def _has_bfloat16() -> bool:
+    """Tell whether the processor multiplies bfloat16 by itself; emulated it would be slower."""
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def _finite(value: Any) -> float:
