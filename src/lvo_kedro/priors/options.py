@@ -1,0 +1,72 @@
+"""What can be set for the priors, with the thresholds that turn measures into findings."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from lvo_kedro.options import Options
+from lvo_kedro.vocabulary import Side
+
+
+class QualityLimits(Options):
+    """Beyond these a finding is written down (and, for the first two, another start is tried)."""
+
+    overlap: float = 0.88
+    """Dice of the warped atlas brain and the scan's brain mask, within the scan's coverage."""
+    similarity: float = 0.2
+    """Correlation of the warped template and the scan inside the brain."""
+    jacobian_low: float = 0.1
+    """Smallest local volume change; at 0 and below the map folds."""
+    jacobian_high: float = 8.0
+    """Largest local volume change."""
+    volume_ratio: float = 1.2
+    """Larger over smaller hemisphere."""
+    coverage: float = 0.9
+    """Part of the atlas brain that lies inside the scan."""
+    midline_shift_mm: float = 6.0
+    """Distance of the midline from the plane that fits it best (95th percentile)."""
+    hopeless_overlap: float = 0.6
+    """Below this overlap the result is refused."""
+
+
+class DifferenceOptions(Options):
+    """The hemispheric difference map."""
+
+    spacing: float = Field(2.0, gt=0)
+    """Edge of the cubic voxels, in mm, on which sides are compared."""
+    median_mm: float = Field(5.0, ge=0)
+    """Edge of the median filter's cube in mm."""
+    fluid_hu: float = 15.0
+    """Where either side is below (sulci, ventricles) the difference is 0."""
+    limit_hu: float = 70.0
+    """Where the difference is larger (calcification) it is 0."""
+    refine: bool = True
+    """Register the mirrored brain to the brain itself, beyond the mirror of the template."""
+
+
+class PriorOptions(Options):
+    """How priors are computed; the defaults are the fast way."""
+
+    way: Literal["fast", "published"] = "fast"
+    """``published``: two native-grid SyN registrations, a one-sided map, medians in voxels."""
+    spacing: float = Field(3.0, gt=0)
+    """Edge of the cubic voxels, in mm, on which brain and atlas are registered."""
+    iterations: tuple[int, ...] = (40, 20, 0)
+    """SyN iterations per level, coarse to fine; the last is the working grid itself."""
+    refine_iterations: tuple[int, ...] = (20, 10, 0)
+    """The same for the registration of the mirrored brain."""
+    seed: int = 20
+    """Seed of the registration's random sampling."""
+    difference: DifferenceOptions = DifferenceOptions()
+    """The hemispheric difference map."""
+    published_side: Side = "left"
+    """The side that the one-sided map of the published way covers."""
+    limits: QualityLimits = QualityLimits()
+    """Thresholds of the findings."""
+
+    @classmethod
+    def published(cls) -> PriorOptions:
+        """Return the options of the method as published."""
+        return cls(way="published")
