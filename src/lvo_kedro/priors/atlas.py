@@ -105,7 +105,7 @@ def _read(folder: Path, part: str) -> nib.Nifti1Image:
             "add the file (see atlases/README.md), or name no folder to use the embedded atlas",
         )
     try:
-        image = nib.load(path)
+        image = nib.Nifti1Image.from_filename(path)
         data = np.squeeze(np.asarray(image.dataobj, dtype=np.float32))
     except (ImageFileError, OSError, EOFError, ValueError) as error:
         raise AtlasError(

@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import nibabel as nib
 import numpy as np
 from nibabel.orientations import (
     apply_orientation,
@@ -27,6 +26,7 @@ from lvo_kedro.priors.registration import align, prepare_atlas, prepare_scan
 from lvo_kedro.vocabulary import HEMISPHERES
 
 if TYPE_CHECKING:
+    import nibabel as nib
     from numpy.typing import NDArray
 
     from lvo_kedro.imaging.geometry import Grid

@@ -6,7 +6,7 @@ hemispheres and territory are mirror images of themselves at world x = 0.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import nibabel as nib
 import numpy as np
@@ -73,7 +73,7 @@ def embedded_images(resolution: int = 2) -> dict[str, nib.Nifti1Image]:
     white = datasets.load_mni152_wm_template(resolution=resolution)
     x, y, z = (world_axis(grid, axis) for axis in range(3))
     sides = np.where(x < 0, HEMISPHERES["left"], HEMISPHERES["right"])
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "template": np.where(brain, _values(t1), 0.0).astype(np.float32),
         "template_hu": _as_ct(_values(grey), _values(white), brain),
         "territory_probability": np.where(brain, model_territory(x, y, z), 0).astype(np.float32),

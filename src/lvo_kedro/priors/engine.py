@@ -1,5 +1,7 @@
 """ANTs, wrapped so that everything outside this module is arrays in RAS world coordinates.
 
+*Points* are world coordinates in mm, components first: (3, ...).
+
 ITK takes an image's origin and direction as they are given. Handing it RAS coordinates for both
 images makes every transform it returns act on RAS coordinates; no axis is flipped anywhere.
 """
@@ -24,9 +26,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lvo_kedro.imaging.geometry import Grid
-
-Points = "NDArray[np.float32]"
-"""World coordinates in mm, components first: (3, ...)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +54,7 @@ class Mapping:
         return start + sample_field(self.inverse, self.grid, start)
 
 
-def transform(affine: NDArray[np.float64], points: NDArray[np.float32]) -> NDArray[np.float32]:
+def transform(affine: NDArray[Any], points: NDArray[np.float32]) -> NDArray[np.float32]:
     """Apply a 4 x 4 matrix to points (3, ...)."""
     matrix = affine[:3, :3].astype(np.float32)
     moved = np.tensordot(matrix, points, axes=1)

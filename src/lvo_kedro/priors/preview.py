@@ -37,7 +37,7 @@ def preview_priors(ncct: nib.Nifti1Image, priors: Priors, limit_hu: float = 12.0
     Returns:
         A figure that belongs to no window; the caller saves it.
     """
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # noqa: PLC0415  (only who draws needs it)
 
     views = _common_views(ncct, priors)
     centre = _centre(views)

@@ -96,5 +96,5 @@ def compute_published(
     territory, sides = warp_atlas(scan, alignment, atlas)
     difference = one_sided_difference(scan, sides, options)
     seconds = {"register": registered - began, "difference": time.perf_counter() - registered}
-    maps = {"territory": territory, "hemispheres": sides, "signed": difference}
+    maps: dict[str, NDArray] = {"territory": territory, "hemispheres": sides, "signed": difference}
     return maps, scan, alignment, seconds

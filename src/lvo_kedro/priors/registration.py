@@ -175,6 +175,7 @@ def _attempt(
 
 
 def judge(scan: WorkingScan, atlas: WorkingAtlas, mapping: Mapping, start: str) -> Alignment:
+    """Measure how well a mapping brings an atlas onto a scan."""
     points = mapping.to_moving(engine.grid_points(scan.grid))
     warped = engine.sample(atlas.brain, atlas.grid, points) > 0.5
     own = scan.brain > 0.5
