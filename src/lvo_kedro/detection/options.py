@@ -50,7 +50,7 @@ class ChannelOptions(Options):
     shape: tuple[int, int, int] = (80, 96, 80)
     frame: Literal["midline", "native"] = "midline"
     vessel_labels: tuple[int, ...] = (1, 2, 3, 4)
-    vessel_pooling: Literal["mean", "maximum"] = "mean"
+    vessel_pooling: Literal["mean", "maximum"] = "maximum"
     difference_range_hu: float = Field(30.0, gt=0)
     signed_range_hu: float = Field(30.0, gt=0)
 
