@@ -222,7 +222,7 @@ def fold_table(
         parts.append(table.loc[table["metric"].isin(wanted)].assign(fold=str(int(fold))))
     together = pd.concat(parts, ignore_index=True)[columns]
     rows = []
-    for metric, part in together.groupby("metric", sort=False):
+    for metric, part in together.loc[together["metric"] != "n"].groupby("metric", sort=False):
         spread = spread_interval(part["value"], int(part["n"].sum()))
         rows.append(spread.row(str(metric), fold="spread"))
     return pd.concat([together, pd.DataFrame(rows, columns=columns)], ignore_index=True)

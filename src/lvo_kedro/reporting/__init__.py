@@ -11,6 +11,7 @@ from lvo_kedro.reporting.breakdowns import (
     plot_subgroups,
     plot_vessels,
 )
+from lvo_kedro.reporting.cards import render_checklist, render_model_card
 from lvo_kedro.reporting.content import NOT_TO_BE_USED_FOR, ReportContent, SplitTables
 from lvo_kedro.reporting.curves import (
     long_history,
@@ -44,6 +45,8 @@ __all__ = [
     "plot_subgroups",
     "plot_training",
     "plot_vessels",
+    "render_checklist",
+    "render_model_card",
     "render_report",
     "to_png",
     "to_svg",

@@ -153,7 +153,9 @@ def plot_confusion(
     part = part.loc[part["operating_point"].fillna("") == chosen]
     columns = [*SEGMENT_CLASSES, NO_CALL]
     matrix = part.pivot_table(index="truth", columns="called", values="count", aggfunc="sum")
-    counts = matrix.reindex(index=list(SEGMENT_CLASSES), columns=columns).fillna(0).to_numpy(dtype=float)
+    counts = (
+        matrix.reindex(index=list(SEGMENT_CLASSES), columns=columns).fillna(0).to_numpy(dtype=float)
+    )
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
     with style():
@@ -163,7 +165,9 @@ def plot_confusion(
             shown = int(counts[row, column])
             colour = "white" if shares[row, column] > 0.55 else (INK if shown else FAINT)
             weight = "bold" if row == column else "normal"
-            axes.text(column, row, str(shown), ha="center", va="center", color=colour, weight=weight)
+            axes.text(
+                column, row, str(shown), ha="center", va="center", color=colour, weight=weight
+            )
         axes.axvline(len(SEGMENT_CLASSES) - 0.5, color=MUTED, lw=1)
         missed = "none or\nnot detected" if scope == "end_to_end" else "none or\nimpossible"
         axes.set_xticks(range(len(columns)), [*SEGMENT_CLASSES, missed])
@@ -193,6 +197,8 @@ def plot_vessels(vessels: pd.DataFrame, metric: str = "dice", title: str = "") -
     table = vessels.loc[(vessels["metric"] == metric) & vessels["value"].notna()]
     if table.empty:
         return empty_figure("no vessel metrics")
+    order = {label: place for place, label in enumerate(dict.fromkeys(table["label"]))}
+    table = table.sort_values("label", key=lambda labels: labels.map(order), kind="stable")
     with style():
         figure, axes = new_figure(5.4, 0.9 + 0.3 * len(table))
         for place, row in enumerate(table.to_dict("records")):

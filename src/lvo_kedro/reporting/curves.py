@@ -142,7 +142,7 @@ def plot_calibration(detection: Tables, title: str = "Calibration") -> Figure:
             axes.errorbar(
                 part["predicted"],
                 part["value"],
-                yerr=arms,
+                yerr=arms if stage == "after" else None,
                 fmt=marker,
                 ls=line,
                 color=colour,

@@ -23,9 +23,10 @@ from lvo_kedro.reporting.views import (
     draw,
     flow_of,
     mapping_view,
-    operating_view,
+    metric_rows,
     plain_view,
     source_of,
+    threshold_of,
     tidy_view,
     wide_view,
 )
@@ -88,7 +89,7 @@ def _split_view(content: ReportContent, split: SplitTables) -> SplitView:
         note=split.note,
         cards=cards_of(split, content.main_point),
         flow=flow_of(content, split),
-        points=list(dict.fromkeys(split.detection["operating"]["operating_point"].map(w.words))),
+        threshold=threshold_of(split, content.main_point),
         tables=_split_tables(split),
         pictures=_split_pictures(split, content.main_point),
     )
@@ -154,11 +155,16 @@ def _split_tables(split: SplitTables) -> dict[str, TableView]:
     here, name = partial(source_of, split, "detection"), split.name
     tables = split.detection
     views = {
-        "operating": operating_view(split),
-        "summary": tidy_view(tables["summary"], "Threshold-free figures", here("summary")),
+        "operating": metric_rows(
+            tables["operating"],
+            f"At the fixed operating points, {name}",
+            ["operating_point"],
+            here("operating"),
+        ),
+        "summary": tidy_view(tables["summary"], f"Threshold-free figures, {name}", here("summary")),
         "predictive_values": wide_view(
             tables["predictive_values"],
-            "Predictive values by prevalence",
+            f"Predictive values by prevalence, {name}",
             ["operating_point", "prevalence"],
             ["ppv", "npv"],
             here("predictive_values"),
@@ -216,12 +222,8 @@ def _localization_tables(split: SplitTables) -> dict[str, TableView]:
     points = split.localization["points"]
     keys = ["scope", "operating_point"]
     views = {
-        "localization": wide_view(
-            overall,
-            f"Side and segment, {split.name}",
-            keys,
-            list(dict.fromkeys(overall["metric"])),
-            here("summary"),
+        "localization": metric_rows(
+            overall, f"Side and segment, {split.name}", keys, here("summary")
         ),
         "segments": wide_view(
             by_segment,
@@ -231,12 +233,8 @@ def _localization_tables(split: SplitTables) -> dict[str, TableView]:
             here("summary"),
             folded=True,
         ),
-        "points": wide_view(
-            points,
-            f"Distance of the back-projected point, {split.name}",
-            keys,
-            list(dict.fromkeys(points["metric"])),
-            here("points"),
+        "points": metric_rows(
+            points, f"Distance of the back-projected point, {split.name}", keys, here("points")
         ),
     }
     folds = split.localization.get("folds", pd.DataFrame())

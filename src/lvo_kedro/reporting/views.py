@@ -79,7 +79,7 @@ class SplitView:
     note: str
     cards: Sequence[Card]
     flow: Flow
-    points: Sequence[str]
+    threshold: str
     tables: Mapping[str, TableView] = field(default_factory=dict)
     pictures: Mapping[str, Picture] = field(default_factory=dict)
 
@@ -115,11 +115,21 @@ def cards_of(split: SplitTables, point: str) -> list[Card]:
 
 def _card(name: str, row: Mapping[str, Any]) -> Card:
     value, low, high = float(row["value"]), float(row["low"]), float(row["high"])
-    n = f"n = {int(row['n'])}, {row['method']}"
+    n = f"n = {int(row['n'])}"
     if pd.isna(value) or pd.isna(low):
         return Card(name, w.number(value, 2), str(row["method"]), n)
     interval = f"{w.number(low, 2)} to {w.number(high, 2)}"
     return Card(name, w.number(value, 2), interval, n, (value, low, high))
+
+
+def threshold_of(split: SplitTables, point: str) -> str:
+    """The main operating point of a set in words."""
+    row = w.pick(split.detection["operating"], "threshold", operating_point=point)
+    if row is None:
+        return ""
+    same = row["low"] == row["high"]
+    span = "" if same else f" ({w.number(row['low'], 2)} to {w.number(row['high'], 2)} over folds)"
+    return f"{w.words(point)}: probability ≥ {w.number(row['value'], 2)}{span}"
 
 
 def flow_of(content: ReportContent, split: SplitTables) -> Flow:
@@ -134,7 +144,9 @@ def flow_of(content: ReportContent, split: SplitTables) -> Flow:
         lost = content.exclusions.loc[content.exclusions["case_id"].astype(str).isin(ids)]
         first = lost.drop_duplicates("case_id")
         excluded = set(first["case_id"].astype(str))
-        labels = first["stage"].astype(str) + ": " + first["error"].astype(str)
+        # What was found is enough on the first screen; the whole message is in the table.
+        found = first["error"].astype(str).str.split(";").str[0].str.removeprefix("found ")
+        labels = first["stage"].astype(str) + ": " + found
         reasons = [(str(reason), int(n)) for reason, n in labels.value_counts().items()]
     scores = split.detection["scores"]
     evaluated = set(scores["case_id"].astype(str))
@@ -156,38 +168,31 @@ def source_of(split: SplitTables, part: str, name: str) -> str:
     return f"{split.source}/{part}/{name}.csv" if split.source else ""
 
 
-def operating_view(split: SplitTables) -> TableView:
-    """All figures at each operating point, one column a point."""
-    table = split.detection["operating"]
-    points = list(dict.fromkeys(table["operating_point"].astype(str)))
-    rows = []
-    for metric in dict.fromkeys(table["metric"]):
-        row = [Cell(w.words(metric))]
-        for point in points:
-            entry = w.pick(table, metric, operating_point=point)
-            row.append(_figure_cell(entry))
-        rows.append(row)
-    return TableView(
-        "At the fixed operating points",
-        ["", *map(w.words, points)],
-        rows,
-        source_of(split, "detection", "operating"),
-    )
-
-
 def _figure_cell(entry: Mapping[str, Any] | None) -> Cell:
     if entry is None:
         return Cell("–")
-    if entry["method"] == "count":
-        return Cell(w.figure(entry))
     if entry["metric"] == "threshold":
-        spread = (
-            ""
-            if entry["low"] == entry["high"]
-            else (f"{w.number(entry['low'])} to {w.number(entry['high'])} over folds")
-        )
-        return Cell(w.number(entry["value"]), spread)
-    return Cell(w.figure(entry), f"n = {int(entry['n'])}")
+        same = entry["low"] == entry["high"]
+        span = f"{w.number(entry['low'])} to {w.number(entry['high'])} over folds"
+        return Cell(w.number(entry["value"]), "" if same else span)
+    return Cell(*w.estimate(entry), kind="figure")
+
+
+def metric_rows(
+    table: pd.DataFrame, title: str, keys: Sequence[str], source: str = ""
+) -> TableView:
+    """A tidy table with one row a metric and one column a combination of ``keys``."""
+    index = table[list(keys)].fillna("").astype(str)
+    combinations = list(dict.fromkeys(map(tuple, index.to_numpy())))
+    rows = []
+    for metric in dict.fromkeys(table["metric"]):
+        cells = [
+            _figure_cell(w.pick(table.loc[(index == list(key)).all(axis=1)], metric))
+            for key in combinations
+        ]
+        rows.append([Cell(w.words(metric)), *cells])
+    heads = [", ".join(w.words(part) for part in key if part) for key in combinations]
+    return TableView(title, ["", *heads], rows, source)
 
 
 def tidy_view(
@@ -231,7 +236,10 @@ def wide_view(
     keys = table[list(index)].fillna("").astype(str)
     for key in dict.fromkeys(map(tuple, keys.to_numpy())):
         part = table.loc[(keys == list(key)).all(axis=1)]
-        row = [Cell(w.words(text)) if place == 0 else Cell(text) for place, text in enumerate(key)]
+        row = [
+            Cell(text if name == "level" else w.words(text))
+            for name, text in zip(index, key, strict=True)
+        ]
         row += [_figure_cell(w.pick(part, metric)) for metric in metrics]
         if extra:
             remarks = [str(text) for text in part[extra].fillna("").unique() if str(text)]

@@ -122,6 +122,25 @@ def figure(row: Mapping[str, Any]) -> str:
     return f"{number(value, digits)} ({number(low, digits)} to {number(high, digits)})"
 
 
+def estimate(row: Mapping[str, Any]) -> tuple[str, str]:
+    """A tidy row as two texts: the value, and its interval with n.
+
+    Args:
+        row: Keys metric, value, low, high, n, method.
+
+    Returns:
+        Such as ``("0.80", "0.65 to 0.90, n = 40")``; the second is empty for a count.
+    """
+    value = float(row["value"])
+    n = "" if pd.isna(row["n"]) else f"n = {int(row['n'])}"
+    if row.get("method") == "count":
+        return f"{int(value)}", ""
+    if math.isnan(value):
+        return "–", str(row.get("method", ""))
+    text, _, interval = figure(row).partition(" (")
+    return text, ", ".join(part for part in (interval.rstrip(")"), n) if part)
+
+
 def pick(table: pd.DataFrame, metric: str, **where: Any) -> dict[str, Any] | None:
     """The one row of a tidy table, or None where it is not there.
 
