@@ -57,6 +57,10 @@ class BrainOptions(Options):
     """Half the width of the finest corner that belongs to the brain."""
     reach: float = 6.0
     """How far such corners may reach beyond what grows back from the core."""
+    skin_thickness: float = 7.0
+    """Scalp that is taken off where no bone separates it from the brain (craniectomy)."""
+    max_hole_ml: float = 30.0
+    """Largest calcification, clip or air bubble inside the brain that is filled."""
     smoothing: float = 1.5
     """Standard deviation of the Gaussian that smooths the mask's surface."""
     min_walled: float = 0.5
@@ -77,7 +81,7 @@ def extract_brain(ncct: nib.Nifti1Image, options: BrainOptions = BrainOptions())
         options: Thresholds and lengths.
 
     Returns:
-        uint8 mask (0, 1) on ``ncct``'s grid: one component without holes.
+        uint8 mask (0, 1) on ``ncct``'s grid, one component.
 
     Raises:
         ScanError: No body of soft tissue of a brain's size that is walled in by bone.
@@ -85,28 +89,28 @@ def extract_brain(ncct: nib.Nifti1Image, options: BrainOptions = BrainOptions())
     work = _working_image(ncct, options.spacing)
     hu = np.asarray(work.dataobj)
     low, high = options.tissue_hu
-    tissue = _fill_holes((hu > low) & (hu < high))
-    brain = _choose_brain(_bodies(tissue, options), hu, options)
+    walls = _widened(hu > options.bone_hu, options.wall_distance, options.spacing)
+    tissue = _fill_small_holes((hu > low) & (hu < high), options) & ~(_skin(hu, options) & ~walls)
+    brain = _choose_brain(_bodies(tissue, options), walls, options)
     edge = _soft_edge(brain, hu, options)
-    return _to_scan(make_image(edge, work.affine), ncct)
+    return _to_scan(make_image(edge, work.affine), ncct, options)
 
 
 def _working_image(ncct: nib.Nifti1Image, spacing: float) -> nib.Nifti1Image:
     """Average whole blocks of voxels (anti-aliasing), then sample a cubic grid."""
     grid = grid_of(ncct)
-    factor = np.maximum(1, np.floor(spacing / np.asarray(grid.spacing) + 0.3)).astype(int)
-    count = np.maximum(1, np.asarray(grid.shape) // factor)
-    kept = tuple(
-        slice(0, n * f) if n * f <= s else slice(0, s)
-        for n, f, s in zip(count, factor, grid.shape, strict=True)
-    )
-    data = np.clip(np.asanyarray(ncct.dataobj)[kept], FAT_HU, SKULL_HU, dtype=np.float32)
-    blocks = data.reshape([int(v) for pair in zip(count, factor, strict=True) for v in pair])
+    wanted = np.floor(spacing / np.asarray(grid.spacing) + 0.3).astype(int)
+    factor = np.clip(wanted, 1, grid.shape)
+    count = np.asarray(grid.shape) // factor
+    whole = np.asanyarray(ncct.dataobj)[tuple(slice(n) for n in count * factor)]
+    data = np.clip(whole, FAT_HU, SKULL_HU, dtype=np.float32)
+    blocks = data.reshape(np.stack([count, factor], axis=1).ravel())
     affine = grid.affine.copy()
     affine[:3, 3] = apply_affine(grid.affine, (factor - 1) / 2)
     affine[:3, :3] = grid.affine[:3, :3] * factor
     small = make_image(blocks.mean(axis=(1, 3, 5), dtype=np.float32), affine)
-    return resample(small, isotropic_grid(small, spacing), fill=FAT_HU)
+    # the cubic grid ends up to one voxel beyond the scan, where its last slice goes on
+    return resample(_padded(small), isotropic_grid(small, spacing), fill=FAT_HU)
 
 
 def _bodies(tissue: Mask, options: BrainOptions) -> Iterator[Mask]:
@@ -119,17 +123,15 @@ def _bodies(tissue: Mask, options: BrainOptions) -> Iterator[Mask]:
         away = _depth(cores != label, options.spacing)
         parts, _ = ndimage.label(tissue & fine & (away <= options.bridge_radius + options.reach))
         inside = parts[np.unravel_index(int(away.argmin()), away.shape)]
-        yield _fill_holes(parts == inside)
+        yield ndimage.binary_fill_holes(parts == inside)
 
 
-def _choose_brain(bodies: Iterator[Mask], hu: NDArray, options: BrainOptions) -> Mask:
-    width = 2 * round(options.wall_distance / options.spacing) + 1
-    near_bone = ndimage.maximum_filter(hu, width, mode="nearest") > options.bone_hu
+def _choose_brain(bodies: Iterator[Mask], walls: Mask, options: BrainOptions) -> Mask:
     seen = []
     for body in bodies:
         volume = float(body.sum()) * options.spacing**3 / 1000
         surface = body & ~ndimage.binary_erosion(body, border_value=1)
-        walled = float(near_bone[surface].mean()) if surface.any() else 0.0
+        walled = float(walls[surface].mean()) if surface.any() else 0.0
         if (
             options.min_volume_ml <= volume <= options.max_volume_ml
             and walled >= options.min_walled
@@ -160,7 +162,9 @@ def _soft_edge(brain: Mask, hu: NDArray, options: BrainOptions) -> NDArray[np.fl
     return edge
 
 
-def _to_scan(edge: nib.Nifti1Image, ncct: nib.Nifti1Image) -> nib.Nifti1Image:
+def _to_scan(
+    edge: nib.Nifti1Image, ncct: nib.Nifti1Image, options: BrainOptions
+) -> nib.Nifti1Image:
     """Threshold ``edge`` at 0.5 on the scan's grid, sampling only the box that it fills."""
     filled = np.argwhere(np.asarray(edge.dataobj) > 0)
     box = np.array([filled.min(axis=0) - 1, filled.max(axis=0) + 1])
@@ -172,10 +176,11 @@ def _to_scan(edge: nib.Nifti1Image, ncct: nib.Nifti1Image) -> nib.Nifti1Image:
     affine[:3, 3] = apply_affine(ncct.affine, low)
     x, y, z = (int(n) for n in high - low)
     # the scan's outermost voxels lie up to half a working voxel beyond the working grid
-    padded = _padded(edge)
-    sampled = np.asarray(resample(padded, Grid((x, y, z), affine)).dataobj) > 0.5
+    inside = np.asarray(resample(_padded(edge), Grid((x, y, z), affine)).dataobj)
+    within = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    skull = (np.asanyarray(ncct.dataobj)[within] > options.bone_hu) & (inside < 0.95)
     mask = np.zeros(ncct.shape, dtype=np.uint8)
-    mask[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = _largest(sampled)
+    mask[within] = _largest((inside > 0.5) & ~skull)
     return make_image(mask, ncct.affine)
 
 
@@ -191,8 +196,22 @@ def _largest(mask: Mask) -> Mask:
     return parts == np.bincount(parts.ravel())[1:].argmax() + 1 if count > 1 else mask
 
 
-def _fill_holes(mask: Mask) -> Mask:
-    return ndimage.binary_fill_holes(mask)
+def _skin(hu: NDArray[np.float32], options: BrainOptions) -> Mask:
+    """Return what lies close to the air around the head: scalp where the bone is missing."""
+    around = _largest(hu < FAT_HU / 2)
+    return _widened(around, options.skin_thickness, options.spacing)
+
+
+def _fill_small_holes(tissue: Mask, options: BrainOptions) -> Mask:
+    """Fill what is too small to be the skull, which the scalp may enclose as well."""
+    holes, _ = ndimage.label(~tissue)
+    small = np.bincount(holes.ravel()) * options.spacing**3 / 1000 <= options.max_hole_ml
+    return tissue | small[holes]
+
+
+def _widened(mask: Mask, distance: float, spacing: float) -> Mask:
+    """Add ``distance`` mm along the axes: quicker than a sphere, for where that is enough."""
+    return ndimage.maximum_filter(mask, 2 * round(distance / spacing) + 1, mode="nearest")
 
 
 def _depth(mask: Mask, spacing: float) -> NDArray[np.float32]:

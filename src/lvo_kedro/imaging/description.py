@@ -38,7 +38,7 @@ class QualityLimits(Options):
     """More brain than this in the lowest slice: the skull base is cut off."""
     max_side_cm2: float = 1.0
     """More brain than this on another face of the image: the field of view is too small."""
-    max_bright_ml: float = 6.0
+    max_bright_ml: float = 2.5
     """More volume of 110 to 350 HU inside the brain than calcification has: contrast medium."""
     max_rotation_deg: float = 15.0
     """Turn of the head about the vertical axis."""
@@ -166,7 +166,7 @@ def _densities(
         variance = ndimage.uniform_filter(plane * plane, size) - mean * mean
         inner = ndimage.uniform_filter(brain[..., k].astype(np.float32), size) > 0.999
         local.append(np.sqrt(np.maximum(variance[inner], 0.0)))
-    margin = [max(1, round(5.0 / v)) for v in spacing]
+    margin = [max(1, round(4.0 / v)) for v in spacing]
     deep = ndimage.minimum_filter(brain, [2 * m + 1 for m in margin], mode="nearest")
     smooth = ndimage.uniform_filter(
         np.where(deep, data, 0.0), [max(1, round(2.0 / v)) for v in spacing], mode="nearest"

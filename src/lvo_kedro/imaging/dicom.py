@@ -17,7 +17,7 @@ import tempfile
 import warnings
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import dcm2niix
 import nibabel as nib
@@ -120,8 +120,9 @@ def _read_header(path: Path) -> pydicom.Dataset | None:
         with warnings.catch_warnings():
             # pydicom quotes odd values in its warnings, which may be those of a patient
             warnings.simplefilter("ignore")
-            header = pydicom.dcmread(path, specific_tags=_TAGS, stop_before_pixels=True)
-            complete = _has_all_pixels(path, header)
+            with path.open("rb") as file:
+                header = pydicom.dcmread(file, specific_tags=_TAGS, stop_before_pixels=True)
+                complete = _has_all_pixels(header, file)
     except InvalidDicomError:
         return None
     except (EOFError, OSError, ValueError, KeyError, AttributeError):
@@ -135,15 +136,16 @@ def _read_header(path: Path) -> pydicom.Dataset | None:
     )
 
 
-def _has_all_pixels(path: Path, header: pydicom.Dataset) -> bool:
+def _has_all_pixels(header: pydicom.Dataset, file: BinaryIO) -> bool:
+    """Tell whether the pixels follow where reading ``file`` stopped, to the last."""
     if "Rows" not in header:  # reports and other objects without pixels
         return True
-    if header.file_meta.TransferSyntaxUID.is_encapsulated:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 4096))
-            return b"\xfe\xff\xdd\xe0" in file.read()  # the delimiter after the last fragment
+    start, end = file.tell(), file.seek(0, os.SEEK_END)
+    if header.file_meta.TransferSyntaxUID.is_compressed:
+        file.seek(max(start, end - 4096))
+        return b"\xfe\xff\xdd\xe0" in file.read()  # the delimiter after the last fragment
     pixels = int(header.Rows) * int(header.Columns) * int(header.get("SamplesPerPixel", 1))
-    return path.stat().st_size >= pixels * int(header.BitsAllocated) // 8
+    return end - start >= pixels * int(header.BitsAllocated) // 8
 
 
 def _choose_series(slices: list[Slice], folder: Path) -> list[Slice]:

