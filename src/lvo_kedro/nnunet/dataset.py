@@ -204,6 +204,8 @@ def _recorded(folder: Path) -> str | None:
 def _fingerprint(options: NnUNetOptions) -> None:
     extractor = fingerprint_extractor.DatasetFingerprintExtractor(DATASET, max(1, options.workers))
     extractor.show_progress_bar = False
+    if options.window is not None:
+        extractor.num_foreground_voxels_for_intensitystats = 1e5  # not 1e8: nobody reads them
     if options.workers:
         extractor.run(overwrite_existing=True)
     else:

@@ -22,6 +22,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from lvo_kedro.errors import ModelError
 from lvo_kedro.nnunet.dataset import channels_of
 from lvo_kedro.nnunet.environment import quiet
+from lvo_kedro.nnunet.export import labels_from_logits
 from lvo_kedro.nnunet.frame import Frame
 from lvo_kedro.nnunet.manifest import MANIFEST, read_manifest, sha256_of
 from lvo_kedro.nnunet.options import NnUNetOptions
@@ -146,27 +147,22 @@ class Predictor:
     ) -> nib.Nifti1Image:
         if frame.is_resampled:
             return frame.labels_from(self._probabilities(logits, properties))
-        labels = self._convert(logits, properties, probabilities=False)
+        labels = labels_from_logits(logits, self._network, properties)
         return frame.restore_labels(labels.transpose(2, 1, 0))
 
     def _probabilities(
         self, logits: torch.Tensor, properties: dict[str, Any]
     ) -> NDArray[np.float32]:
-        _, probabilities = self._convert(logits, properties, probabilities=True)
-        return np.asarray(probabilities, dtype=np.float32).transpose(0, 3, 2, 1)
-
-    def _convert(
-        self, logits: torch.Tensor, properties: dict[str, Any], *, probabilities: bool
-    ) -> Any:
-        return convert_predicted_logits_to_segmentation_with_correct_shape(
+        _, probabilities = convert_predicted_logits_to_segmentation_with_correct_shape(
             logits,
             self._network.plans_manager,
             self._network.configuration_manager,
             self._network.label_manager,
             properties,
-            return_probabilities=probabilities,
+            return_probabilities=True,
             num_threads_torch=torch.get_num_threads(),
         )
+        return np.asarray(probabilities, dtype=np.float32).transpose(0, 3, 2, 1)
 
 
 def load_predictor(

@@ -309,7 +309,7 @@ def cpu_autocast(device: torch.device, options: NnUNetOptions) -> torch.autocast
 
 def _has_bfloat16() -> bool:
     """Tell whether the processor multiplies bfloat16 by itself; emulated it would be slower."""
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 

@@ -1,0 +1,86 @@
+"""From logits to labels on the grid before nnU-Net's resampling, without storing resampled logits.
+
+nnU-Net resamples all channels to the full grid and then takes the largest. Here a few slices at a
+time are interpolated (the same linear weights) and only the winner is kept.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from nnunetv2.inference.export_prediction import (
+    convert_predicted_logits_to_segmentation_with_correct_shape as convert_logits,
+)
+from nnunetv2.preprocessing.resampling.default_resampling import (
+    determine_do_sep_z_and_axis,
+    resample_data_or_seg_to_shape,
+)
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+    from numpy.typing import NDArray
+
+_SLICES = 8
+
+
+def labels_from_logits(
+    logits: torch.Tensor, network: nnUNetPredictor, properties: Mapping[str, Any]
+) -> NDArray[np.uint8]:
+    """Return labels (z, y, x) on the grid that nnU-Net was given.
+
+    Args:
+        logits: (labels, z, y, x) on nnU-Net's grid, its axes transposed as planned.
+        network: Knows plans and configuration.
+        properties: What nnU-Net's preprocessing noted about the image.
+    """
+    plans, configuration = network.plans_manager, network.configuration_manager
+    shape = properties["shape_after_cropping_and_before_resampling"]
+    if tuple(logits.shape[1:]) != tuple(shape) and not _is_plain_linear(network, properties):
+        labels = convert_logits(
+            *(logits, plans, configuration, network.label_manager, dict(properties)),
+            num_threads_torch=torch.get_num_threads(),
+        )
+        return np.asarray(labels, dtype=np.uint8)
+    full = np.zeros(properties["shape_before_cropping"], dtype=np.uint8)
+    box = tuple(slice(low, high) for low, high in properties["bbox_used_for_cropping"])
+    full[box] = _winners(logits, shape)
+    return full.transpose(plans.transpose_backward)
+
+
+def _is_plain_linear(network: nnUNetPredictor, properties: Mapping[str, Any]) -> bool:
+    """Tell whether nnU-Net would interpolate linearly along all three axes."""
+    plans, configuration = network.plans_manager, network.configuration_manager
+    resampling = configuration.resampling_fn_probabilities
+    if getattr(resampling, "func", None) is not resample_data_or_seg_to_shape:
+        return False
+    settings = resampling.keywords
+    to = [properties["spacing"][axis] for axis in plans.transpose_forward]
+    planned = list(configuration.spacing)
+    now = planned if len(planned) == len(to) else [to[0], *planned]
+    apart, _ = determine_do_sep_z_and_axis(settings["force_separate_z"], now, to)
+    return settings["order"] == 1 and not apart
+
+
+def _winners(logits: torch.Tensor, shape: Sequence[int]) -> NDArray[np.uint8]:
+    if tuple(logits.shape[1:]) == tuple(shape):
+        return logits.argmax(dim=0).to(torch.uint8).numpy()
+    winners = np.empty(tuple(shape), dtype=np.uint8)
+    depth = logits.shape[1]
+    position = (torch.arange(shape[0]) + 0.5) * (depth / shape[0]) - 0.5
+    position = position.clamp(0, depth - 1)
+    below = position.floor().long()
+    above = (below + 1).clamp(max=depth - 1)
+    weight = (position - below)[:, None, None]
+    for start in range(0, shape[0], _SLICES):
+        part = slice(start, start + _SLICES)
+        slab = torch.lerp(
+            logits[:, below[part]].float(), logits[:, above[part]].float(), weight[part]
+        )
+        fine = functional.interpolate(slab, size=tuple(shape[1:]), mode="bilinear")
+        winners[part] = fine.argmax(dim=0).to(torch.uint8).numpy()
+    return winners
