@@ -16,8 +16,9 @@ from lvo_kedro.detection import (
     score_cases,
     train_fold,
 )
+from lvo_kedro.detection.checkpoint import CHECKPOINT
 from lvo_kedro.detection.data import SampleReader, epoch_order, in_groups
-from lvo_kedro.detection.training import CHECKPOINT, learning_rate_at
+from lvo_kedro.detection.steps import learning_rate_at
 from lvo_kedro.errors import CaseError, ModelError, TableError
 
 QUICK = TrainingOptions(

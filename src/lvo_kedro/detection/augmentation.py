@@ -40,7 +40,7 @@ def augment(
         channels: What the channels are.
         spacing_mm: Edge of a voxel.
         options: Ranges and probabilities.
-        generator: Of the CPU, so that a seed means the same on every device.
+        generator: Of the CPU.
 
     Returns:
         A new tensor of the same shape, type and range.
@@ -101,13 +101,15 @@ def _change_density(
 ) -> Tensor:
     """Shift brain and vessels by the same HU and add noise, where there is brain or vessel."""
     unit = HU_WINDOW[1] - HU_WINDOW[0]
+    seed = int(torch.randint(2**62, (), generator=generator))
+    there = torch.Generator(batch.device).manual_seed(seed)  # noise is too much to carry over
     shift = _uniform((len(batch), 1, 1, 1), options.hu_shift / unit, generator).to(batch.device)
     for index, name in enumerate(channels):
         if name not in HU_CHANNELS or not (options.hu_shift or options.hu_noise):
             continue
         values = batch[:, index]
-        noise = torch.randn(values.shape, generator=generator) * (options.hu_noise / unit)
-        changed = values + shift + noise.to(values)
+        noise = torch.randn(values.shape, generator=there, device=batch.device)
+        changed = values + shift + noise * (options.hu_noise / unit)
         batch[:, index] = torch.where(values > 0, changed, values)
     return batch
 

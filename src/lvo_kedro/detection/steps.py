@@ -1,0 +1,210 @@
+"""One epoch of training: batches, loss, optimizer step, running average of the weights.
+
+Every epoch seeds its own random numbers from (seed, epoch), so that an epoch does the same whether
+or not the run was stopped before it.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lvo_kedro.detection.augmentation import augment
+from lvo_kedro.detection.data import SampleReader, epoch_order, in_groups
+from lvo_kedro.detection.detector import peak_memory_mb
+from lvo_kedro.detection.mcresnet import McResNet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from lvo_kedro.detection.options import TrainingOptions
+
+
+@dataclass
+class Fold:
+    """What stays the same during the training of a fold."""
+
+    reader: SampleReader
+    labels: Mapping[str, int]
+    train: list[str]
+    chosen_on: list[str]
+    validation: list[str]
+    options: TrainingOptions
+    device: torch.device
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps of one epoch."""
+        batches = len(self.groups(torch.Generator()))
+        return math.ceil(batches / self.options.accumulation)
+
+    @property
+    def _balanced(self) -> bool:
+        return self.options.balance == "sample"
+
+    def groups(self, generator: torch.Generator) -> list[list[str]]:
+        """Draw the batches of one epoch."""
+        order = epoch_order(self.train, self.labels, self._balanced, generator)
+        return in_groups(order, self.options.batch_size)
+
+
+@dataclass
+class State:
+    """What changes, and is all that a checkpoint holds."""
+
+    network: McResNet
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    average: McResNet | None
+    epoch: int = 0
+    best: float = -math.inf
+    best_epoch: int = -1
+    looks_since: int = 0
+    best_weights: dict[str, Tensor] | None = None
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def start_state(fold: Fold) -> State:
+    """Return an untrained network with its optimizer, as the seed decides."""
+    options = fold.options
+    with torch.random.fork_rng():
+        torch.manual_seed(options.seed)
+        network = McResNet(len(fold.reader.channels), options.base_width)
+    network.recompute = options.recompute
+    layout = torch.channels_last_3d if options.channels_last else torch.contiguous_format
+    network = network.to(fold.device).to(memory_format=layout)  # type: ignore[call-overload]
+    kind = torch.optim.AdamW if options.optimizer == "adamw" else torch.optim.Adam
+    optimizer = kind(
+        network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
+    )
+    scaled = options.precision == "float16" and fold.device.type == "cuda"
+    average = copy.deepcopy(network) if options.ema_decay else None
+    return State(network, optimizer, torch.amp.GradScaler(enabled=scaled), average)
+
+
+def learning_rate_at(
+    step: int, steps: int, steps_per_epoch: int, options: TrainingOptions
+) -> float:
+    """Return the learning rate of optimizer step ``step`` (from 0) of ``steps``."""
+    if options.schedule == "constant":
+        return options.learning_rate
+    warm = options.warmup_epochs * steps_per_epoch if options.schedule == "cosine" else 0.3 * steps
+    warm = min(warm, steps / 2)
+    if step < warm:
+        return options.learning_rate * (step + 1) / (warm + 1)
+    progress = (step - warm) / max(1.0, steps - warm)
+    return options.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def train_epoch(fold: Fold, state: State, forward: Callable[[Tensor], Tensor]) -> dict[str, float]:
+    """Train for one epoch; ``forward`` is the network, perhaps compiled. Returns its metrics."""
+    options, began = fold.options, time.perf_counter()
+    generator = torch.Generator().manual_seed(options.seed * 1_000_003 + state.epoch + 1)
+    groups = fold.groups(generator)
+    state.network.train()
+    total, steps = torch.zeros((), device=fold.device), fold.steps_per_epoch
+    with torch.random.fork_rng():
+        torch.manual_seed(options.seed * 1_000_003 + state.epoch + 1)  # dropout
+        for index, batch in enumerate(fold.reader.batches(groups)):
+            loss = _loss(fold, forward, batch, groups[index], generator)
+            state.scaler.scale(loss / options.accumulation).backward()
+            total += loss.detach() * len(batch)
+            if (index + 1) % options.accumulation == 0 or index + 1 == len(groups):
+                step = state.epoch * steps + index // options.accumulation
+                _step(state, options, step, steps)
+    seen, mean_loss = sum(map(len, groups)), float(total) / sum(map(len, groups))
+    seconds = time.perf_counter() - began  # after the device has finished
+    return {
+        "epoch": state.epoch,
+        "train_loss": mean_loss,
+        "learning_rate": state.optimizer.param_groups[0]["lr"],
+        "samples_per_second": seen / seconds,
+        "seconds": seconds,
+        "peak_memory_mb": peak_memory_mb(fold.device),
+    }
+
+
+def _loss(
+    fold: Fold,
+    forward: Callable[[Tensor], Tensor],
+    batch: Tensor,
+    cases: Sequence[str],
+    generator: torch.Generator,
+) -> Tensor:
+    """Return the mean binary cross-entropy of a batch, augmented on the device."""
+    options = fold.options
+    batch = batch.to(fold.device, non_blocking=True)
+    batch = augment(
+        batch, fold.reader.channels, fold.reader.spacing_mm, options.augmentation, generator
+    )
+    if options.channels_last:
+        batch = batch.contiguous(memory_format=torch.channels_last_3d)
+    target = torch.tensor([float(fold.labels[case]) for case in cases], device=fold.device)
+    weight = None
+    if options.balance == "weight":
+        positive = sum(fold.labels[case] for case in fold.train)
+        weight = torch.tensor((len(fold.train) - positive) / positive, device=fold.device)
+    with autocast(fold.device, options.precision):
+        logits = forward(batch)[:, 0]
+    return functional.binary_cross_entropy_with_logits(logits.float(), target, pos_weight=weight)
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Return the context of mixed precision; float16 is left to GPUs."""
+    dtype = torch.float16 if precision == "float16" else torch.bfloat16
+    enabled = precision == "bfloat16" or (precision == "float16" and device.type == "cuda")
+    return torch.autocast(device.type, dtype=dtype, enabled=enabled)
+
+
+def _step(state: State, options: TrainingOptions, step: int, steps_per_epoch: int) -> None:
+    rate = learning_rate_at(step, steps_per_epoch * options.epochs, steps_per_epoch, options)
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate
+    if options.clip_norm:
+        state.scaler.unscale_(state.optimizer)
+        nn.utils.clip_grad_norm_(state.network.parameters(), options.clip_norm)
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    state.optimizer.zero_grad(set_to_none=True)
+    if state.average is not None:
+        _follow(state.average, state.network, min(options.ema_decay, (1 + step) / (10 + step)))
+
+
+@torch.no_grad()
+def _follow(average: nn.Module, network: nn.Module, decay: float) -> None:
+    """Move the running average of the weights towards the weights; buffers are copied."""
+    torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
+    for own, new in zip(average.buffers(), network.buffers(), strict=True):
+        own.copy_(new)
+
+
+def usable_network(fold: Fold, state: State) -> McResNet:
+    """Return a copy of the weights that would be used if training ended now."""
+    network = copy.deepcopy(state.average or state.network)
+    if fold.options.refresh_norms:
+        _refresh_norms(fold, network)
+    return network.eval()
+
+
+@torch.no_grad()
+def _refresh_norms(fold: Fold, network: McResNet) -> None:
+    """Set BatchNorm's statistics to their mean over the training cases, as they are."""
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm3d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # cumulative mean
+    network.train()
+    generator = torch.Generator().manual_seed(0)  # mixed, so that no batch is of one class
+    order = epoch_order(fold.train, fold.labels, fold.options.balance == "sample", generator)
+    with torch.random.fork_rng(), autocast(fold.device, fold.options.precision):
+        for batch in fold.reader.batches(in_groups(order, fold.options.batch_size)):
+            network(batch.to(fold.device))
+    for norm in norms:
+        norm.momentum = 0.1
