@@ -67,7 +67,7 @@ def main(cases: int = 200, preset: str = "didactic", spacing: float = 1.5) -> No
     lvo = table["lvo"]
     print(f"{cases} cases, {preset}, {spacing} mm, {table['seconds'][1:].median():.2f} s a case")
     print("\n| reading | AUC | 95 % interval |\n|---|---|---|")
-    for name in ("oracle", "clot", "territory", "mean_hu", "position"):
+    for name in ("oracle", "clot", "territory", "position"):
         report(name, lvo, table[name].to_numpy())
     report("constant", lvo, np.zeros(cases))
     report("shuffled", lvo, np.random.default_rng(0).permutation(table["oracle"].to_numpy()))

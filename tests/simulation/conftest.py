@@ -28,8 +28,8 @@ def occluded() -> SimulatedCase:
 @pytest.fixture(scope="session")
 def readings() -> pd.DataFrame:
     """Oracle scores and artefacts of a small cohort, one row a case."""
-    simulation = SimulationOptions(spacing=2.0, slice_thickness=(2.5, 4.0))
-    options = CohortOptions(development=64, external=0, repeat_scans=0, simulation=simulation)
+    simulation = SimulationOptions(spacing=2.5, slice_thickness=(2.5, 4.0))
+    options = CohortOptions(development=60, external=0, repeat_scans=0, simulation=simulation)
     rows = []
     for _, row in plan_cohort(options).iterrows():
         case = simulate_case(int(row["seed"]), case_options(row, options))

@@ -124,6 +124,9 @@ def test_territory_behind_the_clot_is_less_dense() -> None:
     loss = hu[tissue & (sides == 1)].mean() - hu[tissue & (sides == 2)].mean()
     assert 2.5 < loss < 6.5
     assert case.hypodensity_hu == 6
+    infarct = data(case.infarct_mask) > 0
+    assert 10 < infarct.sum() * 36 / 1000 < 400
+    assert set(np.unique(sides[infarct])) == {HEMISPHERES["right"]}
 
 
 @pytest.mark.parametrize("orientation", ["LPS", "LAS", "RPI", "ASR", "SPL", "PIR"])

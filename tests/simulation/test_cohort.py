@@ -56,6 +56,7 @@ def test_options_follow_the_row(plan: pd.DataFrame) -> None:
     for _, row in plan.iterrows():
         options = case_options(row, cohort)
         assert options.lvo == bool(row["lvo"])
+        assert (options.age, options.sex, options.nihss) == (row["age"], row["sex"], row["nihss"])
         assert options.side == (row["side"] if row["lvo"] else None)
         assert options.slice_thickness == (row["slice_thickness"],)
         assert options.spacing == (1.5 if row["split"] == "development" else 1.4)

@@ -41,6 +41,8 @@ class SimulatedCase:
     """uint8."""
     hemispheres: nib.Nifti1Image
     """uint8, 1 patient's left, 2 right, within the brain."""
+    infarct_mask: nib.Nifti1Image
+    """uint8, where the occlusion's fresh infarct has at least half its loss of density."""
     territory_probability: nib.Nifti1Image
     """float32, 0 to 1, both sides, within the brain; the simulator's own territory."""
     lvo: bool
@@ -91,7 +93,7 @@ def _draw_patient(rng: np.random.Generator, options: SimulationOptions) -> _Pati
         segment=options.segment or segment,
         age=round(age) if options.age is None else options.age,
         sex=options.sex or ("female" if sex else "male"),
-        nihss=int(np.clip(round(severity), 0, 42)),
+        nihss=int(np.clip(round(severity), 0, 42)) if options.nihss is None else options.nihss,
     )
 
 
@@ -124,7 +126,10 @@ def simulate_case(
     _paint_plaques(hu, planes, plaques)
     hu = scanner.average_planes(hu, count)
     stored = scanner.scan(streams["scanner"], streams["noise"], hu, grid, options)
-    truth = _truth(head, grid, vessels, options.annotation_width_mm)
+    truth = _truth(head, grid, ischaemia)
+    width = options.annotation_width_mm
+    truth["vessel_labels"] = vessel_tree.label_arteries(grid, vessels, width)
+    truth["occlusion_mask"] = vessel_tree.label_clot(grid, vessels, width)
     images = {n: scanner.orient(d, grid, orientation) for n, d in {"ncct": stored, **truth}.items()}
     return SimulatedCase(
         **images,
@@ -241,18 +246,22 @@ def _paint_plaques(
 
 
 def _truth(
-    head: HeadMap, grid: Grid, vessels: list[Artery], width_mm: float
+    head: HeadMap, grid: Grid, ischaemia: list[lesions.Zone]
 ) -> dict[str, NDArray[np.generic]]:
+    """Return what is known of the brain on the scan's grid, as (X, Y, Z) arrays."""
     maps = template.load_head_template()
     mni = head.on_grid(grid)
     brain = _sample(maps.brain, mni - maps.origin) > 0.5
     sides = np.where(mni[..., 0] < 0, HEMISPHERES["left"], HEMISPHERES["right"])
     territory = np.zeros(grid.shape, np.float32)
     territory[brain] = lesions.mca_territory(mni[brain])
+    infarct = np.zeros(grid.shape, np.uint8)
+    if ischaemia:
+        weights = lesions.join_weights([zone.weight(mni[brain]) for zone in ischaemia])
+        infarct[brain] = weights > 0.5
     return {
-        "vessel_labels": vessel_tree.label_arteries(grid, vessels, width_mm),
-        "occlusion_mask": vessel_tree.label_clot(grid, vessels, width_mm),
         "brain_mask": brain.astype(np.uint8),
         "hemispheres": np.where(brain, sides, 0).astype(np.uint8),
+        "infarct_mask": infarct,
         "territory_probability": territory,
     }

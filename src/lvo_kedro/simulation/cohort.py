@@ -65,6 +65,7 @@ def case_options(row: pd.Series, options: CohortOptions) -> SimulationOptions:
             "segment": row["segment"] if lvo else None,
             "age": float(row["age"]),
             "sex": row["sex"],
+            "nihss": int(row["nihss"]),
             "site": row["site"],
             "slice_thickness": (float(row["slice_thickness"]),),
             "patient_seed": int(row["patient_seed"]),

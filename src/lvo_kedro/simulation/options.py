@@ -61,6 +61,8 @@ class SimulationOptions(Options):
     """Years; None draws. Atrophy grows with age within its range."""
     sex: Literal["female", "male"] | None = None
     """None draws. Heads of women are about 3 % smaller."""
+    nihss: int | None = None
+    """Severity of the deficit, 0 to 42, carried along only; None draws."""
     site: str = "site-a"
     """Name of the scanner's site, carried along only."""
     patient_seed: int | None = None

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy import ndimage
 
+from lvo_kedro.simulation.arteries import STEP_MM
+
 if TYPE_CHECKING:
     import nibabel as nib
     from numpy.typing import NDArray
@@ -31,8 +33,8 @@ def oracle_scores(case: SimulatedCase) -> dict[str, float]:
     Returns:
         ``clot``: largest difference (HU) of a stretch of artery to its mirrored stretch;
         ``territory``: absolute difference (HU) between the MCA territories of both sides;
-        ``oracle``: both together; ``mean_hu``: mean density of the brain, and ``position``:
-        world x (mm) of the brain's centre, two readings that should be worth nothing.
+        ``oracle``: both together; ``position``: world x (mm) of the brain's centre,
+        a reading that should be worth nothing.
     """
     brain = np.asarray(case.brain_mask.dataobj) > 0
     hu = np.asarray(case.ncct.dataobj, dtype=np.float32)
@@ -43,7 +45,6 @@ def oracle_scores(case: SimulatedCase) -> dict[str, float]:
         "clot": clot,
         "territory": territory,
         "oracle": clot / 6.0 + territory / 1.5,
-        "mean_hu": float(hu[brain].mean()),
         "position": float(centre[0]),
     }
 
@@ -112,5 +113,6 @@ def _running_median(
     to_index = np.linalg.inv(image.affine)
     index = (artery.points @ to_index[:3, :3].T + to_index[:3, 3]).T
     along = ndimage.map_coordinates(hu, index, order=1, mode="nearest")
-    count = max(1, round(WINDOW_MM / 0.5))
-    return np.asarray(ndimage.median_filter(along, count, mode="nearest"))
+    count = min(round(WINDOW_MM / STEP_MM), along.size)
+    windows = np.lib.stride_tricks.sliding_window_view(along, count)
+    return np.asarray(np.median(windows, axis=-1), dtype=float)
