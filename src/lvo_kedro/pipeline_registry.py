@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from kedro.framework.project import find_pipelines
 from kedro.pipeline import Pipeline, node, pipeline
 
 from lvo_kedro.cohort import shuffle_labels
+from lvo_kedro.pipelines import (
+    detection_training,
+    evaluation,
+    inference,
+    localization_training,
+    preprocessing,
+    priors,
+    segmentation,
+    simulation,
+)
 
 METHOD = (
-    "preprocessing",
-    "segmentation",
-    "priors",
-    "detection_training",
-    "localization_training",
-    "evaluation",
+    preprocessing,
+    segmentation,
+    priors,
+    detection_training,
+    localization_training,
+    evaluation,
 )
 """The six pipelines of the method, in the order in which data pass through them."""
 
@@ -22,13 +31,17 @@ TRAINED = {"folds", "vessel_models", "detectors", "calibration", "occlusion_mode
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Return all pipelines by name; ``__default__`` is the whole method."""
-    found = find_pipelines(raise_errors=True)
-    method = sum((found[name] for name in METHOD), start=Pipeline([]))
-    return found | {
+    """Return all pipelines by name; ``__default__`` is the whole method.
+
+    They are named here rather than searched for, since some are made of parts of others.
+    """
+    stages = {module.__name__.rpartition(".")[2]: module.create_pipeline() for module in METHOD}
+    method = sum(stages.values(), start=Pipeline([]))
+    return stages | {
         "__default__": method,
-        "inference": _inference(method, found["inference"]),
-        "control": _control(found["detection_training"], found["evaluation"]),
+        "simulation": simulation.create_pipeline(),
+        "inference": _inference(method, inference.create_pipeline()),
+        "control": _control(stages["detection_training"], stages["evaluation"]),
     }
 
 
@@ -49,16 +62,13 @@ def _control(detection: Pipeline, evaluation: Pipeline) -> Pipeline:
     Every dataset gets the prefix ``control``.
     """
     shuffle = node(
-        shuffle_labels, inputs=["cohort", "folds", "params:control_seed"],
-        outputs="control.cohort", name="control.shuffle_labels",
-    )  # fmt: skip
-    training = detection.from_nodes("train_detectors")
-    figures = evaluation.filter(
-        node_names=[n.name for n in evaluation.nodes if n.name.endswith("evaluate_detection")]
+        shuffle_labels,
+        inputs=["true_cohort", "folds", "params:control_seed"],
+        outputs="cohort",
+        name="shuffle_labels",
     )
-    nodes = training + figures
+    figures = [n for n in evaluation.nodes if n.name.endswith("evaluate_detection")]
+    nodes = pipeline([shuffle, *detection.from_nodes("train_detectors").nodes, *figures])
     parameters = {name for name in nodes.inputs() if name.startswith("params:")}
-    shared = {"channels", "folds", "quality_findings"}
-    return pipeline(nodes, namespace="control", inputs=shared, parameters=parameters) + pipeline(
-        [shuffle]
-    )
+    shared = {"true_cohort": "cohort"} | {n: n for n in ("channels", "folds", "quality_findings")}
+    return pipeline(nodes, namespace="control", inputs=shared, parameters=parameters)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import json
+import linecache
+import sys
 from pathlib import Path
 
 import nibabel as nib
@@ -14,6 +17,9 @@ from kedro.io import DatasetError
 from lvo_kedro.datasets import CaseDataset, fingerprint
 from lvo_kedro.errors import ScanError
 from lvo_kedro.options import Options
+from lvo_kedro.pipelines.preprocessing.nodes import preprocess_scan
+
+fingerprint_module = importlib.import_module("lvo_kedro.datasets.fingerprint")
 
 
 def dataset(path: Path, **options) -> CaseDataset:
@@ -194,3 +200,33 @@ def test_fingerprints_follow_content(tmp_path):
     assert fingerprint(1) != fingerprint("1") != fingerprint(True)
     with pytest.raises(TypeError, match="no fingerprint is defined for a object"):
         fingerprint(object())
+
+
+def test_a_function_counts_with_what_it_uses_and_not_with_its_neighbours(tmp_path, monkeypatch):
+    module = tmp_path / "edited.py"
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def digest(source: str) -> str:
+        module.write_text(source)
+        linecache.clearcache()
+        importlib.invalidate_caches()
+        sys.modules.pop("edited", None)
+        return fingerprint(importlib.import_module("edited").work)
+
+    helper = "LIMIT = 3\ndef helper(x):\n    return x + LIMIT\n"
+    work = "def work(x):\n    return helper(x)\n"
+    other = "def other(x):\n    return x\n"
+    first = digest(helper + work + other)
+    assert digest(helper + work + other.replace("return x", "return -x")) == first
+    assert digest(helper.replace("x + LIMIT", "x - LIMIT") + work + other) != first
+    assert digest(helper.replace("LIMIT = 3", "LIMIT = 4") + work + other) != first
+    assert digest(helper + work.replace("helper(x)", "helper(2 * x)") + other) != first
+
+
+def test_a_node_function_counts_with_the_science_it_calls():
+    sources: dict[str, str] = {}
+    fingerprint_module._collect_function(preprocess_scan, sources)
+    assert "lvo_kedro.imaging.reading" in sources
+    assert "lvo_kedro.imaging.geometry" in sources
+    assert not [name for name in sources if name.startswith("lvo_kedro.detection")]
+    assert not [name for name in sources if name.startswith("lvo_kedro.datasets")]

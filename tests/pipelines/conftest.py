@@ -27,7 +27,7 @@ class Project:
         shutil.copytree(ROOT / "conf", folder / "conf")
         shutil.copytree(Path(__file__).parent / "conf_tiny", folder / "conf" / "tiny")
         shutil.copy(ROOT / "pyproject.toml", folder)
-        (folder / "src").symlink_to(ROOT / "src")
+        (folder / "src").mkdir()  # Kedro asks for one; the package itself is installed
         self.data = folder / "data" / "tiny"
 
     def session(self, env: str = "tiny", **parameters: Any) -> Any:

@@ -10,6 +10,7 @@ import ast
 import functools
 import hashlib
 import importlib.util
+import inspect
 import json
 import types
 from collections.abc import Mapping
@@ -21,14 +22,16 @@ import pandas as pd
 from pydantic import BaseModel
 
 PACKAGE = __name__.split(".", maxsplit=1)[0]
+PLUMBING = (f"{PACKAGE}.datasets", f"{PACKAGE}.tracking")
+"""Modules that carry results and never change them."""
 
 
 def fingerprint(value: Any) -> str:
     """Return the SHA-256 digest (hex) of ``value``.
 
-    A function counts with the source of its module and of every module of this package which that
-    one imports. A path counts with its content. An object with an attribute ``fingerprint`` counts
-    with that; where the attribute is ``None``, as for a logger, it has no influence on results.
+    A function counts with its source and that of all of this package which it uses. A path counts
+    with its content. An object with an attribute ``fingerprint`` counts with that; where the
+    attribute is ``None``, as for a logger, it has no influence on results.
 
     Raises:
         TypeError: ``value`` has a type for which nothing says what equality means.
@@ -54,7 +57,7 @@ def _call_parts(value: functools.partial) -> list[str]:
 
 @_parts.register
 def _function_parts(value: types.FunctionType) -> list[str]:
-    return [value.__qualname__, code_digest(value.__module__)]
+    return [value.__qualname__, code_digest(value)]
 
 
 @_parts.register
@@ -105,15 +108,45 @@ def content_digest(path: Path) -> str:
 
 
 @functools.cache
-def code_digest(module: str) -> str:
-    """Return the digest of a module's source and of all it imports from this package."""
+def code_digest(function: types.FunctionType) -> str:
+    """Return the digest of a function's source and of all of this package that it uses.
+
+    Followed are the names that the function mentions: functions beside it one by one, anything
+    else with its whole module and what that one imports. So an edited node leaves the results of
+    its neighbours alone.
+    """
     sources: dict[str, str] = {}
-    _collect_sources(module, sources)
+    _collect_function(function, sources)
     return hashlib.sha256(json.dumps(sources, sort_keys=True).encode()).hexdigest()
 
 
+def _collect_function(function: types.FunctionType, sources: dict[str, str]) -> None:
+    key = f"{function.__module__}:{function.__qualname__}"
+    if key in sources:
+        return
+    sources[key] = inspect.getsource(function)
+    for name in _mentioned_names(function.__code__):
+        target = inspect.unwrap(function.__globals__.get(name))  # type: ignore[arg-type]
+        home = target.__name__ if inspect.ismodule(target) else getattr(target, "__module__", None)
+        if inspect.isfunction(target) and home == function.__module__:
+            _collect_function(target, sources)
+        elif home:
+            _collect_sources(home, sources)
+        elif isinstance(target, str | int | float | tuple | list | dict):
+            sources[f"{function.__module__}:{name}"] = repr(target)
+
+
+def _mentioned_names(code: types.CodeType) -> set[str]:
+    inner = (c for c in code.co_consts if isinstance(c, types.CodeType))
+    return set(code.co_names).union(*(_mentioned_names(c) for c in inner))
+
+
 def _collect_sources(module: str, sources: dict[str, str]) -> None:
-    if module in sources:
+    if (
+        module in sources
+        or module.split(".", maxsplit=1)[0] != PACKAGE
+        or module.startswith(PLUMBING)
+    ):
         return
     try:
         spec = importlib.util.find_spec(module)
@@ -124,8 +157,7 @@ def _collect_sources(module: str, sources: dict[str, str]) -> None:
     sources[module] = Path(spec.origin).read_text(encoding="utf-8")
     for statement in ast.walk(ast.parse(sources[module])):
         for name in _imported_names(statement):
-            if name.split(".")[0] == PACKAGE:
-                _collect_sources(name, sources)
+            _collect_sources(name, sources)
 
 
 def _imported_names(statement: ast.AST) -> list[str]:

@@ -1,0 +1,1 @@
+"""Speed and agreement against the published method, measured in one run."""
