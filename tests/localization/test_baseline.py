@@ -65,5 +65,6 @@ def test_figure_has_both_panels() -> None:
     figure = figure_localization(head.ncct, projection, mask, clot=clot, point=point, title="case")
     panels = figure.axes
     assert len(panels) == 2
-    assert all(len(panel.images) == 2 for panel in panels)  # the red lies over the grey
+    assert len(panels[0].images) == 2  # the red lies over the grey
+    assert panels[1].collections  # the outline on the slice
     assert all(panel.xaxis_inverted() for panel in panels)  # the patient's right is on the left

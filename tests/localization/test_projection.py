@@ -97,6 +97,20 @@ def test_no_vessels_give_an_empty_projection_of_the_same_kind() -> None:
     assert back_project(mask, projection, none)[1] is None
 
 
+def test_bone_above_the_ceiling_does_not_hide_the_vessel() -> None:
+    head = draw_head(grid_with(), ("M1",), "right")
+    data = np.asarray(head.ncct.dataobj).copy()
+    index = np.argwhere(np.asarray(head.clot.dataobj) > 0)
+    lowest = index[index[:, 2] == index[:, 2].min()]
+    data[tuple(lowest.T)] = 400.0
+    scan = make_image(data, head.ncct.affine)
+    plain = project_vessels(scan, head.vessels)
+    clear = project_vessels(scan, head.vessels, ProjectionOptions(ceiling=100.0))
+    x, y = np.round(np.linalg.inv(plain.mip.affine) @ [26, 4, 0, 1]).astype(int)[:2]
+    assert np.asarray(plain.mip.dataobj)[x, y, 0] > 300
+    assert abs(np.asarray(clear.mip.dataobj)[x, y, 0] - CLOT) < 3
+
+
 def test_labels_as_a_channel() -> None:
     head = draw_head(grid_with())
     options = ProjectionOptions(add_labels=True)

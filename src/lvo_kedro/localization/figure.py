@@ -54,7 +54,10 @@ def figure_localization(
 def _show_projection(axes: Axes, projection: Projection, mask: nib.Nifti1Image) -> None:
     mip = np.asarray(projection.mip.dataobj)[..., 0]
     marked = np.asarray(mask.dataobj)[..., 0] > 0
-    _show(axes, mip, marked, "vascular projection")
+    _show(axes, mip, "vascular projection")
+    if marked.any():
+        red = np.ma.masked_where(~marked, np.ones(marked.shape))
+        axes.imshow(red.T, origin="lower", cmap=ListedColormap([_RED]), alpha=0.8)
 
 
 def _show_slice(
@@ -72,17 +75,17 @@ def _show_slice(
         middle = int(np.rint(apply_affine(np.linalg.inv(scan.affine), point))[2])
     middle = min(max(middle, 0), hu.shape[2] - 1)
     dx, dy = (float(np.linalg.norm(scan.affine[:3, axis])) for axis in (0, 1))
-    _show(axes, hu[:, :, middle], marked[:, :, middle], "slice through the clot", dy / dx)
+    _show(axes, hu[:, :, middle], "slice through the clot", dy / dx)
+    if marked[:, :, middle].any():  # an outline, so that the clot's own density stays visible
+        axes.contour(marked[:, :, middle].T, [0.5], colors=_RED, linewidths=1.2)
 
 
-def _show(axes: Axes, image: NDArray, marked: NDArray, title: str, aspect: float = 1.0) -> None:
+def _show(axes: Axes, image: NDArray, title: str, aspect: float = 1.0) -> None:
     axes.imshow(
         image.T, origin="lower", cmap="gray", vmin=_WINDOW[0], vmax=_WINDOW[1], aspect=aspect
     )
-    if marked.any():
-        red = np.ma.masked_where(~marked, np.ones(marked.shape))
-        axes.imshow(red.T, origin="lower", cmap=ListedColormap([_RED]), alpha=0.65, aspect=aspect)
-    axes.invert_xaxis()
+    axes.set_xlim(image.shape[0] - 0.5, -0.5)
+    axes.set_ylim(-0.5, image.shape[1] - 0.5)
     axes.set_title(title, fontsize=10)
     axes.set_xticks([])
     axes.set_yticks([])

@@ -39,6 +39,8 @@ class ProjectionOptions(Options):
     """Least extent in mm, to the side (x) and to the front (y)."""
     dilation: float = Field(default=0.0, ge=0)
     """Widening of the vessels before projection, in mm."""
+    ceiling: float | None = None
+    """Where set, denser points (HU) are calcium or bone, and the next brightest one counts."""
     add_labels: bool = False
     """Add a channel with the vessel label of the brightest point."""
 
@@ -95,14 +97,16 @@ def project_vessels(
     grid = _world_grid(large, options)
     hu = np.asarray(resample(ncct, grid, fill=-1024.0).dataobj)
     labels = np.asarray(resample(large, grid, order=0).dataobj)
-    inside = np.where(labels > 0, hu, -np.inf)
+    ceiling = np.inf if options.ceiling is None else options.ceiling
+    # what is denser than the ceiling stays behind everything else that the vessel holds
+    inside = np.where(labels > 0, np.where(hu > ceiling, -2048.0, hu), -np.inf)
     top = inside.argmax(axis=2)[..., None]
     filled = (labels > 0).any(axis=2, keepdims=True)
     depth = grid.affine[2, 3] + grid.affine[2, 2] * top
     flat = _flat_affine(grid, options)
-    brightest = np.take_along_axis(hu, top, axis=2)
+    brightest = np.clip(np.take_along_axis(hu, top, axis=2), 1, ceiling)
     return Projection(
-        make_image(np.where(filled, np.maximum(brightest, 1), 0).astype(np.float32), flat),
+        make_image(np.where(filled, brightest, 0).astype(np.float32), flat),
         make_image(np.where(filled, depth, np.nan).astype(np.float32), flat),
         make_image(np.take_along_axis(labels, top, axis=2).astype(np.uint8), flat),
     )

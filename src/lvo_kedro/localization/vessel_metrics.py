@@ -153,8 +153,8 @@ def _from_surface(one: sitk.Image, other: sitk.Image) -> NDArray[np.float32]:
     away = sitk.SignedMaurerDistanceMap(
         sitk.LabelContour(other), squaredDistance=False, useImageSpacing=True
     )
-    surface = sitk.GetArrayViewFromImage(sitk.LabelContour(one)) > 0
-    values: NDArray[np.float32] = sitk.GetArrayViewFromImage(away)[surface]
+    surface = sitk.GetArrayFromImage(sitk.LabelContour(one)) > 0
+    values: NDArray[np.float32] = sitk.GetArrayFromImage(away)[surface]
     return np.maximum(values, 0)  # below 0 where the surfaces coincide
 
 
