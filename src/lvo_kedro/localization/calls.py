@@ -37,9 +37,9 @@ class CallOptions(Options):
 
     minimum_area: float = Field(default=12.0, ge=0)
     """Least marked area of a segment in mm2."""
-    minimum_share: float = Field(default=0.25, ge=0, le=1)
-    """Least area of a further segment, as a share of the largest on its side."""
-    guess_share: float = Field(default=0.35, ge=0, le=1)
+    minimum_share: float = Field(default=0.4, ge=0, le=1)
+    """Least area of a further segment, on either side, as a share of the largest."""
+    guess_share: float = Field(default=0.5, ge=0, le=1)
     """The same for the best guess, in expected area."""
 
 
@@ -96,7 +96,8 @@ def name_occlusion(
     if probabilities is not None:
         p = np.asarray(probabilities.dataobj)[:, :, 0]
         expected = _areas({s: p[..., OCCLUSION_LABELS[s]] for s in SEGMENTS}, distance, pixel)
-    found = {side: _segments(areas[side], options) for side in SIDES}
+    least = options.minimum_share * max(area for side in SIDES for area in areas[side].values())
+    found = {side: _segments(areas[side], max(least, options.minimum_area)) for side in SIDES}
     return _call(found, areas, expected, options)
 
 
@@ -163,6 +164,5 @@ def _areas(
     }
 
 
-def _segments(areas: Mapping[Segment, float], options: CallOptions) -> frozenset[Segment]:
-    least = max(options.minimum_area, options.minimum_share * max(areas.values()))
+def _segments(areas: Mapping[Segment, float], least: float) -> frozenset[Segment]:
     return frozenset(segment for segment, area in areas.items() if area > 0 and area >= least)

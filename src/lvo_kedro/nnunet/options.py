@@ -18,7 +18,7 @@ class NnUNetOptions(Options):
     """How a dataset is prepared, and how a network is trained and applied."""
 
     without_influence: ClassVar[frozenset[str]] = frozenset(
-        {"device", "gpus", "compile_network", "workers", "augmentation_workers"}
+        {"device", "compile_network", "workers", "augmentation_workers"}
     )
     """Fields that say where and how fast, not what."""
 
@@ -87,9 +87,10 @@ class NnUNetOptions(Options):
     """Step of the sliding window as a share of the patch."""
 
     device: str = "auto"
-    """``auto`` (CUDA where there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
-    gpus: int = Field(default=1, ge=1)
-    """GPUs that train one fold together (nnU-Net's own distributed training)."""
+    """``auto`` (CUDA where there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+
+    With several GPUs, train one fold on each.
+    """
     compile_network: bool = False
     """Let torch compile the network (CUDA only)."""
     bfloat16: bool = False
