@@ -15,8 +15,8 @@ class QualityLimits(Options):
 
     overlap: float = 0.88
     """Dice of the warped atlas brain and the scan's brain mask, within the scan's coverage."""
-    similarity: float = 0.2
-    """Correlation of the warped template and the scan inside the brain."""
+    similarity: float = 0.38
+    """Correlation of the warped template and the scan deep (12 mm and more) in the brain."""
     jacobian_low: float = 0.1
     """Smallest local volume change; at 0 and below the map folds."""
     jacobian_high: float = 8.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.spatial.transform import Rotation
 
 from lvo_kedro.errors import RegistrationError
@@ -30,6 +30,8 @@ TISSUE_HU = (0.0, 80.0)
 
 _MARGIN_VOXELS = 3.0
 _SIDE_REACH_MM = 30.0
+_DEEP_MM = 12.0
+_SMOOTH_MM = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +80,7 @@ class Alignment:
         mapping: Scan world to atlas world and back.
         points: Atlas coordinates of the working scan's voxels; (3, X, Y, Z).
         overlap: Dice of the warped atlas brain and the scan's, where the scan sees.
-        similarity: Correlation of template and scan in the brain.
+        similarity: Correlation of template and scan deep in the brain.
         start: ``first`` or ``second``.
     """
 
@@ -181,9 +183,23 @@ def judge(scan: WorkingScan, atlas: WorkingAtlas, mapping: Mapping, start: str) 
     own = scan.brain > 0.5
     overlap = 2.0 * (warped & own).sum() / max(1, (warped & scan.seen).sum() + own.sum())
     tissue = engine.sample(atlas.tissue, atlas.grid, points)
-    both = warped & own
-    similarity = np.corrcoef(tissue[both], scan.tissue[both])[0, 1] if both.sum() > 8 else 0.0
-    return Alignment(mapping, points, float(overlap), float(np.nan_to_num(similarity)), start)
+    similarity = _deep_correlation(scan, tissue)
+    return Alignment(mapping, points, float(overlap), similarity, start)
+
+
+def _deep_correlation(scan: WorkingScan, tissue: NDArray[np.float32]) -> float:
+    """Correlate scan and warped template away from the brain's surface.
+
+    Brain and background, sulci and the bone's blur make any two heads look alike or unlike at the
+    surface; ventricles and deep grey matter tell whether a brain lies right.
+    """
+    depth = distance_transform_edt(scan.brain > 0.5, sampling=scan.grid.spacing)
+    deep = depth > min(_DEEP_MM, 0.5 * depth.max())
+    sigma = _SMOOTH_MM / scan.grid.spacing[0]
+    pair = [gaussian_filter(values, sigma)[deep] for values in (tissue, scan.tissue)]
+    if min(values.std() for values in pair) < 1e-3:
+        return 0.0
+    return float(np.corrcoef(*pair)[0, 1])
 
 
 def _search_start(
