@@ -17,7 +17,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from lvo_kedro.errors import TableError
-from lvo_kedro.localization.calls import SEGMENTS, SIDES, OcclusionCall, class_of, likeliest_class
+from lvo_kedro.localization.calls import (
+    CLASS_OF,
+    NO_OCCLUSION,
+    SEGMENTS,
+    SIDES,
+    OcclusionCall,
+)
 from lvo_kedro.localization.vessel_metrics import split_by_side
 from lvo_kedro.options import Options
 from lvo_kedro.vocabulary import OCCLUSION_LABELS, Segment, Side
@@ -42,9 +48,7 @@ class BaselineOptions(Options):
     regularization: float = 1.0
     """Inverse strength of the penalty on coefficients."""
     found_above: float = 0.5
-    """Probability from which a segment counts as occluded."""
-    guess_share: float = 0.6
-    """A neighbouring segment joins the best guess from this share of the likeliest's odds."""
+    """Probability of the likeliest class against no occlusion from which it is called."""
 
 
 def describe_segments(
@@ -122,25 +126,22 @@ class SegmentBaseline:
 
     def call(self, described: pd.DataFrame) -> OcclusionCall:
         """Name the occlusion of one case from its six rows."""
-        odds = self._odds(described)
-        found = {
-            side: frozenset(
-                s for s, o in odds[side].items() if o / (1 + o) >= self.options.found_above
-            )
+        logits = self._logits(described)
+        # segments are judged independently: the logit of a class against no occlusion is the sum
+        evidence = {
+            (side, name): sum(logits[side][segment] for segment in segments)
             for side in SIDES
+            for segments, name in CLASS_OF.items()
         }
-        total = {side: sum(odds[side].values()) for side in SIDES}
-        side: Side = "left" if total["left"] >= total["right"] else "right"
-        best = likeliest_class(odds[side], self.options.guess_share)
-        named = class_of(found[side])
-        confidence = total[side] / sum(total.values())
-        called = named is not None
+        side, name = max(evidence, key=lambda key: evidence[key])
+        probability = 1 / (1 + float(np.exp(-np.clip(evidence[side, name], -30, 30))))
+        called = probability >= self.options.found_above
         return OcclusionCall(
-            segment=named,
+            segment=name if called else None,
             side=side if called else None,
-            confidence=confidence if called else 0.0,
-            finding=f"{side} {named} by density" if called else "no segment denser than its mirror",
-            best_segment=best,
+            confidence=probability if called else 0.0,
+            finding=f"{side} {name} by density" if called else NO_OCCLUSION,
+            best_segment=name,
             best_side=side,
         )
 
@@ -155,15 +156,16 @@ class SegmentBaseline:
         baseline._models = dict(content["models"])
         return baseline
 
-    def _odds(self, described: pd.DataFrame) -> dict[Side, dict[Segment, float]]:
-        odds: dict[Side, dict[Segment, float]] = {"left": {}, "right": {}}
+    def _logits(self, described: pd.DataFrame) -> dict[Side, dict[Segment, float]]:
+        logits: dict[Side, dict[Segment, float]] = {"left": {}, "right": {}}
         for row in described.to_dict("records"):
             model = self._models[row["segment"]]
             weights = model["coefficients"].items()
-            score = model["intercept"] + sum(weight * row[name] for name, weight in weights)
             side: Side = "left" if row["side"] == "left" else "right"
-            odds[side][row["segment"]] = float(np.exp(np.clip(score, -20, 20)))
-        return odds
+            logits[side][row["segment"]] = model["intercept"] + sum(
+                weight * row[name] for name, weight in weights
+            )
+        return logits
 
 
 def _statistics(values: np.ndarray, voxel_ml: float) -> dict[str, float]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 NO_OCCLUSION: Final = "no occlusion found"
 SEGMENTS: Final[tuple[Segment, ...]] = ("C7", "M1", "M2")
 SIDES: Final[tuple[Side, Side]] = ("left", "right")
-_CLASS_OF: Final[dict[frozenset[Segment], SegmentClass]] = {
+CLASS_OF: Final[dict[frozenset[Segment], SegmentClass]] = {
     frozenset({"C7"}): "C7",
     frozenset({"M1"}): "M1",
     frozenset({"M2"}): "M2",
@@ -103,7 +103,7 @@ def name_occlusion(
 
 def class_of(segments: frozenset[Segment]) -> SegmentClass | None:
     """Return the class that a set of occluded segments makes, None where it makes none."""
-    return _CLASS_OF.get(segments)
+    return CLASS_OF.get(segments)
 
 
 def likeliest_class(strength: Mapping[Segment, float], share: float) -> SegmentClass:
@@ -114,7 +114,7 @@ def likeliest_class(strength: Mapping[Segment, float], share: float) -> SegmentC
         pair = class_of(frozenset({first, other}))
         if pair is not None and strength[other] > 0 and strength[other] >= share * strength[first]:
             return pair
-    return _CLASS_OF[frozenset({first})]
+    return CLASS_OF[frozenset({first})]
 
 
 def _call(
