@@ -149,10 +149,10 @@ def operating_table(
     for name, threshold in points.items():
         values = thresholds_of(scores, threshold, name)
         called = calls_of(scores, threshold, name)
-        method = "fixed" if np.ptp(values) == 0 else "mean and range over folds"
-        used = Interval(
-            float(values.mean()), float(values.min()), float(values.max()), len(scores), method
-        )
+        same = bool(np.ptp(values) == 0)
+        middle = float(values[0] if same else values.mean())
+        method = "fixed" if same else "mean and range over folds"
+        used = Interval(middle, float(values.min()), float(values.max()), len(scores), method)
         rows.append(used.row("threshold", operating_point=name))
         for metric, number in counts(positives, called).items():
             cell = Interval(number, np.nan, np.nan, len(scores), "count")

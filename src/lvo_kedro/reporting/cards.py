@@ -96,8 +96,8 @@ def render_checklist(content: ReportContent, facts: Mapping[str, str] | None = N
         "",
         _simulated_line(content) + f"Filled by lvo_kedro {__version__}. {RESEARCH_ONLY}",
         "",
-        "The topics follow the CLAIM 2024 update (Tejani et al., Radiol Artif Intell 2024;6:e240300); "
-        "the wording is this project's. Blanks are for the authors of the study.",
+        "The topics follow the CLAIM 2024 update (Tejani et al., Radiol Artif Intell 2024;"
+        "6:e240300); the wording is this project's. Blanks are for the authors of the study.",
     ]
     section = ""
     for number, item in enumerate(ITEMS, start=1):
@@ -170,7 +170,6 @@ def run_facts(content: ReportContent) -> dict[str, str]:
         "versions": ", ".join(f"{name} {value}" for name, value in content.versions.items()),
         "initialization": "Random (Kaiming normal), seeded.",
         "training": _parameters(content, ("training", "detection", "segmentation", "localization")),
-        "selection": "On validation cases within training folds, never on the cases reported.",
         "ensemble": "External cases: mean over the models of all folds.",
         "metrics": "AUC, precision-recall AUC, sensitivity, specificity, PPV, NPV, likelihood "
         "ratios, net benefit, calibration, accuracy of side and segment, distance of the point.",

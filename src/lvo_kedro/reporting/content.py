@@ -85,7 +85,7 @@ class ReportContent:
     history: pd.DataFrame | None = None
     operating_point: str = ""
     operating_points_from: str = (
-        "Fixed on development cases before these cases were scored, and not chosen again."
+        "It is not recorded on which cases the operating points were fixed."
     )
     gallery: Sequence[CasePictures] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)

@@ -193,7 +193,7 @@ def plot_decision_curve(detection: Tables, title: str = "Decision curve") -> Fig
             ylabel="Net benefit (true positives a case)",
             title=title,
         )
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 0.06))
+        axes.legend(loc="upper right")
     return figure
 
 

@@ -177,8 +177,8 @@ def _split_tables(split: SplitTables) -> dict[str, TableView]:
             ["n", "auc", "sensitivity", "specificity"],
             here("folds"),
         ),
-        "calibration": tidy_view(
-            tables["calibration"], f"Calibration, {name}", here("calibration"), ["stage"]
+        "calibration": metric_rows(
+            tables["calibration"], f"Calibration, {name}", ["stage"], here("calibration")
         ),
         "reliability": tidy_view(
             tables["reliability"],

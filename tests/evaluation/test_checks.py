@@ -1,0 +1,222 @@
+"""Each way of fooling oneself: first the trap is sprung, then it is caught."""
+
+from __future__ import annotations
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.neighbors import KNeighborsClassifier
+
+from lvo_kedro.errors import TableError
+from lvo_kedro.evaluation import (
+    Finding,
+    auc_interval,
+    check_duplicate_scans,
+    check_external,
+    check_fitted_elsewhere,
+    check_informative,
+    check_out_of_fold,
+    check_patient_separation,
+    check_same_cases,
+    check_study,
+    cross_fit,
+    findings_table,
+    hash_scan,
+    raise_on_errors,
+    training_patients,
+)
+from tests.synthetic_study import make_study
+
+
+def names(findings: list[Finding]) -> set[str]:
+    return {finding.check for finding in findings}
+
+
+def clustered_patients(seed: int) -> tuple[pd.DataFrame, np.ndarray]:
+    """Patients with four near-identical scans each, whose features say nothing about the label."""
+    generator = np.random.default_rng(seed)
+    patients = np.repeat(np.arange(40), 4)
+    labels = np.repeat(generator.permutation(np.arange(40) % 2), 4)
+    features = np.repeat(generator.normal(size=(40, 5)), 4, axis=0)
+    features += 0.05 * generator.normal(size=features.shape)
+    table = pd.DataFrame(
+        {"case_id": [f"c{i}" for i in range(160)], "patient_id": patients, "lvo": labels}
+    )
+    return table, features
+
+
+def out_of_fold_area(table: pd.DataFrame, features: np.ndarray, folds: np.ndarray) -> float:
+    scores = np.zeros(len(table))
+    for fold in np.unique(folds):
+        here = folds == fold
+        model = KNeighborsClassifier(3).fit(features[~here], table["lvo"][~here])
+        scores[here] = model.predict_proba(features[here])[:, 1]
+    return auc_interval(table["lvo"], scores).value
+
+
+def test_a_patient_in_two_folds() -> None:
+    table, features = clustered_patients(0)
+    by_case, by_patient = np.arange(160) % 4, np.repeat(np.arange(40) % 4, 4)
+    assert out_of_fold_area(table, features, by_case) > 0.95  # the trap: noise looks perfect
+    assert out_of_fold_area(table, features, by_patient) < 0.7
+    findings = check_patient_separation(table.assign(fold=by_case))
+    assert names(findings) == {"patient_in_two_folds"}
+    with pytest.raises(TableError, match="more than one fold"):
+        raise_on_errors(findings)
+    assert check_patient_separation(table.assign(fold=by_patient)) == []
+
+
+def test_a_patient_in_two_splits() -> None:
+    study = make_study(20)
+    leaked = study.cohort.iloc[:2].assign(case_id=["x1", "x2"], split="external")
+    findings = check_patient_separation(pd.concat([study.cohort, leaked]))
+    assert names(findings) == {"patient_in_two_splits"}
+    assert {"x1", "x2"} <= set(findings[0].cases)
+
+
+def test_predictions_that_are_not_out_of_fold() -> None:
+    table, features = clustered_patients(1)
+    scores = KNeighborsClassifier(3).fit(features, table["lvo"]).predict_proba(features)[:, 1]
+    assert auc_interval(table["lvo"], scores).value > 0.95  # the trap: scored by its own training
+    folds = table.assign(fold=table["patient_id"] % 4)
+    declared = training_patients(folds)
+    wrong = folds.assign(fold=(folds["fold"] + 1) % 4)
+    assert check_out_of_fold(folds, declared, "segmentation") == []
+    findings = check_out_of_fold(wrong, declared, "segmentation")
+    assert names(findings) == {"not_out_of_fold"}
+    assert "segmentation" in findings[0].message
+    assert len(findings[0].cases) == 160
+    ensemble = folds.assign(fold=np.nan)
+    assert names(check_out_of_fold(ensemble, declared, "localization")) == {"not_out_of_fold"}
+    assert names(check_out_of_fold(folds.assign(fold=9), declared, "x")) == {"unknown_fold"}
+
+
+def test_a_manifest_overrules_the_fold_table() -> None:
+    table, _ = clustered_patients(1)
+    folds = table.assign(fold=table["patient_id"] % 4)
+    everyone = {fold: set(map(str, range(40))) for fold in range(4)}
+    assert names(check_out_of_fold(folds, everyone, "detection")) == {"not_out_of_fold"}
+    cohort = folds.assign(split="development")
+    clean = check_study(cohort, folds, {"detection": folds})
+    caught = check_study(cohort, folds, {"detection": folds}, trained_on={"detection": everyone})
+    assert "not_out_of_fold" not in names(clean)
+    assert "not_out_of_fold" in names(caught)
+
+
+def best_threshold(table: pd.DataFrame) -> float:
+    grid = np.unique(table["probability"])
+    figures = [balanced_accuracy_score(table["lvo"], table["probability"] >= t) for t in grid]
+    return float(grid[int(np.argmax(figures))])
+
+
+def test_an_operating_point_fitted_on_the_reported_cases() -> None:
+    honest, apparent = [], []
+    for seed in range(30):
+        generator = np.random.default_rng(seed)
+        scores = pd.DataFrame(
+            {
+                "case_id": [f"c{i}" for i in range(40)],
+                "lvo": generator.permutation(np.arange(40) % 2),
+                "fold": np.arange(40) % 4,
+                "probability": generator.random(40),
+            }
+        )
+        own = scores["probability"] >= best_threshold(scores)
+        apparent.append(balanced_accuracy_score(scores["lvo"], own))
+        thresholds = scores["fold"].map(cross_fit(scores, best_threshold))
+        honest.append(balanced_accuracy_score(scores["lvo"], scores["probability"] >= thresholds))
+    assert np.mean(apparent) > 0.58  # the trap: pure noise looks useful
+    assert np.mean(honest) < 0.53
+    findings = check_fitted_elsewhere(scores, scores["case_id"])
+    assert names(findings) == {"fitted_on_reported_cases"}
+    assert findings[0].severity == "error"
+    others = cross_fit(scores, lambda table: set(table["case_id"]))
+    assert check_fitted_elsewhere(scores, others) == []
+    same = {fold: set(scores["case_id"]) for fold in range(4)}
+    assert names(check_fitted_elsewhere(scores, same)) == {"fitted_on_reported_cases"}
+    assert names(check_fitted_elsewhere(scores, None)) == {"fit_not_recorded"}
+    assert check_fitted_elsewhere(scores, {"somebody else"}) == []
+
+
+def scan(seed: int) -> nib.Nifti1Image:
+    data = np.random.default_rng(seed).integers(-1000, 2000, (6, 5, 4)).astype(np.int16)
+    return nib.Nifti1Image(data, np.diag([1.0, 1.0, 3.0, 1.0]))
+
+
+def test_one_scan_under_two_ids() -> None:
+    original = scan(0)
+    data = np.asarray(original.dataobj)
+    flipped = nib.Nifti1Image(data[::-1].astype(np.float32), np.diag([-1.0, 1.0, 3.0, 1.0]))
+    assert hash_scan(original) == hash_scan(flipped)  # another file, another type, another order
+    assert hash_scan(original) != hash_scan(scan(1))
+    hashes = pd.DataFrame(
+        {
+            "case_id": ["a", "b", "c"],
+            "patient_id": ["p", "q", "r"],
+            "split": ["development", "external", "external"],
+            "content_hash": [hash_scan(original), hash_scan(flipped), hash_scan(scan(1))],
+        }
+    )
+    assert check_patient_separation(hashes) == []  # the trap: by patient id all is well
+    findings = check_duplicate_scans(hashes)
+    assert [(f.severity, f.cases) for f in findings] == [("error", ("a", "b"))]
+    harmless = hashes.iloc[:2].assign(patient_id="p", split="development")
+    assert check_duplicate_scans(harmless)[0].severity == "warning"
+    study = check_study(hashes, hashes=hashes[["case_id", "content_hash"]])
+    assert "duplicated_scan" in names(study)
+
+
+def test_a_constant_model_can_look_accurate() -> None:
+    scores = make_study(100, prevalence=0.05).scores.assign(probability=0.04)
+    called = scores["probability"] >= 0.5
+    assert (called == scores["lvo"]).mean() == 0.95  # the trap: 95 % of the calls are right
+    assert names(check_informative(scores)) == {"constant_model"}
+    one_fold = make_study(80).scores
+    one_fold.loc[one_fold["fold"] == 2, "probability"] = 0.5
+    assert names(check_informative(one_fold)) == {"constant_model"}
+
+
+def test_shuffled_and_inverted_models() -> None:
+    scores = make_study(80).scores
+    assert check_informative(scores) == []
+    shuffled = scores.assign(
+        probability=np.random.default_rng(1).permutation(scores["probability"])
+    )
+    assert names(check_informative(shuffled)) == {"no_better_than_chance"}
+    assert names(check_informative(scores.assign(probability=1 - scores["probability"]))) == {
+        "worse_than_chance"
+    }
+
+
+def test_an_external_split_that_is_not_external() -> None:
+    development, external = make_study(30).cohort, make_study(30, split="external").cohort
+    assert check_external(pd.concat([development, external])) == []
+    shared = external.assign(site="north")
+    findings = check_external(pd.concat([development, shared]))
+    assert names(findings) == {"external_shares_site"}
+    assert findings[0].severity == "warning"
+    assert len(findings[0].cases) == 30
+    blind = pd.concat([development, external]).drop(columns=["site", "scanner"])
+    assert names(check_external(blind)) == {"external_not_verifiable"}
+
+
+def test_cases_that_quietly_disappear_or_change() -> None:
+    study = make_study(40)
+    hard = study.scores.sort_values("probability").index[:10]
+    missing = check_same_cases(study.scores.drop(index=hard), study.cohort)
+    assert names(missing) == {"cases_without_score"}
+    assert len(missing[0].cases) == 10
+    with pytest.raises(TableError, match="unknown to the cohort"):
+        check_same_cases(study.scores.assign(case_id="z"), study.cohort)
+    with pytest.raises(TableError, match="lvo of 40 cases"):
+        check_same_cases(study.scores.assign(lvo=1 - study.scores["lvo"]), study.cohort)
+
+
+def test_findings_as_a_table() -> None:
+    table = findings_table([Finding("a", "note", "b", ("c", "d"))])
+    assert table.to_dict("records") == [
+        {"check": "a", "severity": "note", "message": "b", "cases": "c d"}
+    ]
+    raise_on_errors([Finding("a", "warning", "b")])
