@@ -13,6 +13,7 @@ from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff
 from lvo_kedro.errors import ModelError
 from lvo_kedro.imaging.geometry import Grid, isotropic_grid, make_image, resample
 from lvo_kedro.nnunet import NnUNetOptions, load_predictor, prepare_dataset, train_fold
+from lvo_kedro.nnunet.export import remove_islands
 from lvo_kedro.nnunet.frame import Frame
 from lvo_kedro.nnunet.plans import adapt_plans
 
@@ -188,6 +189,19 @@ def test_slices_in_two_dimensions_and_two_channels(tmp_path: Path) -> None:
     assert not np.asarray(predictor.predict(empty(4)[0]).dataobj).shape[2:] != (1,)
     with pytest.raises(ModelError, match="channels"):
         predictor.predict(image.slicer[..., 0])
+
+
+def test_islands_are_removed_by_volume() -> None:
+    data = np.zeros((20, 20, 20), dtype=np.uint8)
+    data[2:12, 5:9, 5:9] = 1  # 160 voxels with its neighbour
+    data[12:14, 5:9, 5:9] = 2
+    data[18, 18, 18] = 2
+    labels = make_image(data, np.diag([2.0, 2.0, 2.5, 1.0]))  # voxels of 0.01 ml
+    kept = np.asarray(remove_islands(labels, 0.1).dataobj)
+    assert kept[18, 18, 18] == 0
+    assert np.array_equal(kept[:15], data[:15])
+    assert remove_islands(labels, 0) is labels
+    assert not np.asarray(remove_islands(labels, 5.0).dataobj).any()
 
 
 def test_plans_take_the_options(dataset: Path) -> None:

@@ -17,11 +17,15 @@ from nnunetv2.preprocessing.resampling.default_resampling import (
     determine_do_sep_z_and_axis,
     resample_data_or_seg_to_shape,
 )
+from scipy import ndimage
 from torch.nn import functional
+
+from lvo_kedro.imaging.geometry import grid_of, make_image
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import nibabel as nib
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
     from numpy.typing import NDArray
 
@@ -50,6 +54,16 @@ def labels_from_logits(
     box = tuple(slice(low, high) for low, high in properties["bbox_used_for_cropping"])
     full[box] = _winners(logits, shape)
     return full.transpose(plans.transpose_backward)
+
+
+def remove_islands(labels: nib.Nifti1Image, smallest_ml: float) -> nib.Nifti1Image:
+    """Remove connected foreground (all labels together, 26 neighbours) below a volume in ml."""
+    data = np.asarray(labels.dataobj)
+    if smallest_ml <= 0 or not data.any():
+        return labels
+    islands, _ = ndimage.label(data > 0, structure=np.ones((3, 3, 3)))
+    small = np.bincount(islands.ravel()) * grid_of(labels).voxel_volume_ml < smallest_ml
+    return make_image(np.where(small[islands], 0, data).astype(data.dtype), labels.affine)
 
 
 def _is_plain_linear(network: nnUNetPredictor, properties: Mapping[str, Any]) -> bool:

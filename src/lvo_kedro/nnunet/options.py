@@ -85,6 +85,8 @@ class NnUNetOptions(Options):
     """Axes along which predictions are flipped and averaged; ``all`` costs 8x in 3D."""
     step_size: float = Field(default=0.5, gt=0, le=1)
     """Step of the sliding window as a share of the patch."""
+    smallest_island_ml: float = Field(default=0.0, ge=0)
+    """Connected foreground of less volume is removed from predicted labels; 0 keeps all."""
 
     device: str = "auto"
     """``auto`` (CUDA where there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
@@ -128,7 +130,7 @@ PREPARATION_FIELDS = frozenset(
 )
 """Options that the prepared dataset depends on."""
 
-PREDICTION_FIELDS = frozenset({"mirror_prediction", "step_size"})
+PREDICTION_FIELDS = frozenset({"mirror_prediction", "step_size", "smallest_island_ml"})
 """Options that matter for prediction alone."""
 
 MACHINE_FIELDS = NnUNetOptions.without_influence

@@ -22,7 +22,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from lvo_kedro.errors import ModelError
 from lvo_kedro.nnunet.dataset import channels_of
 from lvo_kedro.nnunet.environment import quiet
-from lvo_kedro.nnunet.export import labels_from_logits
+from lvo_kedro.nnunet.export import labels_from_logits, remove_islands
 from lvo_kedro.nnunet.frame import Frame
 from lvo_kedro.nnunet.manifest import MANIFEST, read_manifest, sha256_of
 from lvo_kedro.nnunet.options import NnUNetOptions
@@ -146,9 +146,11 @@ class Predictor:
         self, frame: Frame, logits: torch.Tensor, properties: dict[str, Any]
     ) -> nib.Nifti1Image:
         if frame.is_resampled:
-            return frame.labels_from(self._probabilities(logits, properties))
-        labels = labels_from_logits(logits, self._network, properties)
-        return frame.restore_labels(labels.transpose(2, 1, 0))
+            labels = frame.labels_from(self._probabilities(logits, properties))
+        else:
+            found = labels_from_logits(logits, self._network, properties)
+            labels = frame.restore_labels(found.transpose(2, 1, 0))
+        return remove_islands(labels, self._options.smallest_island_ml)
 
     def _probabilities(
         self, logits: torch.Tensor, properties: dict[str, Any]
