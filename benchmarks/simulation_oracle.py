@@ -70,7 +70,10 @@ def main(cases: int = 200, preset: str = "didactic", spacing: float = 1.5) -> No
     for name in ("oracle", "clot", "territory", "position"):
         report(name, lvo, table[name].to_numpy())
     report("constant", lvo, np.zeros(cases))
-    report("shuffled", lvo, np.random.default_rng(0).permutation(table["oracle"].to_numpy()))
+    rng = np.random.default_rng(0)
+    shuffled = [auc_interval(lvo, rng.permutation(table["oracle"])).value for _ in range(200)]
+    low, high = np.percentile(shuffled, [2.5, 97.5])
+    print(f"| shuffled, 200 times | {np.mean(shuffled):.3f} | {low:.3f} - {high:.3f} |")
     for segment, part in table[lvo == 1].groupby("segment"):
         both = pd.concat([part, table[lvo == 0]])
         report(f"oracle, {segment}", both["lvo"], both["oracle"].to_numpy())
