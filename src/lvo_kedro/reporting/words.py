@@ -86,7 +86,12 @@ def number(value: Any, digits: int = 3) -> str:
     Returns:
         Text.
     """
-    if value is None or (isinstance(value, float) and math.isnan(value)) or value is pd.NA:
+    if (
+        value is None
+        or value == ""
+        or (isinstance(value, float) and math.isnan(value))
+        or value is pd.NA
+    ):
         return "–"
     if isinstance(value, str):
         return value

@@ -1,0 +1,102 @@
+"""One report for all tests of this folder."""
+
+from __future__ import annotations
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from lvo_kedro.evaluation import (
+    EvaluationOptions,
+    check_study,
+    evaluate_detection,
+    evaluate_localization,
+    evaluate_vessels,
+    findings_table,
+)
+from lvo_kedro.reporting import CasePictures, ReportContent, SplitTables, render_report
+from tests.synthetic_study import OPERATING_POINTS, Study, make_study
+
+HOSTILE = "<script>alert('x')</script>"
+OPTIONS = EvaluationOptions(resamples=200)
+
+
+def split_tables(study: Study, name: str, split: str) -> SplitTables:
+    detection = evaluate_detection(
+        study.scores, study.cohort, OPERATING_POINTS, OPTIONS, quality=study.quality
+    )
+    localization = evaluate_localization(study.calls, study.scores, OPERATING_POINTS, OPTIONS)
+    source = f"data/08_reporting/{name}"
+    return SplitTables(name, detection.tables(), localization.tables(), split, source=source)
+
+
+def make_pictures() -> CasePictures:
+    """A head of 40 x 48 x 10 voxels stored LAS, with a bright clot on the patient's left."""
+    affine = np.diag([-4.0, 4.0, 8.0, 1.0])
+    data = np.full((40, 48, 10), -1000, dtype=np.float32)
+    data[6:34, 6:42, 1:9] = 35
+    clot = np.zeros_like(data)
+    clot[28:31, 22:26, 4:6] = 1  # x falls with the index: a high index is the patient's left
+    data[clot > 0] = 65
+    plane = np.array(data.max(axis=2, keepdims=True))
+
+    def image(array: np.ndarray) -> nib.Nifti1Image:
+        return nib.Nifti1Image(array.astype(np.float32), affine)
+
+    return CasePictures(
+        "dev001",
+        image(data),
+        f"missed {HOSTILE}",
+        projection=image(plane),
+        call=image(clot.max(axis=2, keepdims=True)),
+        occlusion=image(clot),
+        difference=image(15 * clot),
+        explanation=image(0.5 * clot),
+    )
+
+
+@pytest.fixture(scope="session")
+def content() -> ReportContent:
+    development = make_study(48)
+    external = make_study(24, split="external", seed=3, prevalence=0.4)
+    lost = development.cohort.iloc[:2].assign(case_id=["lost1", "lost2"], patient_id=["l1", "l2"])
+    cohort = pd.concat([development.cohort, lost, external.cohort], ignore_index=True)
+    folds = development.scores[["case_id", "patient_id", "fold"]]
+    history = pd.DataFrame(
+        [
+            {"fold": fold, "step": step, "metric": "train_loss", "value": 1 / (1 + step)}
+            for fold in range(2)
+            for step in range(5)
+        ]
+    )
+    return ReportContent(
+        title=f"Study {HOSTILE}",
+        splits=[
+            split_tables(development, "Cross-validation", "development"),
+            split_tables(external, "External test", "external"),
+        ],
+        cohort=cohort,
+        simulated=True,
+        exclusions=pd.DataFrame(
+            {
+                "case_id": ["lost1", "lost2"],
+                "stage": "preprocessing",
+                "error": f"found {HOSTILE}; expected a head; look at it",
+            }
+        ),
+        vessels=evaluate_vessels(development.vessels, OPTIONS),
+        quality=pd.concat([development.quality, external.quality]),
+        findings=findings_table(check_study(cohort, folds)),
+        history=history,
+        operating_points_from="Cross-fitted on other folds.",
+        gallery=[make_pictures()],
+        parameters={"detection": {"epochs": 7, "note": HOSTILE}},
+        versions={"torch": "2.13.0"},
+        provenance={"MLflow run": "run-4711", "Git revision": "abc123"},
+    )
+
+
+@pytest.fixture(scope="session")
+def html(content: ReportContent) -> str:
+    return render_report(content)

@@ -1,0 +1,104 @@
+"""Figures show their tables; pictures of a case keep the patient's sides."""
+
+from __future__ import annotations
+
+import base64
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from lvo_kedro.reporting import (
+    ReportContent,
+    long_history,
+    plot_calibration,
+    plot_case,
+    plot_cohort,
+    plot_confusion,
+    plot_decision_curve,
+    plot_precision_recall,
+    plot_predictive_values,
+    plot_roc,
+    plot_scores,
+    plot_subgroups,
+    plot_training,
+    plot_vessels,
+    to_png,
+    to_svg,
+)
+from tests.reporting.conftest import make_pictures
+
+
+def texts(figure: Figure) -> str:
+    found = [text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text"))]
+    return " ".join(found)
+
+
+def test_roc_shows_the_curve_the_area_and_the_operating_points(content: ReportContent) -> None:
+    tables = content.splits[0].detection
+    figure = plot_roc(tables)
+    curves = [line for line in figure.axes[0].lines if "AUC" in str(line.get_label())]
+    np.testing.assert_allclose(curves[0].get_xdata(), tables["roc"]["fpr"])
+    np.testing.assert_allclose(curves[0].get_ydata(), tables["roc"]["tpr"])
+    assert "Youden" in texts(figure)
+    assert "High sensitivity" in texts(figure)
+
+
+@pytest.mark.parametrize(
+    "plot",
+    [
+        plot_precision_recall,
+        plot_calibration,
+        plot_decision_curve,
+        plot_predictive_values,
+        plot_scores,
+        plot_subgroups,
+    ],
+)
+def test_detection_figures_are_drawn(content: ReportContent, plot: object) -> None:
+    for split in content.splits:
+        picture = to_svg(plot(split.detection))  # type: ignore[operator]
+        svg = base64.b64decode(picture.split(",")[1]).decode()
+        assert svg.count("<path") > 10
+        assert picture == to_svg(plot(split.detection))  # type: ignore[operator]
+
+
+def test_confusion_shows_every_count(content: ReportContent) -> None:
+    tables = content.splits[0].localization
+    figure = plot_confusion(tables, "end_to_end", "youden")
+    part = tables["confusion"].query("scope == 'end_to_end' and operating_point == 'youden'")
+    shown = [int(text.get_text()) for text in figure.axes[0].texts]
+    assert sorted(shown) == sorted(part["count"])
+
+
+def test_forest_marks_small_groups(content: ReportContent) -> None:
+    assert "(few)" in texts(plot_subgroups(content.splits[1].detection))
+
+
+def test_figures_of_empty_tables_say_so() -> None:
+    history = pd.DataFrame(columns=["fold", "step", "metric", "value"])
+    assert "no training history" in texts(plot_training(history))
+    assert "no describing columns" in texts(plot_cohort(pd.DataFrame({"lvo": [0, 1]})))
+    vessels = pd.DataFrame(columns=["metric", "value", "split", "label"])
+    assert "no vessel metrics" in texts(plot_vessels(vessels))
+
+
+def test_wide_histories_become_long() -> None:
+    wide = pd.DataFrame({"epoch": [0, 1], "train_loss": [1.0, 0.5], "seconds": [3, 3]})
+    table = long_history({0: wide, 1: wide}, ("train_loss", "validation_auc"))
+    assert set(table.columns) == {"fold", "step", "metric", "value"}
+    assert len(table) == 4
+    assert "Train loss" in texts(plot_training(table))
+
+
+def test_a_case_is_shown_with_the_patients_right_on_the_left() -> None:
+    figure = plot_case(make_pictures())
+    assert len(figure.axes) == 4
+    scan = figure.axes[0].images[0].get_array()
+    _, columns = np.where(scan > 60)
+    assert columns.mean() > scan.shape[1] / 2  # the clot on the left is drawn on the right
+    assert {"R", "L"} <= {text.get_text() for text in figure.axes[0].texts}
+    call = np.ma.filled(figure.axes[1].images[1].get_array(), np.nan)
+    assert np.where(call == 1)[1].mean() == pytest.approx(columns.mean(), abs=1)
+    assert to_png(figure).startswith("data:image/png;base64,")

@@ -1,0 +1,183 @@
+"""The report holds what it is given, escapes it, needs nothing else, and marks simulated data."""
+
+from __future__ import annotations
+
+import dataclasses
+import html as html_module
+import io
+import re
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+
+from lvo_kedro.errors import TableError
+from lvo_kedro.reporting import ReportContent, SplitTables, render_report, report, views
+from lvo_kedro.reporting import words as w
+from lvo_kedro.vocabulary import RESEARCH_ONLY
+
+
+class Page(HTMLParser):
+    """Collects tags, text and the addresses that a page refers to."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data + " "
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture
+def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the figures out of a further rendering: they take nearly all of its time."""
+    monkeypatch.setattr(views, "draw", lambda make, *words, **more: views.Picture("data:,", *words))
+    monkeypatch.setattr(report, "draw", views.draw)
+
+
+@pytest.fixture(scope="module")
+def page(html: str) -> Page:
+    return Page(html)
+
+
+def test_it_is_one_file_that_fetches_nothing(page: Page, html: str) -> None:
+    for _, attributes in page.tags:
+        for name in ("src", "href", "data", "action", "srcset", "poster"):
+            address = attributes.get(name)
+            assert address is None or address.startswith(("#", "data:")), address
+    visible = re.sub(r"data:[^\"]+", "", html)
+    assert not re.search(r"(https?:)?//[a-z]", visible)
+    assert "url(" not in visible
+    assert "@import" not in visible
+    assert not page.all("script")
+
+
+def test_hostile_text_is_escaped_everywhere(html: str) -> None:
+    assert "<script" not in html
+    assert html.count("&lt;script&gt;") >= 4  # title, exclusion, caption, parameter
+
+
+def test_simulated_data_and_research_only_are_marked(page: Page, html: str) -> None:
+    assert page.text.count("SIMULATED DATA") == 1
+    assert page.text.count(RESEARCH_ONLY) == 2
+    printed = html[html.index("@media print") : html.index("</style>")]
+    assert re.search(r"\.simulated \{[^}]*position: fixed", printed)
+    assert "Any statement about patients" in page.text
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_a_report_on_patients_is_not_marked_simulated(content: ReportContent) -> None:
+    page = Page(render_report(dataclasses.replace(content, simulated=False)))
+    assert "SIMULATED" not in page.text
+    assert "simulated data" not in page.text.lower()
+    assert RESEARCH_ONLY in page.text
+
+
+def test_every_number_of_the_tables_is_there(page: Page, content: ReportContent) -> None:
+    text = " ".join(page.text.split())
+    for split in content.splits:
+        tables = [split.detection[n] for n in ("summary", "operating", "calibration", "subgroups")]
+        tables += [split.localization[n] for n in ("summary", "points")]
+        assert content.vessels is not None
+        for table in [*tables, split.detection["folds"], content.vessels]:
+            for row in table.to_dict("records"):
+                assert set(w.estimate(row)[0].split()) <= set(text.split()), row
+                if row["method"] != "count" and row["metric"] != "threshold":
+                    for limit in ("low", "high"):
+                        digits = 2 if str(row["metric"]).endswith("_mm") else 3
+                        digits = 2 if row["metric"] in w.RATIOS else digits
+                        assert pd.isna(row[limit]) or w.number(row[limit], digits) in text, row
+
+
+def test_flow_exclusions_findings_and_provenance(page: Page, content: ReportContent) -> None:
+    text = " ".join(page.text.split())
+    assert "50 in the cohort 2 excluded 48 evaluated, 24 with LVO" in text
+    assert "24 in the cohort 0 excluded 24 evaluated, 10 with LVO" in text
+    for word in ("run-4711", "abc123", "torch", "2.13.0", "detection.epochs", "lost1"):
+        assert word in text
+    assert content.findings is not None
+    failures = content.splits[0].detection["failures"]
+    assert all(case in text for case in failures["case_id"])
+
+
+def test_pictures_have_alternatives_and_tables_have_heads(page: Page) -> None:
+    images = page.all("img")
+    assert len(images) >= 20
+    assert all(image.get("alt") for image in images)
+    assert all(head.get("scope") in ("col", "row") for head in page.all("th"))
+    assert all("tabindex" in box for box in page.all("div") if box.get("role") == "region")
+
+
+def test_keyboard_navigation_reaches_every_section(page: Page) -> None:
+    links = [link["href"] for link in page.all("a")]
+    assert links[0] == "#summary"  # the skip link comes first
+    ids = {attributes.get("id") for _, attributes in page.tags}
+    assert all(str(link)[1:] in ids for link in links)
+    sections = [section["id"] for section in page.all("section")]
+    assert [f"#{name}" for name in sections] == links[1 : 1 + len(sections)]
+    named = [i for i in (a.get("id") for _, a in page.tags) if i]
+    assert len(named) == len(set(named))
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_the_gallery_is_opt_in(content: ReportContent) -> None:
+    page = Page(render_report(dataclasses.replace(content, gallery=())))
+    assert "images of patients are shown only where" in " ".join(page.text.split())
+    assert not [
+        image for image in page.all("img") if str(image["src"]).startswith("data:image/png")
+    ]
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_the_same_content_gives_the_same_bytes(content: ReportContent) -> None:
+    assert render_report(content) == render_report(content)
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_tables_read_back_from_files_give_the_same_report(
+    content: ReportContent, html: str
+) -> None:
+    splits = []
+    for split in content.splits:
+        parts = [
+            {name: read_back(table) for name, table in tables.items()}
+            for tables in (split.detection, split.localization)
+        ]
+        splits.append(dataclasses.replace(split, detection=parts[0], localization=parts[1]))
+    again = render_report(dataclasses.replace(content, splits=splits))
+    assert words_of(again) == words_of(html)
+
+
+def read_back(table: pd.DataFrame) -> pd.DataFrame:
+    buffer = io.StringIO()
+    table.to_csv(buffer, index=False)
+    buffer.seek(0)
+    return pd.read_csv(buffer)
+
+
+def words_of(source: str) -> list[str]:
+    return html_module.unescape(re.sub(r"data:image[^\"]+", "", Page(source).text)).split()
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_without_localization_vessels_or_splits(content: ReportContent) -> None:
+    first = content.splits[0]
+    bare = ReportContent(
+        "Detection alone",
+        [SplitTables("Cross-validation", first.detection)],
+        content.cohort,
+        simulated=False,
+    )
+    page = Page(render_report(bare))
+    assert "No vessel annotation was evaluated" in page.text
+    assert "not recorded" in page.text
+    with pytest.raises(TableError, match="without an evaluated set"):
+        render_report(dataclasses.replace(bare, splits=[]))
