@@ -1,0 +1,31 @@
+"""The pipelines can be looked at in kedro-viz, with previews of tables and figures."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+def test_kedro_viz_builds_a_site_with_previews(tiny):
+    pytest.importorskip("kedro_viz")
+    command = [sys.executable, "-m", "kedro", "viz", "build", "--include-previews"]
+    environment = os.environ | {"KEDRO_ENV": "tiny"}
+    built = subprocess.run(  # noqa: S603
+        command, cwd=tiny.folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert built.returncode == 0, built.stdout + built.stderr
+    api = tiny.folder / "build" / "api"
+    main = json.loads((api / "main").read_text())
+    names = {node["name"] for node in main["nodes"]}
+    assert {"cohort", "priors", "vessel_models", "report"} <= names
+    assert {"cross_validation", "external_test"} <= {p["id"] for p in main["modular_pipelines"].values() if "id" in p} | set(main["modular_pipelines"])
+    assert main["layers"] == sorted(main["layers"])
+    assert len(main["layers"]) == 8
+    previews = [json.loads(path.read_text()) for path in (api / "nodes").iterdir()]
+    assert any(p.get("preview") for p in previews)
