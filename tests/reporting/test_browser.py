@@ -32,7 +32,9 @@ addEventListener("load", () => {
   skip.focus({preventScroll: true});
   const shown = skip.getBoundingClientRect().left >= 0;
   const regions = [...document.querySelectorAll('[role="region"]')];
-  const reachable = regions.every(r => { r.focus({preventScroll: true}); return !r.checkVisibility() ||
+  const reachable = regions.every(r => {
+    r.focus({preventScroll: true});
+    return !r.checkVisibility() ||
     document.activeElement === r; });
   document.activeElement.blur();
   console.log("PROBE " + JSON.stringify({
@@ -66,7 +68,9 @@ def test_report_in_a_browser(browser: str, html: str, tmp_path: Path, width: int
         f"--screenshot={tmp_path / 'page.png'}",
         page.as_uri(),
     ]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603
+    run = subprocess.run(  # noqa: S603
+        command, capture_output=True, text=True, timeout=120, check=False
+    )
     console = re.findall(r"CONSOLE[^\"]*\"(.*)\", source", run.stderr)
     if not console:
         pytest.skip(f"the browser did not start: {run.stderr[-300:]}")

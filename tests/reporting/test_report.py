@@ -66,7 +66,7 @@ def test_hostile_text_is_escaped_everywhere(html: str) -> None:
 
 
 def test_simulated_data_and_research_only_are_marked(page: Page, html: str) -> None:
-    assert page.text.count("SIMULATED DATA") == 1
+    assert page.text.count("SIMULATED DATA") == 2  # the banner, and the foot of printed pages
     assert page.text.count(RESEARCH_ONLY) == 2
     printed = html[html.index("@media print") : html.index("</style>")]
     assert re.search(r"\.simulated \{[^}]*position: fixed", printed)
@@ -106,6 +106,19 @@ def test_flow_exclusions_findings_and_provenance(page: Page, content: ReportCont
     assert content.findings is not None
     failures = content.splits[0].detection["failures"]
     assert all(case in text for case in failures["case_id"])
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_grave_findings_stand_on_the_first_screen(content: ReportContent, page: Page) -> None:
+    assert not [box for box in page.all("div") if box.get("role") == "alert"]
+    message = "3 patients are in more than one fold"
+    table = pd.DataFrame(
+        {"check": ["leak", "other"], "severity": ["error", "note"], "message": [message, "fine"]}
+    )
+    source = render_report(dataclasses.replace(content, findings=table))
+    summary = source[source.index('id="summary"') : source.index('id="detection"')]
+    assert message in summary
+    assert "fine" not in Page(summary).text.replace("defined", "")
 
 
 def test_pictures_have_alternatives_and_tables_have_heads(page: Page) -> None:

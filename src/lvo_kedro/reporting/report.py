@@ -75,6 +75,7 @@ def render_report(content: ReportContent) -> str:
             overview=_overview_pictures(content),
             vessels=_vessel_parts(content),
             gallery=_gallery(content),
+            alerts=_alerts(_findings(content)),
             quality=_quality_tables(content),
             methods=_method_tables(content),
             research_only=RESEARCH_ONLY,
@@ -290,27 +291,40 @@ def _vessel_parts(content: ReportContent) -> tuple[Picture, TableView] | None:
 
 def _gallery(content: ReportContent) -> list[Picture]:
     return [
-        Picture(
-            to_png(plot_case(case)), f"Case {case.case_id}. {case.caption}", case.caption, wide=True
-        )
+        Picture(to_png(plot_case(case)), f"Case {case.case_id}. {case.caption}", wide=True)
         for case in content.gallery
     ]
 
 
-def _quality_tables(content: ReportContent) -> list[TableView]:
-    tables = []
-    checks = [content.findings] if content.findings is not None else []
-    checks += [
+def _findings(content: ReportContent) -> pd.DataFrame:
+    """The self-checks of the study and of every set, the gravest first."""
+    parts = [] if content.findings is None else [content.findings]
+    parts += [
         split.detection["findings"].assign(set=split.name)
         for split in content.splits
         if "findings" in split.detection
     ]
-    together = pd.concat(checks, ignore_index=True) if checks else pd.DataFrame()
-    if not together.empty:
-        columns = [c for c in ("severity", "check", "message", "set", "cases") if c in together]
-        order = {"error": 0, "warning": 1, "note": 2}
-        ranked = together.sort_values("severity", key=lambda s: s.map(order), kind="stable")
-        tables.append(plain_view(ranked[columns], "Self-checks"))
+    filled = [part for part in parts if not part.empty]
+    if not filled:
+        return pd.DataFrame(columns=["severity", "check", "message"])
+    together = pd.concat(filled, ignore_index=True)
+    together["check"] = together["check"].map(w.words)
+    order = {"error": 0, "warning": 1, "note": 2}
+    return together.sort_values("severity", key=lambda s: s.map(order), kind="stable")
+
+
+def _alerts(findings: pd.DataFrame) -> list[tuple[str, str]]:
+    """Severity and message of what a reader must know before the figures; repeats once."""
+    grave = findings.loc[findings["severity"].isin(["error", "warning"])]
+    return list(dict.fromkeys(zip(grave["severity"], grave["message"], strict=True)))
+
+
+def _quality_tables(content: ReportContent) -> list[TableView]:
+    tables = []
+    findings = _findings(content)
+    if not findings.empty:
+        columns = [c for c in ("severity", "check", "message", "set", "cases") if c in findings]
+        tables.append(plain_view(findings[columns], "Self-checks"))
     if content.exclusions is not None and not content.exclusions.empty:
         tables.append(plain_view(content.exclusions, "Excluded cases"))
     if content.quality is not None and not content.quality.empty:

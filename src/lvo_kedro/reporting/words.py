@@ -14,7 +14,7 @@ NAMES: Final[dict[str, str]] = {
     "auc": "AUC (DeLong)",
     "auc_bootstrap": "AUC (patient bootstrap)",
     "average_precision": "Precision-recall AUC",
-    "prevalence": "Prevalence in this set",
+    "prevalence": "Prevalence",
     "cases": "Cases",
     "cases_with_lvo": "Cases with LVO",
     "n": "Cases",
@@ -50,7 +50,10 @@ NAMES: Final[dict[str, str]] = {
     "youden": "Youden",
     "net_benefit": "Net benefit",
     "lvo": "LVO",
-    "mm": "mm",
+    "case_id": "Case",
+    "patient_id": "Patient",
+    "validation_auc": "Validation AUC",
+    "p_value": "p",
 }
 RATIOS: Final = ("likelihood_ratio_positive", "likelihood_ratio_negative")
 
