@@ -150,6 +150,15 @@ def test_every_estimate_has_n_interval_and_method() -> None:
     assert {"auc", "auc_low", "sensitivity_youden", "brier_after"} <= set(result.metrics)
 
 
+def test_the_interval_of_the_area_can_be_chosen() -> None:
+    study = make_study(40, separation=3.0)
+    options = FAST.model_copy(update={"auc_method": "score"})
+    result = evaluate_detection(study.scores, study.cohort, OPERATING_POINTS, options)
+    for table in (result.summary, result.subgroups.query("level == 'all'")):
+        assert table.set_index("metric").loc["auc", "method"] == "Newcombe score"
+        assert table.set_index("metric").loc["auc", "high"] < 1
+
+
 def test_nothing_is_refitted_to_the_reported_scores() -> None:
     study = make_study(80)
     result = evaluate_detection(study.scores, study.cohort, {"fixed": 0.83}, FAST)

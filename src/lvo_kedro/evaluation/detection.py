@@ -180,7 +180,7 @@ def _summary(
     positives, confidence = labels == 1, options.confidence
     with_lvo = int(positives.sum())
     figures = {
-        "auc": auc_interval(labels, probability, confidence),
+        "auc": auc_interval(labels, probability, confidence, options.auc_method),
         "auc_bootstrap": bootstrap_interval(
             lambda w: weighted_auc(positives, probability, w), weights, confidence
         ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from lvo_kedro.options import Options
@@ -35,6 +37,8 @@ class EvaluationOptions(Options):
 
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     """Coverage of every interval."""
+    auc_method: Literal["delong", "logit", "score"] = "delong"
+    """Interval of the AUC; ``score`` keeps its coverage where cases are few and the AUC is high."""
     resamples: int = Field(default=2000, ge=100)
     """Resamples of the patient-level bootstrap."""
     seed: int = 20240229

@@ -104,7 +104,9 @@ def _level_rows(
     }
     if fewest > 0:
         probability = scores["probability"].to_numpy()[members]
-        figures["auc"] = auc_interval(positives, probability, options.confidence)
+        figures["auc"] = auc_interval(
+            positives, probability, options.confidence, options.auc_method
+        )
     fixed = fixed_point_figures(positives, called[members], options.confidence)
     figures |= {name: fixed[name] for name in ("sensitivity", "specificity")}
     where = dict(zip(PLACE, place, strict=True))

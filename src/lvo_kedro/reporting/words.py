@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NAMES: Final[dict[str, str]] = {
-    "auc": "AUC (DeLong)",
+    "auc": "AUC",
     "auc_bootstrap": "AUC (patient bootstrap)",
     "average_precision": "Precision-recall AUC",
     "prevalence": "Prevalence",
