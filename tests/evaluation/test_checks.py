@@ -23,10 +23,10 @@ from lvo_kedro.evaluation import (
     check_study,
     cross_fit,
     findings_table,
-    hash_scan,
     raise_on_errors,
     training_patients,
 )
+from lvo_kedro.imaging import hash_scan
 from tests.synthetic_study import make_study
 
 

@@ -20,7 +20,6 @@ from lvo_kedro.evaluation.checks import (
     check_same_cases,
     check_study,
     findings_table,
-    hash_scan,
     raise_on_errors,
     training_patients,
 )
@@ -64,7 +63,6 @@ __all__ = [
     "evaluate_localization",
     "evaluate_vessels",
     "findings_table",
-    "hash_scan",
     "likelihood_ratio_interval",
     "paired_delong",
     "patient_weights",

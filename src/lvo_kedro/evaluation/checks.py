@@ -7,10 +7,9 @@ whoever calls decides: :func:`raise_on_errors` turns those of severity ``error``
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -18,9 +17,6 @@ import pandas as pd
 from lvo_kedro.errors import TableError
 from lvo_kedro.evaluation.roc import auc_interval
 from lvo_kedro.evaluation.tables import listing, require_columns
-
-if TYPE_CHECKING:
-    from nibabel.nifti1 import Nifti1Image
 
 Severity = Literal["error", "warning", "note"]
 SOURCE_COLUMNS = ("site", "scanner", "manufacturer", "scanner_model")
@@ -190,29 +186,11 @@ def check_fitted_elsewhere(
     return [Finding("fitted_on_reported_cases", "error", message, _ids(overlap))]
 
 
-def hash_scan(image: Nifti1Image) -> str:
-    """A digest of what a scan shows, the same whatever its file format and orientation.
-
-    Args:
-        image: Volume in HU, axes X, Y, Z in any axis order.
-
-    Returns:
-        SHA-256 of the shape and the HU, rounded to integers, in RAS+ order.
-    """
-    from nibabel.funcs import as_closest_canonical  # noqa: PLC0415 -- only this check reads images
-
-    data = np.asarray(as_closest_canonical(image).dataobj, dtype=np.float32)
-    rounded = np.rint(np.nan_to_num(data)).astype(np.int16)
-    digest = hashlib.sha256(str(rounded.shape).encode())
-    digest.update(np.ascontiguousarray(rounded).tobytes())
-    return digest.hexdigest()
-
-
 def check_duplicate_scans(hashes: pd.DataFrame) -> list[Finding]:
     """One scan under two case ids.
 
     Args:
-        hashes: case_id, content_hash (see :func:`hash_scan`), and patient_id, split, fold where
+        hashes: case_id, content_hash (see :func:`lvo_kedro.imaging.hash_scan`), and patient_id, split, fold where
             they are known.
 
     Returns:

@@ -7,7 +7,7 @@ the vocabulary and the resampling. What cannot be used is a :class:`~lvo_kedro.e
 """
 
 from lvo_kedro.imaging.brain import BrainOptions, extract_brain
-from lvo_kedro.imaging.description import QualityLimits, describe_scan
+from lvo_kedro.imaging.description import QualityLimits, describe_scan, hash_scan
 from lvo_kedro.imaging.reading import read_labels, read_mask, read_ncct
 from lvo_kedro.imaging.rules import ScanLimits
 
@@ -17,6 +17,7 @@ __all__ = [
     "ScanLimits",
     "describe_scan",
     "extract_brain",
+    "hash_scan",
     "read_labels",
     "read_mask",
     "read_ncct",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -219,3 +220,19 @@ def _turn(height: NDArray[np.float32], middle: NDArray, to_index: NDArray) -> fl
         turned = ndimage.map_coordinates(height, where, order=1)
         unlike.append(float(np.abs(turned - turned[::-1]).sum()))
     return float(angles[int(np.argmin(unlike))])
+
+
+def hash_scan(ncct: nib.Nifti1Image) -> str:
+    """Return a digest of what a scan shows, the same whatever its file format and axis order.
+
+    Args:
+        ncct: Volume in HU, any axis order.
+
+    Returns:
+        SHA-256 of the shape and the HU, rounded to integers, in RAS+ order.
+    """
+    data = np.asarray(to_ras(ncct).dataobj, dtype=np.float32)
+    rounded = np.rint(np.nan_to_num(data)).astype(np.int16)
+    digest = hashlib.sha256(str(rounded.shape).encode())
+    digest.update(np.ascontiguousarray(rounded).tobytes())
+    return digest.hexdigest()

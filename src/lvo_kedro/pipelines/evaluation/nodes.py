@@ -26,6 +26,8 @@ from lvo_kedro.reporting import (
     long_history,
     plot_confusion,
     plot_roc,
+    render_checklist,
+    render_model_card,
     render_report,
 )
 from lvo_kedro.settings import EVALUATED_SPLITS
@@ -237,8 +239,8 @@ def write_report(
     parameters: dict[str, Any],
     options: ReportOptions,
     **inputs: Any,
-) -> str:
-    """Write the report: one HTML file that needs nothing else."""
+) -> tuple[str, str, str]:
+    """Write report (one HTML file that needs nothing else), model card and reporting checklist."""
     content = ReportContent(
         title=options.title,
         splits=_split_tables(inputs),
@@ -251,9 +253,13 @@ def write_report(
         history=_histories(inputs["detectors"]),
         gallery=_pictures(gallery, inputs),
         parameters=parameters,
+        operating_points_from=(
+            "On out-of-fold scores of the development cases: for external cases on all of them, "
+            "for a development case on those of the other folds."
+        ),
         **provenance(cohort),
     )
-    return render_report(content)
+    return render_report(content), render_model_card(content), render_checklist(content)
 
 
 def _split_tables(inputs: Mapping[str, Any]) -> list[SplitTables]:

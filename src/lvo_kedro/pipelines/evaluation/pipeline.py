@@ -101,7 +101,7 @@ def _report_nodes() -> list[Node]:
             nodes.write_report,
             inputs={name: name for name in names}
             | {"gallery": "gallery", "options": "params:report"},
-            outputs="report",
+            outputs=["report", "model_card", "checklist"],
             name="write_report",
         ),
     ]

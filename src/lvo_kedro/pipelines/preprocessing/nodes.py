@@ -12,12 +12,12 @@ import pandas as pd
 
 from lvo_kedro.cohort import FoldOptions, assign_folds, validate_cohort
 from lvo_kedro.datasets.cases import Case, Cases, Task
-from lvo_kedro.evaluation import hash_scan
 from lvo_kedro.imaging import (
     BrainOptions,
     QualityLimits,
     describe_scan,
     extract_brain,
+    hash_scan,
     read_labels,
     read_mask,
     read_ncct,
