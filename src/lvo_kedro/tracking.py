@@ -67,21 +67,24 @@ def use_tracking(options: TrackingOptions, project: Path) -> str:
 
 def run_tags(project: Path) -> dict[str, str]:
     """Return git revision and package versions: what a number must be traced back to."""
-    versions = {f"version.{name}": importlib.metadata.version(name) for name in PACKAGES}
+    versions = {f"version.{name}": version for name, version in package_versions().items()}
     return versions | {"git.revision": git_revision(project)}
 
 
-def provenance(cohort: pd.DataFrame) -> dict[str, dict[str, str]]:
-    """Return where figures come from, for a report: ``versions`` and ``provenance``."""
+def package_versions() -> dict[str, str]:
+    """Return the versions of the packages that results depend on."""
+    return {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
+def provenance(cohort: pd.DataFrame) -> dict[str, str]:
+    """Return where figures come from: date, run, revision, digest of the cohort."""
     run = mlflow.active_run()
-    facts = {
+    return {
         "Date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "MLflow run": run.info.run_id if run else "none",
         "Source revision": git_revision(Path(__file__).parent),
         "Cohort (SHA-256)": fingerprint(cohort),
     }
-    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-    return {"versions": versions, "provenance": facts}
 
 
 def git_revision(project: Path) -> str:

@@ -190,8 +190,8 @@ def check_duplicate_scans(hashes: pd.DataFrame) -> list[Finding]:
     """One scan under two case ids.
 
     Args:
-        hashes: case_id, content_hash (see :func:`lvo_kedro.imaging.hash_scan`), and patient_id, split, fold where
-            they are known.
+        hashes: case_id, content_hash (see :func:`lvo_kedro.imaging.hash_scan`), and patient_id,
+            split, fold where they are known.
 
     Returns:
         An error where copies lie in different splits or folds or under different patients; a

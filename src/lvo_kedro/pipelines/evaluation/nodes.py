@@ -31,7 +31,7 @@ from lvo_kedro.reporting import (
     render_report,
 )
 from lvo_kedro.settings import EVALUATED_SPLITS
-from lvo_kedro.tracking import provenance
+from lvo_kedro.tracking import package_versions, provenance
 
 CURVES = ("train_loss", "validation_loss", "validation_auc", "pseudo_dice")
 """Columns of a fold's history that the report shows."""
@@ -257,7 +257,8 @@ def write_report(
             "On out-of-fold scores of the development cases: for external cases on all of them, "
             "for a development case on those of the other folds."
         ),
-        **provenance(cohort),
+        versions=package_versions(),
+        provenance=provenance(cohort),
     )
     return render_report(content), render_model_card(content), render_checklist(content)
 
