@@ -1,6 +1,6 @@
 """The priors as published against this project's, on one scan in one run.
 
-    python benchmarks/priors.py [--scan FILE_OR_FOLDER] [--atlas FOLDER] [--skip-published] [--keep FOLDER]
+    python benchmarks/priors.py [--scan FILE_OR_FOLDER] [--atlas FOLDER] [--skip-published]
 
 Each way runs in a process of its own, one after the other, from reading the scan to written maps;
 the brain mask is made once and given to both. Printed are seconds (wall and processor), peak

@@ -5,7 +5,7 @@
 Heads are turned by up to 20 degrees, off-centre, bent and atrophied; slices are 0.6 to 5 mm thick;
 every fourth scan misses the vertex or the base. The brain mask is the project's own. Printed per
 way: processor seconds a case, voxels on the wrong side, Dice of the MCA territory (p > 0.5), and
-the smoothed signed difference inside fresh infarcts and inside the same territory of healthy brains.
+the smoothed signed difference inside fresh infarcts and in the same territory of healthy brains.
 """
 
 from __future__ import annotations
