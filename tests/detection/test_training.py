@@ -139,6 +139,13 @@ def test_every_option_trains(stored, tmp_path, changes):
     assert all(abs(score) < 100 for score in scores.values())
 
 
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_a_cpu_computes_in_float32_whatever_the_precision(stored, trained, tmp_path, precision):
+    train_fold(tmp_path, *fold_of(stored), QUICK.model_copy(update={"precision": precision}))
+    weights = [(folder / "model.safetensors").read_bytes() for folder in (tmp_path, trained[0])]
+    assert weights[0] == weights[1]
+
+
 def test_inner_selection_sets_whole_patients_aside(stored, tmp_path):
     samples, labels, train, validation = fold_of(stored)
     patients = {case: f"patient-{int(case[-2:]) // 4}" for case in samples}  # four scans each

@@ -111,8 +111,8 @@ class TrainingOptions(Options):
         weight_decay: Of the optimizer.
         schedule: ``constant``, ``cosine`` (after a linear warm-up) or ``onecycle``.
         warmup_epochs: Of the cosine schedule.
-        precision: ``bfloat16`` and ``float16`` are automatic mixed precision; float16 with a
-            gradient scaler. float16 on a CPU falls back to float32.
+        precision: ``bfloat16`` and ``float16`` are automatic mixed precision on a GPU, float16
+            with a gradient scaler. A CPU always computes in float32.
         channels_last: Store activations channel by channel at each voxel (faster).
         compile: Pass the network through ``torch.compile``.
         recompute: Trade time for memory (``McResNet.recompute``).
