@@ -22,11 +22,11 @@ class ReadsVessels(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layer2 = nn.AvgPool3d(4)
+        self.layer4 = nn.AvgPool3d(4)
         self.scale = nn.Parameter(torch.ones(()))
 
     def forward(self, x):
-        return self.scale * self.layer2(x)[:, 1:].mean(dim=(2, 3, 4))
+        return self.scale * self.layer4(x)[:, 1:].mean(dim=(2, 3, 4))
 
 
 @pytest.fixture

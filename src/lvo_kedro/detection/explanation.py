@@ -31,7 +31,7 @@ def explain(
     detectors: Detector | Sequence[Detector],
     sample: Mapping[str, Tensor],
     ncct: nib.Nifti1Image,
-    layer: Layer = "layer2",
+    layer: Layer = "layer4",
 ) -> nib.Nifti1Image:
     """Show which places raise a case's score.
 
@@ -59,7 +59,7 @@ def explain(
     return resample(coarse, grid_of(ncct), order=1)
 
 
-def class_activation(detector: Detector, batch: Tensor, layer: Layer = "layer2") -> Tensor:
+def class_activation(detector: Detector, batch: Tensor, layer: Layer = "layer4") -> Tensor:
     """Return the Grad-CAM of the logit: shape (case, x, y, z), not negative, on the CPU."""
     network, kept = detector.network, []
     hook = getattr(network, layer).register_forward_hook(
