@@ -26,7 +26,14 @@ METHOD = (
 )
 """The six pipelines of the method, in the order in which data pass through them."""
 
-TRAINED = {"folds", "vessel_models", "detectors", "calibration", "occlusion_models"}
+TRAINED = {
+    "folds",
+    "vessel_models",
+    "detectors",
+    "calibration",
+    "occlusion_models",
+    "density_baselines",
+}
 """What ``inference`` takes over from training."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import nibabel as nib
 import numpy as np
@@ -16,19 +16,35 @@ from lvo_kedro.cohort import fold_of_cases, splits_of_cases
 from lvo_kedro.datasets.cases import Case, Cases, Task
 from lvo_kedro.imaging.geometry import make_image
 from lvo_kedro.localization import (
+    BaselineOptions,
     CallOptions,
     Projection,
     ProjectionOptions,
+    SegmentBaseline,
     back_project,
     check_vessels,
+    describe_segments,
     midplane_of,
     name_occlusion,
     project_labels,
     project_vessels,
 )
 from lvo_kedro.nnunet import NnUNetOptions, load_predictor, prepare_dataset, train_fold
+from lvo_kedro.options import Options
 from lvo_kedro.tracking import FoldLog
 from lvo_kedro.vocabulary import OCCLUSION_LABELS
+
+
+class LocalizationOptions(Options):
+    """Which of the two methods names the occlusion; both are computed and kept side by side."""
+
+    method: Literal["network", "densities"] = "network"
+    """``network``: the published way. ``densities``: the transparent baseline."""
+    guess: bool = True
+    """Name the likeliest segment and side even where none reaches its threshold.
+
+    Whether there is an occlusion at all is the second stage's to say. The finding tells when.
+    """
 
 
 def project_scans(scans: Cases, vessels: Cases, options: ProjectionOptions) -> dict[str, Task]:
@@ -207,16 +223,99 @@ def locate_occlusion(
     }
 
 
-def tabulate_calls(occlusions: Cases, cohort: pd.DataFrame) -> pd.DataFrame:
-    """One row a case: what was called beside what is known."""
-    known = ("case_id", "patient_id", "split", "lvo", "side", "segment")
+def describe_densities(scans: Cases, vessels: Cases, priors: Cases) -> dict[str, Task]:
+    """Read the densities of each large-vessel segment on both sides, for the baseline."""
+    return {
+        name: partial(describe_densities_of_case, scan, vessels[name], priors[name])
+        for name, scan in scans.items()
+        if name in vessels and name in priors
+    }
+
+
+def describe_densities_of_case(scan: Case, vessels: Case, priors: Case) -> dict[str, Any]:
+    """Read one case's densities: a row a side and segment."""
+    midplane = midplane_of(priors["hemispheres"])
+    return {"densities": describe_segments(scan["ncct"], vessels["vessel_labels"], midplane)}
+
+
+def fit_density_baselines(
+    segment_densities: Cases, cohort: pd.DataFrame, folds: pd.DataFrame, options: BaselineOptions
+) -> dict[str, Any]:
+    """Fit the baseline on all development cases, and for each fold on those of the others."""
+    held_out = fold_of_cases(cohort, folds)
+    known = cohort.set_index("case_id")
+    described = pd.concat(
+        [
+            _with_truth(segment_densities[case]["densities"], known.loc[case])
+            for case in held_out
+            if case in segment_densities
+        ]
+    )
+    fold = described["case_id"].map(held_out)
+
+    def fit(rows: pd.DataFrame) -> dict[str, Any]:
+        return SegmentBaseline(options).fit(rows).to_json()
+
+    folds_fitted = {str(k): fit(described[fold != k]) for k in sorted(fold.unique())}
+    return {"all": fit(described), "folds": folds_fitted}
+
+
+def _with_truth(densities: pd.DataFrame, case: Any) -> pd.DataFrame:
+    segments = case["segment"].split("+") if case["lvo"] else []
+    occluded = (densities["side"] == case["side"]) & densities["segment"].isin(segments)
+    return densities.assign(occluded=occluded.astype(int), case_id=case.name)
+
+
+def tabulate_calls(
+    occlusions: Cases,
+    segment_densities: Cases,
+    density_baselines: dict[str, Any],
+    cohort: pd.DataFrame,
+    folds: pd.DataFrame,
+    options: LocalizationOptions,
+) -> pd.DataFrame:
+    """One row a case: what is known, what was called, and what each method says by itself."""
+    known = [
+        name
+        for name in ("case_id", "patient_id", "split", "lvo", "side", "segment")
+        if name in cohort
+    ]
+    held_out = fold_of_cases(cohort, folds)
     calls = occlusions.records("call")
     rows = []
     for case in cohort[cohort["case_id"].isin(list(calls))].to_dict("records"):
-        call = calls[case["case_id"]]
-        point = dict(zip(("point_x", "point_y", "point_z"), call["point_mm"] or (), strict=False))
-        named = {key: call[key] for key in call if key.startswith(("called", "best"))}
-        row = {column: case[column] for column in known if column in case} | named
-        rows.append(row | {key: call[key] for key in ("confidence", "finding")} | point)
-    columns = ("point_x", "point_y", "point_z")
-    return pd.DataFrame(rows).reindex(columns=[*(c for c in rows[0] if c not in columns), *columns])
+        name = case["case_id"]
+        fitted = density_baselines["all"]
+        if name in held_out:
+            fitted = density_baselines["folds"][str(held_out[name])]
+        by = {
+            "network": calls[name],
+            "densities": _density_call(fitted, segment_densities[name]["densities"]),
+        }
+        rows.append({key: case[key] for key in known} | _merged(by, options))
+    return pd.DataFrame(rows)
+
+
+def _density_call(fitted: Mapping[str, Any], densities: pd.DataFrame) -> dict[str, Any]:
+    call = SegmentBaseline.from_json(fitted).call(densities)
+    return {
+        "called_side": call.side or "",
+        "called_segment": call.segment or "",
+        "best_side": call.best_side,
+        "best_segment": call.best_segment,
+        "confidence": round(call.confidence, 4),
+        "finding": call.finding,
+    }
+
+
+def _merged(by: Mapping[str, Mapping[str, Any]], options: LocalizationOptions) -> dict[str, Any]:
+    """Put the chosen method's call first and every method's own words behind it."""
+    chosen = by[options.method]
+    way = "best" if options.guess else "called"
+    row = {f"called_{part}": chosen[f"{way}_{part}"] for part in ("side", "segment")}
+    row |= {"confidence": chosen["confidence"], "finding": chosen["finding"]}
+    x, y, z = by["network"]["point_mm"] or (np.nan,) * 3
+    row |= {"point_x": x, "point_y": y, "point_z": z}
+    for method, call in by.items():
+        row |= {f"{method}_{part}": call[f"{way}_{part}"] for part in ("side", "segment")}
+    return row
