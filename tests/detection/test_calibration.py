@@ -74,3 +74,8 @@ def test_scores_that_cannot_be_used_are_refused(labels, scores):
     for function in (calibrate, choose_operating_points):
         with pytest.raises(TableError):
             function(labels, scores)
+
+
+def test_scores_that_are_worse_than_chance_still_give_finite_points():
+    points = choose_operating_points([1, 1, 0, 0], [0.1, 0.2, 0.8, 0.9])
+    assert all(np.isfinite(value) for value in points.values())

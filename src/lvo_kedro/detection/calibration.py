@@ -96,7 +96,8 @@ def choose_operating_points(
     """
     truth, scores = _checked(labels, probabilities)
     false_positive, true_positive, thresholds = roc_curve(truth, scores, drop_intermediate=False)
-    best = int(np.argmax(true_positive - false_positive))
+    # the curve starts where nothing is called; a point must call something, even of chance scores
+    best = 1 + int(np.argmax((true_positive - false_positive)[1:]))
     sensitive = int(np.argmax(true_positive >= sensitivity - 1e-9))
     return {
         "youden": _between(scores, float(thresholds[best])),

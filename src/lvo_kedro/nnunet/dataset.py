@@ -143,19 +143,26 @@ def _export(
     shutil.rmtree(raw, ignore_errors=True)
     for name in ("imagesTr", "labelsTr"):
         (raw / name).mkdir(parents=True)
-    digests = {}
+    digests, labelled = {}, False
     for case_id in sorted(cases):
         case = TrainingCase(*cases[case_id]())
         frame = Frame(case.image, case.mask, options)
         labels = frame.show_labels(case.labels)
         data = np.asarray(labels.dataobj).astype(np.uint8)
         nib.save(make_image(data, labels.affine), raw / "labelsTr" / f"{case_id}.nii.gz")
+        labelled |= bool(data.any())
         digest = hashlib.sha256(data.tobytes() + labels.affine.tobytes())
         for channel, values in enumerate(channels_of(frame.image)):
             path = raw / "imagesTr" / f"{case_id}_{channel:04d}.nii.gz"
             nib.save(make_image(values, frame.image.affine), path)
             digest.update(values.tobytes())
         digests[case_id] = digest.hexdigest()
+    if not labelled:
+        raise TableError(
+            f"no labelled voxel in any of {len(cases)} cases",
+            "labels inside the image that the network is shown",
+            "check the annotations, and for projections whether vessels were found at all",
+        )
     return digests
 
 
