@@ -51,7 +51,7 @@ def test_no_prediction_comes_from_a_network_that_knows_the_patient(tiny):
     external = cohort.loc[cohort["split"] == "external", "case_id"]
     for model in tiny.load("detectors").values():
         card = json.loads((model.folder / "model.json").read_text())
-        assert set(external).isdisjoint(card["train"])
+        assert set(external).isdisjoint(card["training"]["train"])
 
 
 def test_development_scores_have_a_fold_and_thresholds_from_other_cases(tiny):
