@@ -106,6 +106,18 @@ def test_a_failed_case_is_recorded_and_the_others_finish(tmp_path, trace, worker
     assert cases.exists()
 
 
+def test_cases_run_on_a_dask_cluster(tmp_path):
+    distributed = pytest.importorskip("distributed")
+    options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(processes=False, **options) as cluster:
+        cases = dataset(tmp_path / "d", scheduler=cluster.scheduler_address)
+        trace = Trace(tmp_path / "trace")
+        tasks = {name: functools.partial(measure, n, trace) for n, name in enumerate("abc")}
+        cases.save(tasks | {"d": functools.partial(refuse, 4)})
+    assert sorted(cases.load()) == ["a", "b", "c"]
+    assert list(cases.load().failed) == ["d"]
+
+
 def test_refused_data_is_not_tried_again_but_an_accident_is(tmp_path, trace):
     cases = dataset(tmp_path / "d")
     tasks = {"a": functools.partial(measure, 1, trace), "b": functools.partial(stumble, trace)}

@@ -95,6 +95,8 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
             dot. A task may leave fields out.
         workers: Worker processes; 1 runs the cases in this process, one after the other (needed
             where they share a GPU or a model in memory).
+        scheduler: Address of a Dask scheduler (extra ``dask``) on whose workers the cases run
+            instead. They must see the same files under the same paths.
         resumable: The task gets its ``folder`` and works in it; what it left there when it was
             stopped is kept for the next attempt, unless its inputs have changed.
         stop_on_error: End the run with the first failure instead of recording it. For folds: a
@@ -111,6 +113,7 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
         path: str,
         files: dict[str, Any],
         workers: int = 1,
+        scheduler: str | None = None,
         resumable: bool = False,
         stop_on_error: bool = False,
         metadata: dict[str, Any] | None = None,
@@ -118,6 +121,7 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
         self._path = Path(path)
         self._files = files
         self._workers = workers
+        self._scheduler = scheduler
         self._resumable = resumable
         self._stop_on_error = stop_on_error
         self.metadata = metadata
@@ -157,12 +161,18 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
             raise DatasetError(f"{label}: every case failed, the first with: {error}")
 
     def _outcomes(self, count: int, jobs: Iterable[Any]) -> Iterator[Outcome]:
+        if self._scheduler and count:
+            from distributed import Client  # noqa: PLC0415 - only with the extra "dask"
+
+            with Client(self._scheduler), joblib.parallel_config(backend="dask"):
+                yield from joblib.Parallel(return_as="generator_unordered")(jobs)
+            return
         workers = min(self._workers if self._workers > 0 else joblib.cpu_count(), count)
         if workers <= 1:
-            return (function(*args, **kwargs) for function, args, kwargs in jobs)
+            yield from (function(*args, **kwargs) for function, args, kwargs in jobs)
+            return
         with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
-            parallel = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")
-            return iter(parallel(jobs))
+            yield from joblib.Parallel(n_jobs=workers, return_as="generator_unordered")(jobs)
 
     def _follow(self, count: int, outcomes: Iterator[Outcome]) -> None:
         """Log how far the work is, how long it will take, and every failure as it happens."""
