@@ -171,6 +171,12 @@ class FoldTrainer(nnUNetTrainer):
         """Write a row of history, report it, and save a checkpoint from time to time."""
         self.logger.log("epoch_end_timestamps", time.time(), self.current_epoch)
         row = self._row()
+        if not math.isfinite(row["train_loss"]):
+            raise ModelError(
+                f"a loss of {row['train_loss']} in epoch {self.current_epoch + 1}",
+                "a finite loss",
+                "lower learning_rate, or set bfloat16 to false on a CPU",
+            )
         self.history.append(row)
         last = self.current_epoch == self.num_epochs - 1
         if (self.current_epoch + 1) % self.save_every == 0 and not last:
