@@ -107,6 +107,7 @@ def test_an_occlusion_changes_nothing_but_its_artery_and_its_territory() -> None
     )
     assert np.array_equal(with_.ncct.affine, without.ncct.affine)
     assert np.array_equal(data(with_.vessel_labels), data(without.vessel_labels))
+    assert np.array_equal(data(with_.brain_mask), data(without.brain_mask))
     assert not data(without.occlusion_mask).any()
     assert without.side is None and without.segment is None and without.hypodensity_hu == 0
     changed = np.abs(data(with_.ncct).astype(int) - data(without.ncct)) > 1
