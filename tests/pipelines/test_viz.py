@@ -25,7 +25,14 @@ def test_kedro_viz_builds_a_site_with_previews(tiny):
     names = {node["name"] for node in main["nodes"]}
     assert {"cohort", "priors", "vessel_models", "report"} <= names
     assert {"cross_validation", "external_test"} <= set(main["modular_pipelines"])
-    assert main["layers"] == sorted(main["layers"])
-    assert len(main["layers"]) == 8
+    # kedro-viz shows no layers at all where data flow back from a later layer to an earlier one
+    assert main["layers"] == [
+        "1_raw",
+        "2_preprocessed",
+        "3_vessels_and_priors",
+        "4_detection",
+        "5_localization",
+        "6_reporting",
+    ]
     previews = [json.loads(path.read_text()) for path in (api / "nodes").iterdir()]
     assert any(p.get("preview") for p in previews)
