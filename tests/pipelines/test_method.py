@@ -161,3 +161,16 @@ def test_trained_models_score_a_new_scan(tiny):
     assert len(outcome) == 1
     assert outcome["case_id"].iloc[0].startswith("scan-")
     assert 0 <= outcome["probability"].iloc[0] <= 1
+
+
+@pytest.mark.shared
+def test_trained_models_score_a_real_scan_with_gantry_tilt(tiny, shared):
+    folder = shared / "data" / "ncct_ge_hispeed_dicom"
+    tiny.run("inference", new_scans=[str(folder)])
+    outcome = tiny.load("new.outcome").iloc[0]
+    assert 0 <= outcome["probability"] <= 1
+    assert outcome["side"] in ("left", "right")
+    scan = tiny.load("new.scans")[outcome["case_id"]]
+    assert nib.aff2axcodes(scan["ncct"].affine) == ("R", "A", "S")
+    everything = " ".join(path.as_posix() for path in tiny.data.rglob("*"))
+    assert "hispeed" not in everything
