@@ -24,18 +24,19 @@ class Project:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        shutil.copytree(ROOT / "conf", folder / "conf")
+        shutil.copytree(ROOT / "conf", folder / "conf", ignore=shutil.ignore_patterns("local"))
+        (folder / "conf" / "local").mkdir()  # whoever runs the tests may have settings there
         shutil.copytree(Path(__file__).parent / "conf_tiny", folder / "conf" / "tiny")
         shutil.copy(ROOT / "pyproject.toml", folder)
         (folder / "src").mkdir()  # Kedro asks for one; the package itself is installed
         self.data = folder / "data" / "tiny"
 
-    def session(self, env: str = "tiny", **parameters: Any) -> Any:
+    def session(self, env: str | None = "tiny", **parameters: Any) -> Any:
         """Open a Kedro session, as ``kedro run`` does."""
         bootstrap_project(self.folder)
         return KedroSession.create(self.folder, env=env, runtime_params=parameters)
 
-    def run(self, *pipelines: str, env: str = "tiny", **parameters: Any) -> None:
+    def run(self, *pipelines: str, env: str | None = "tiny", **parameters: Any) -> None:
         """Run named pipelines, or the whole method."""
         with self.session(env, **parameters) as session:
             session.run(pipeline_names=list(pipelines) or None)

@@ -61,7 +61,7 @@ def test_every_dataset_is_in_the_catalog_with_a_layer(empty):
                 assert entry.metadata["kedro-viz"]["layer"], dataset
 
 
-@pytest.mark.parametrize("env", ["base", "demo", "published"])
+@pytest.mark.parametrize("env", [None, "demo", "published"])
 def test_parameters_of_every_environment_are_valid(empty, env):
     with empty.session(env) as session:
         assert session.load_context().catalog.load("parameters")
@@ -69,15 +69,15 @@ def test_parameters_of_every_environment_are_valid(empty, env):
 
 def test_an_empty_data_folder_says_what_to_put_where(empty):
     with pytest.raises(MissingDataError, match="make demo") as caught:
-        empty.run(env="base")
+        empty.run(env=None)
     assert "data/01_raw/cases.csv" in str(caught.value)
 
 
 def test_a_later_pipeline_alone_names_what_is_missing(empty):
     with pytest.raises(MissingDataError, match="is missing or incomplete; run the pipeline"):
-        empty.run("detection_training", env="base")
+        empty.run("detection_training", env=None)
 
 
 def test_an_unknown_option_is_named(empty):
     with pytest.raises(Exception, match="spacing_inch"):
-        empty.run("priors", env="base", priors={"spacing_inch": 1})
+        empty.run("priors", env=None, priors={"spacing_inch": 1})
