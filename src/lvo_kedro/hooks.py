@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mlflow
+from click import ClickException
 from kedro.framework.hooks import hook_impl
 from mlflow.tracking import MlflowClient
 
@@ -36,8 +37,8 @@ def file_of(catalog: CatalogProtocol, name: str) -> Path:
     return Path(str(getattr(dataset, "_filepath", None) or dataset._path))
 
 
-class MissingDataError(FileNotFoundError):
-    """The run needs files that nothing has written yet."""
+class MissingDataError(ClickException):
+    """The run needs files that nothing has written yet; shown on the command line as it is."""
 
 
 class CohortHooks:

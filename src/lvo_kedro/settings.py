@@ -4,7 +4,7 @@ from kedro.config import OmegaConfigLoader
 
 from lvo_kedro.hooks import CohortHooks, TrackingHooks
 
-HOOKS = (CohortHooks(), TrackingHooks())
+HOOKS = (TrackingHooks(), CohortHooks())  # the last one is asked first
 CONFIG_LOADER_CLASS = OmegaConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
