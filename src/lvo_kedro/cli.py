@@ -69,11 +69,16 @@ def score(scans: tuple[Path, ...], env: str | None) -> None:
         cohort = catalog.load("new.cohort")
         outcome = catalog.load("new.outcome").set_index("case_id")
         folder = file_of(catalog, "new.outcome").parent
+        simulated = "simulated" in catalog.load("cohort")
     for path, case in zip(scans, cohort["case_id"], strict=True):
         click.echo(f"\n{path}  ({case})")
         for name, value in outcome.loc[case].items():
             if value != "" and not pd.isna(value):
                 click.echo(f"  {str(name).replace('_', ' '):<28}{_plain(value)}")
+    if simulated:
+        click.echo(
+            "\nThe models were trained on simulated scans: on a real one this means nothing."
+        )
     click.echo(f"\nMasks, maps and pictures: {folder}\n{RESEARCH_ONLY}")
 
 

@@ -298,6 +298,13 @@ def tabulate_calls(
 
 def _density_call(fitted: Mapping[str, Any], densities: pd.DataFrame) -> dict[str, Any]:
     call = SegmentBaseline.from_json(fitted).call(densities)
+    # a segment that was not found on either side has no density to go by: that names nothing
+    involved = densities[densities["segment"].isin(call.best_segment.split("+"))]
+    absent = involved.loc[involved["volume_ml"] == 0, ["side", "segment"]].agg(" ".join, axis=1)
+    if len(absent):
+        finding = f"not named: {', '.join(absent)} not found in the scan"
+        parts = ("called_side", "called_segment", "best_side", "best_segment")
+        return dict.fromkeys(parts, "") | {"confidence": 0.0, "finding": finding}
     return {
         "called_side": call.side or "",
         "called_segment": call.segment or "",
