@@ -9,30 +9,64 @@ import pytest
 from lvo_kedro.errors import TableError
 from lvo_kedro.imaging.geometry import make_image
 from lvo_kedro.localization import SegmentBaseline, describe_segments, figure_localization
+from lvo_kedro.localization.baseline import FEATURES, TISSUE, WEIGHED
 from lvo_kedro.localization.projection import back_project, project_labels, project_vessels
+from lvo_kedro.vocabulary import HEMISPHERES, VESSEL_LABELS
 
-from .conftest import draw_head, grid_with
+from .conftest import CLOT, ORIENTATIONS, PATENT, Head, draw_head, grid_with
 
 CASES = [
     (segments, side)
     for side in ("left", "right")
     for segments in (("C7",), ("M1",), ("M2",), ("C7", "M1"), ("M1", "M2"))
 ]
+LOST_HU = 6.0
 
 
-def described(segments: tuple[str, ...], side: str, seed: int, axes: str = "RAS") -> pd.DataFrame:
+def described(
+    segments: tuple[str, ...],
+    side: str,
+    seed: int,
+    axes: str = "RAS",
+    *,
+    infarct: str | None = None,
+    unseen: tuple[str, int] | None = None,
+) -> pd.DataFrame:
+    """A head with noise; ``infarct``: the side of it, ``unseen``: a vessel that was not found."""
     head = draw_head(grid_with(axes, spacing=(2.0, 2.0, 2.0)), segments, side)
     noise = np.random.default_rng(seed).normal(0, 4, head.ncct.shape)
     ncct = make_image((np.asarray(head.ncct.dataobj) + noise).astype(np.float32), head.ncct.affine)
-    table = describe_segments(ncct, head.vessels, head.hemispheres)
-    occluded = table["segment"].isin(segments) & (table["side"] == side)
-    return table.assign(occluded=occluded.astype(int))
+    vessels = np.asarray(head.vessels.dataobj).copy()
+    if unseen is not None:
+        lost, label = unseen
+        vessels[(vessels == label) & on_side(head, lost)] = 0
+    return describe_segments(
+        ncct, make_image(vessels, head.ncct.affine), priors_of(head, infarct, seed)
+    )
+
+
+def on_side(head: Head, side: str) -> np.ndarray:
+    return np.asarray(head.hemispheres.dataobj) == HEMISPHERES[side]
+
+
+def priors_of(head: Head, infarct: str | None, seed: int) -> dict:
+    difference = np.random.default_rng(seed + 1).normal(0, 1, head.ncct.shape)
+    if infarct is not None:
+        difference += np.where(on_side(head, infarct), -LOST_HU, LOST_HU)
+    maps = {"territory_probability": np.ones(head.ncct.shape), "signed_difference": difference}
+    images = {k: make_image(v.astype(np.float32), head.ncct.affine) for k, v in maps.items()}
+    return images | {"hemispheres": head.hemispheres}
 
 
 @pytest.fixture(scope="module")
 def baseline() -> SegmentBaseline:
-    tables = [described(*case, seed) for seed, case in enumerate(CASES * 2)]
-    return SegmentBaseline().fit(pd.concat(tables))
+    occluded = [
+        described(*case, seed, infarct=case[1] if seed % 2 else None)
+        for seed, case in enumerate(CASES * 2)
+    ]
+    patent = [described((), "left", 50 + seed) for seed in range(len(CASES))]
+    truths = [(side, "+".join(segments)) for segments, side in CASES] * 2
+    return SegmentBaseline().fit(occluded + patent, truths + [None] * len(patent))
 
 
 @pytest.mark.parametrize(("segments", "side"), CASES)
@@ -42,8 +76,54 @@ def test_it_names_dense_segments(baseline: SegmentBaseline, segments, side) -> N
     assert call.segment == call.best_segment
 
 
+@pytest.mark.parametrize("axes", ORIENTATIONS)
+def test_the_side_is_the_patients_in_every_orientation(baseline: SegmentBaseline, axes) -> None:
+    call = baseline.call(described(("M1",), "right", 3, axes))
+    assert (call.best_segment, call.best_side) == ("M1", "right")
+
+
+def test_sides_mirror_each_other() -> None:
+    table = described(("M1",), "left", 5, infarct="left").set_index(["side", "segment"])
+    for column in WEIGHED:
+        assert np.allclose(table.loc["left", column], -table.loc["right", column])
+    assert table.loc[("left", "M1"), "peak_difference"] == pytest.approx(CLOT - PATENT, abs=8)
+    assert table.loc[("left", "M2"), TISSUE] == pytest.approx(-LOST_HU, abs=0.2)
+
+
 def test_nothing_dense_is_nothing_found(baseline: SegmentBaseline) -> None:
     assert baseline.call(described((), "left", 5)).segment is None
+
+
+@pytest.mark.parametrize("lost", ["left", "right"])
+def test_a_vessel_found_on_one_side_only_is_still_compared(baseline: SegmentBaseline, lost) -> None:
+    table = described(("M1",), "left", 7, unseen=(lost, VESSEL_LABELS["M1"]))
+    assert (table["volume_ml"] == 0).sum() == 1
+    call = baseline.call(table)
+    assert (call.segment, call.side) == ("M1", "left")
+
+
+def test_an_infarct_tells_the_side_where_no_artery_does(baseline: SegmentBaseline) -> None:
+    for side in ("left", "right"):
+        assert baseline.call(described((), "left", 11, infarct=side)).best_side == side
+
+
+def test_calcium_is_no_clot() -> None:
+    head = draw_head(grid_with(spacing=(2.0, 2.0, 2.0)), (), "left")
+    hu = np.asarray(head.ncct.dataobj).copy()
+    m1 = np.argwhere(
+        (np.asarray(head.vessels.dataobj) == VESSEL_LABELS["M1"]) & on_side(head, "left")
+    )
+    hu[tuple(m1[len(m1) // 2])] = 900.0
+    ncct = make_image(hu, head.ncct.affine)
+    table = describe_segments(ncct, head.vessels, priors_of(head, None, 0))
+    assert table["peak_difference"].abs().max() < 3
+
+
+def test_no_vessel_at_all_gives_no_difference() -> None:
+    head = draw_head(grid_with(spacing=(2.0, 2.0, 2.0)), ("M1",), "left")
+    nothing = make_image(np.zeros(head.ncct.shape, np.uint8), head.ncct.affine)
+    table = describe_segments(head.ncct, nothing, priors_of(head, None, 0))
+    assert not table[list(FEATURES)].to_numpy().any()
 
 
 def test_it_is_plain_numbers(baseline: SegmentBaseline) -> None:
@@ -52,9 +132,10 @@ def test_it_is_plain_numbers(baseline: SegmentBaseline) -> None:
     assert again.call(table) == baseline.call(table)
 
 
-def test_one_kind_of_case_is_not_enough() -> None:
-    with pytest.raises(TableError, match="C7"):
-        SegmentBaseline().fit(described(("M1",), "left", 0))
+@pytest.mark.parametrize("truth", [None, ("left", "M1")])
+def test_one_kind_of_case_is_not_enough(truth) -> None:
+    with pytest.raises(TableError, match="of 2 cases"):
+        SegmentBaseline().fit([described(("M1",), "left", 0)] * 2, [truth] * 2)
 
 
 def test_figure_has_both_panels() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 import pytest
 from kedro.framework.project import pipelines
@@ -10,7 +9,7 @@ from kedro.framework.startup import bootstrap_project
 
 from lvo_kedro.hooks import MissingDataError
 from lvo_kedro.localization import SegmentBaseline
-from lvo_kedro.localization.baseline import FEATURES
+from lvo_kedro.localization.baseline import WEIGHED
 from lvo_kedro.pipeline_registry import METHOD, register_pipelines
 from lvo_kedro.pipelines.localization_training.nodes import _density_call
 from tests.pipelines.conftest import ROOT
@@ -89,23 +88,16 @@ def test_an_unknown_option_is_named(empty):
 
 
 def test_densities_of_segments_that_were_not_found_name_nothing():
-    rows = [
-        {"side": side, "segment": segment, "volume_ml": 1.0} | dict.fromkeys(FEATURES, 40.0)
-        for side in ("left", "right")
-        for segment in ("C7", "M1", "M2")
-    ]
-    densities = pd.DataFrame(rows).assign(volume_ml=1.0)
-    generator = np.random.default_rng(0)
-    cases = []
-    for _ in range(12):
-        occluded = generator.integers(0, 2, len(densities))
-        cases.append(densities.assign(occluded=occluded, mean=40.0 + 20 * occluded))
-    fitted = SegmentBaseline().fit(pd.concat(cases)).to_json()
-    dense = densities.assign(mean=[40, 60, 40, 40, 40, 40.0])
+    order = [(side, segment) for side in ("left", "right") for segment in ("C7", "M1", "M2")]
+    nothing = pd.DataFrame(order, columns=["side", "segment"])
+    nothing = nothing.assign(volume_ml=1.0, **dict.fromkeys(WEIGHED, 0.0))
+    dense = nothing.assign(peak_difference=[0, 20.0, 0, 0, -20.0, 0])
+    fitted = SegmentBaseline().fit([dense, nothing] * 6, [("left", "M1"), None] * 6).to_json()
     assert _density_call(fitted, dense)["best_segment"] == "M1"
-    for lost in (1, 4):  # M1 of the called and of the other side
-        unseen = dense.assign(volume_ml=[0.0 if row == lost else 1.0 for row in range(6)])
-        call = _density_call(fitted, unseen)
-        assert call["best_segment"] == call["called_side"] == ""
-        assert call["confidence"] == 0
-        assert "M1 not found" in call["finding"]
+    one_side = dense.assign(volume_ml=[1.0, 0.0, 1.0, 1.0, 1.0, 1.0])
+    assert _density_call(fitted, one_side)["best_segment"] == "M1"
+    unseen = dense.assign(volume_ml=[1.0, 0.0, 1.0, 1.0, 0.0, 1.0])
+    call = _density_call(fitted, unseen)
+    assert call["best_segment"] == call["called_side"] == ""
+    assert call["confidence"] == 0
+    assert "M1 not found" in call["finding"]

@@ -1,8 +1,10 @@
 """A transparent baseline: which segment is denser than its mirror image on the other side?
 
-No network looks for the clot. Each segment of each side is described by a few densities read off
-the scan inside the 3D vessel labels, and by how they differ from the other side's; one logistic
-regression a segment weighs them. Its coefficients can be read and are kept as plain numbers.
+No network looks for the clot. Each segment is searched in the same region on both sides: where
+its vessel lies, where the other side's would lie if mirrored, and a little around. So a vessel that
+was found on one side only, or not quite, is still compared. Three differences of density are read
+there; a fourth number compares the territories of both sides, where an infarct begins. A choice
+model weighs them: eleven possible answers, nine numbers to learn.
 """
 
 from __future__ import annotations
@@ -11,12 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
+from nibabel.affines import apply_affine, from_matvec
+from pydantic import Field
 from scipy import ndimage
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from scipy.optimize import minimize
+from scipy.special import log_softmax, softmax
 
 from lvo_kedro.errors import TableError
+from lvo_kedro.imaging.geometry import Grid, make_image, resample
 from lvo_kedro.localization.calls import (
     CLASS_OF,
     NO_OCCLUSION,
@@ -24,171 +28,276 @@ from lvo_kedro.localization.calls import (
     SIDES,
     OcclusionCall,
 )
-from lvo_kedro.localization.vessel_metrics import split_by_side
+from lvo_kedro.localization.midplane import midplane_of
 from lvo_kedro.options import Options
-from lvo_kedro.vocabulary import OCCLUSION_LABELS, Segment, Side
+from lvo_kedro.vocabulary import HEMISPHERES, OCCLUSION_LABELS, SegmentClass, Side
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import nibabel as nib
+    from numpy.typing import NDArray
 
     from lvo_kedro.localization.midplane import Midplane
 
-STATISTICS: Final = ("mean", "upper", "dense_ml", "volume_ml")
-FEATURES: Final = (*STATISTICS, *(f"{name}_difference" for name in STATISTICS), "neighbours")
-_DENSE_HU = 52.0
-_CALCIUM_HU = 100.0
-_PATENT_HU = 40.0
+FEATURES: Final = ("peak_difference", "ridge_difference", "dense_ml_difference")
+"""Of a segment: its artery against the other side's."""
+TISSUE: Final = "territory_difference"
+"""Of a side: the territory that its arteries supply against the other side's."""
+WEIGHED: Final = (*FEATURES, TISSUE)
+ANSWERS: Final[tuple[tuple[Side, SegmentClass], ...]] = tuple(
+    (side, name) for side in SIDES for name in CLASS_OF.values()
+)
+"""What can be occluded; that nothing is comes last, as one answer more."""
+
+_INVOLVED: Final = np.array([[segment in parts for segment in SEGMENTS] for parts in CLASS_OF])
+_CALCIUM_HU: Final = 100.0
+_MARGIN_MM: Final = 10.0
 
 
 class BaselineOptions(Options):
-    """How the baseline decides."""
+    """How densities are read and weighed. Lengths in mm, densities in HU."""
 
-    regularization: float = 1.0
-    """Inverse strength of the penalty on coefficients."""
-    found_above: float = 0.5
-    """Probability of the likeliest class against no occlusion from which it is called."""
+    around: float = Field(default=1.6, ge=0)
+    """How far beyond the vessels' labels is searched."""
+    smooth: float = Field(default=0.6, ge=0)
+    """Standard deviation of the Gaussian that takes off the noise."""
+    calibre: float = Field(default=2.5, gt=0)
+    """Radius in which the densest point stands for an artery's lumen."""
+    along: float = Field(default=3.0, gt=0)
+    """Standard deviation of the Gaussian that averages along the artery, about a clot's length."""
+    dense: float = 52.0
+    """Density from which a voxel counts as dense."""
+    old_infarct: float = Field(default=15.0, gt=0)
+    """Limit of a voxel's difference between the territories: old infarcts do not outweigh."""
+    penalty: float = Field(default=0.33, ge=0)
+    """Strength of the penalty on the squared weights."""
+    found_above: float = Field(default=0.5, ge=0, le=1)
+    """Probability of any occlusion from which the likeliest is called."""
 
 
 def describe_segments(
     ncct: nib.Nifti1Image,
     vessel_labels: nib.Nifti1Image,
-    midplane: Midplane | nib.Nifti1Image,
+    priors: Mapping[str, nib.Nifti1Image],
+    options: BaselineOptions = BaselineOptions(),
 ) -> pd.DataFrame:
-    """Read the densities of C7, M1 and M2 on both sides.
+    """Compare the densities of C7, M1 and M2, and of their territory, with the other side's.
 
     Args:
-        ncct: HU.
+        ncct: HU, any orientation; axes at right angles.
         vessel_labels: Vessel labels on the scan's grid, predicted or annotated.
-        midplane: Parts left from right.
+        priors: ``hemispheres``, ``territory_probability`` and ``signed_difference`` of
+            :class:`lvo_kedro.priors.Priors`.
+        options: Lengths and densities.
 
     Returns:
-        A row a side and segment: ``mean`` and ``upper`` (90th percentile) HU after light smoothing
-        and without calcium, ``dense_ml`` above 52 HU, ``volume_ml``; each minus the other
-        side's; and ``neighbours``, the densest adjoining segment's ``upper`` minus its mirror's.
+        A row a side and segment: ``volume_ml`` of its label, and minus the other side's value in
+        the mirrored region, calcium left out: ``peak_difference`` (HU), the densest part when
+        averaged along the artery; ``ridge_difference`` (HU), the same of the densest points of
+        each cross section; ``dense_ml_difference``, the dense volume. Alike for all segments of a
+        side: ``territory_difference`` (HU), the territory's mean minus the other side's.
     """
-    hu = np.asarray(ncct.dataobj, dtype=np.float32)
-    calcium = ndimage.binary_dilation(hu > _CALCIUM_HU)
-    smooth = ndimage.gaussian_filter(np.clip(hu, 0, _CALCIUM_HU), 0.6)
-    voxel_ml = float(abs(np.linalg.det(ncct.affine[:3, :3]))) / 1000
-    read: dict[tuple[Side, Segment], dict[str, float]] = {}
-    for side, image in split_by_side(vessel_labels, midplane).items():
-        labels = np.asarray(image.dataobj)
-        for segment in SEGMENTS:
-            values = smooth[(labels == OCCLUSION_LABELS[segment]) & ~calcium]
-            read[side, segment] = _statistics(values, voxel_ml)
-    rows = [
-        {"side": side, "segment": segment, **_compared(read, side, segment)}
-        for side in SIDES
-        for segment in SEGMENTS
-    ]
-    return pd.DataFrame(rows, columns=["side", "segment", *FEATURES])
+    midplane = midplane_of(priors["hemispheres"])
+    hu, labels, mirrored, affine = _around_vessels(ncct, vessel_labels, midplane)
+    index = np.moveaxis(np.indices(hu.shape), 0, -1)
+    right = midplane.distance(apply_affine(affine, index)) > 0
+    halves: dict[Side, NDArray[np.bool_]] = {"left": ~right, "right": right}
+    lumen = _Lumen(hu, affine, options)
+    tissue = _compare_territories(priors, options)
+    rows: list[dict[str, Any]] = []
+    for segment in SEGMENTS:
+        own, other = (part == OCCLUSION_LABELS[segment] for part in (labels, mirrored))
+        region = ndimage.binary_dilation(own | other, lumen.ball(options.around))
+        read = {side: lumen.read(region & half) for side, half in halves.items()}
+        for side, opposite in (SIDES, SIDES[::-1]):
+            volume = float((own & halves[side]).sum()) * lumen.voxel_ml
+            differences = dict(zip(FEATURES, read[side] - read[opposite], strict=True))
+            differences[TISSUE] = tissue[side]
+            rows.append({"side": side, "segment": segment, "volume_ml": volume} | differences)
+    return pd.DataFrame(rows, columns=["side", "segment", "volume_ml", *WEIGHED])
+
+
+def _compare_territories(
+    priors: Mapping[str, nib.Nifti1Image], options: BaselineOptions
+) -> dict[Side, float]:
+    """Return each side's territory minus the other's, in HU; 0 where a side has none."""
+    sides = np.asarray(priors["hemispheres"].dataobj)
+    difference = np.asarray(priors["signed_difference"].dataobj, dtype=np.float32)
+    # 0 is not a difference but a place that cannot be compared, beside fluid or at calcium
+    compared = (np.asarray(priors["territory_probability"].dataobj) > 0.5) & (difference != 0)
+    limited = np.clip(difference, -options.old_infarct, options.old_infarct)
+    means = {}
+    for side, label in HEMISPHERES.items():
+        values = limited[compared & (sides == label)]
+        means[side] = float(values.mean()) if values.size else 0.0
+    half = (means["left"] - means["right"]) / 2
+    return {"left": half, "right": -half}
+
+
+def _around_vessels(
+    ncct: nib.Nifti1Image, vessel_labels: nib.Nifti1Image, midplane: Midplane
+) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[Any], NDArray[np.float64]]:
+    """Return scan (HU), labels, mirrored labels and affine of the box around the vessels."""
+    labels = np.asarray(vessel_labels.dataobj)
+    affine, mirror = ncct.affine, midplane.mirror()
+    index = np.argwhere(np.isin(labels, list(OCCLUSION_LABELS.values())))
+    beyond = apply_affine(np.linalg.inv(affine) @ mirror @ affine, index)
+    places = np.concatenate([index, beyond]) if len(index) else np.zeros((1, 3))
+    margin = np.ceil(_MARGIN_MM / np.linalg.norm(affine[:3, :3], axis=0))
+    low = np.maximum(places.min(axis=0) - margin, 0).astype(int)
+    high = np.minimum(places.max(axis=0) + margin + 1, labels.shape).astype(int)
+    box = tuple(slice(*edges) for edges in zip(low, high, strict=True))
+    hu = np.asarray(ncct.dataobj[box], dtype=np.float32)
+    grid = Grid(hu.shape, affine @ from_matvec(np.eye(3), low))
+    mirrored = resample(make_image(labels, mirror @ affine), grid, order=0)
+    return hu, labels[box], np.asarray(mirrored.dataobj), grid.affine
+
+
+class _Lumen:
+    """Reads densities of arteries off a scan."""
+
+    def __init__(
+        self, hu: NDArray[np.float32], affine: NDArray[np.float64], options: BaselineOptions
+    ) -> None:
+        self.spacing = np.linalg.norm(affine[:3, :3], axis=0)
+        self.voxel_ml = float(self.spacing.prod()) / 1000
+        self.options = options
+        self.usable = ~ndimage.binary_dilation(hu > _CALCIUM_HU)
+        smooth = ndimage.gaussian_filter(np.clip(hu, 0, _CALCIUM_HU), options.smooth / self.spacing)
+        self.density = np.where(self.usable, smooth, 0)
+        self.ridge = ndimage.maximum_filter(self.density, footprint=self.ball(options.calibre))
+
+    def read(self, region: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """Return peak and ridge (HU) and dense volume (ml) in a region; 0 where nothing is."""
+        usable = region & self.usable
+        if not usable.any():
+            return np.zeros(len(FEATURES))
+        weight = usable.astype(np.float32)
+        sigma = self.options.along / self.spacing
+        total = np.maximum(ndimage.gaussian_filter(weight, sigma), 1e-6)
+        peaks = [
+            (ndimage.gaussian_filter(weight * values, sigma) / total)[usable].max()
+            for values in (self.density, self.ridge)
+        ]
+        dense = (self.density[usable] > self.options.dense).sum() * self.voxel_ml
+        return np.array([*peaks, dense], dtype=float)
+
+    def ball(self, radius: float) -> NDArray[np.bool_]:
+        """Return the voxels within ``radius`` mm of one."""
+        reach = np.floor(radius / self.spacing + 1e-6).astype(int)
+        steps = [np.arange(-n, n + 1) * mm for n, mm in zip(reach, self.spacing, strict=True)]
+        x, y, z = np.meshgrid(*steps, indexing="ij")
+        return np.asarray(x**2 + y**2 + z**2 <= radius**2 + 1e-6)
 
 
 class SegmentBaseline:
-    """Logistic regression a segment on :func:`describe_segments`.
+    """A conditional logit (McFadden 1974) over what may be occluded, or nothing.
+
+    An answer's utility is a constant of its class, plus the weighted differences of its segments,
+    plus the weighted difference of its side's territory. All segments and both sides share the
+    weights: few cases teach them, and left and right are treated alike. That nothing is occluded
+    has utility 0.
 
     Args:
-        options: Penalty and thresholds.
+        options: Penalty and threshold.
     """
 
     def __init__(self, options: BaselineOptions = BaselineOptions()) -> None:
         self.options = options
-        self._models: dict[str, dict[str, Any]] = {}
+        self._weights = np.zeros(len(WEIGHED) + len(CLASS_OF))
 
-    def fit(self, described: pd.DataFrame) -> SegmentBaseline:
-        """Learn from the rows of many cases with a column ``occluded`` (0 or 1).
+    def fit(
+        self, cases: list[pd.DataFrame], truths: list[tuple[Side, SegmentClass] | None]
+    ) -> SegmentBaseline:
+        """Learn from cases described by :func:`describe_segments` and what is occluded in each.
+
+        Args:
+            cases: A table a case.
+            truths: Side and class of each case; None where nothing is occluded.
 
         Raises:
-            TableError: Where a segment is occluded in no case, or in all.
+            TableError: Where no case, or every case, has an occlusion.
         """
-        for segment in SEGMENTS:
-            rows = described[described["segment"] == segment]
-            target = rows["occluded"].to_numpy(dtype=int)
-            if target.min() == target.max():
-                raise TableError(
-                    f"{segment} occluded in {int(target.sum())} of {len(target)} sides",
-                    "some that are and some that are not",
-                    "train the baseline on more cases",
-                )
-            model = make_pipeline(
-                StandardScaler(),
-                LogisticRegression(C=self.options.regularization, class_weight="balanced"),
-            ).fit(rows[list(FEATURES)].to_numpy(), target)
-            scaler, regression = model[0], model[1]
-            slope = regression.coef_[0] / scaler.scale_
-            self._models[segment] = {
-                "coefficients": dict(zip(FEATURES, slope.tolist(), strict=True)),
-                "intercept": float(regression.intercept_[0] - slope @ scaler.mean_),
-            }
+        occluded = sum(truth is not None for truth in truths)
+        if occluded in (0, len(truths)):
+            raise TableError(
+                f"an occlusion in {occluded} of {len(truths)} cases",
+                "some cases with and some without an occlusion",
+                "fit the density baseline on more cases",
+            )
+        design = np.stack([_design(case) for case in cases])
+        scale = np.concatenate([_spread(cases), np.ones(len(CLASS_OF))])
+        design = design / scale
+        answer = [len(ANSWERS) if t is None else ANSWERS.index(t) for t in truths]
+        chosen = np.eye(len(ANSWERS) + 1)[answer]
+
+        def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+            utilities = design @ weights
+            surplus = softmax(utilities, axis=1) - chosen
+            value = -(chosen * log_softmax(utilities, axis=1)).sum()
+            value += 0.5 * self.options.penalty * (weights @ weights)
+            return value, np.einsum("nak,na->k", design, surplus) + self.options.penalty * weights
+
+        found = minimize(loss, np.zeros(design.shape[-1]), jac=True, method="L-BFGS-B")
+        self._weights = found.x / scale
         return self
 
     def call(self, described: pd.DataFrame) -> OcclusionCall:
-        """Name the occlusion of one case from its six rows."""
-        logits = self._logits(described)
-        # segments are judged independently: the logit of a class against no occlusion is the sum
-        evidence = {
-            (side, name): sum(logits[side][segment] for segment in segments)
-            for side in SIDES
-            for segments, name in CLASS_OF.items()
-        }
-        side, name = max(evidence, key=lambda key: evidence[key])
-        probability = 1 / (1 + float(np.exp(-np.clip(evidence[side, name], -30, 30))))
-        called = probability >= self.options.found_above
+        """Name the occlusion of one case from its six rows.
+
+        The side is the likelier one, whatever the segment; then the likeliest class on it.
+        """
+        probability = softmax(_design(described) @ self._weights)
+        of_sides = probability[:-1].reshape(len(SIDES), len(CLASS_OF))
+        row = int(of_sides.sum(axis=1).argmax())
+        column = int(of_sides[row].argmax())
+        side, name = SIDES[row], list(CLASS_OF.values())[column]
+        found = float(of_sides.sum())
+        called = found >= self.options.found_above
         return OcclusionCall(
             segment=name if called else None,
             side=side if called else None,
-            confidence=probability if called else 0.0,
+            confidence=float(of_sides[row, column] / found) if called else 0.0,
             finding=f"{side} {name} by density" if called else NO_OCCLUSION,
             best_segment=name,
             best_side=side,
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return options and coefficients as plain values."""
-        return {"options": self.options.model_dump(), "models": self._models}
+        """Return options and weights (per HU or ml; per class) as plain values."""
+        weights, constants = np.split(self._weights, [len(WEIGHED)])
+        return {
+            "options": self.options.model_dump(),
+            "weights": dict(zip(WEIGHED, weights.tolist(), strict=True)),
+            "constants": dict(zip(CLASS_OF.values(), constants.tolist(), strict=True)),
+        }
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> SegmentBaseline:
         """Rebuild from :meth:`to_json`."""
         baseline = cls(BaselineOptions.model_validate(content["options"]))
-        baseline._models = dict(content["models"])
+        weights = [content["weights"][name] for name in WEIGHED]
+        constants = [content["constants"][name] for name in CLASS_OF.values()]
+        baseline._weights = np.array([*weights, *constants], dtype=float)
         return baseline
 
-    def _logits(self, described: pd.DataFrame) -> dict[Side, dict[Segment, float]]:
-        logits: dict[Side, dict[Segment, float]] = {"left": {}, "right": {}}
-        for row in described.to_dict("records"):
-            model = self._models[row["segment"]]
-            weights = model["coefficients"].items()
-            side: Side = "left" if row["side"] == "left" else "right"
-            logits[side][row["segment"]] = model["intercept"] + sum(
-                weight * row[name] for name, weight in weights
-            )
-        return logits
+
+def _design(described: pd.DataFrame) -> NDArray[np.float64]:
+    """Return what multiplies the weights of one case: (answers, weighed and class constants)."""
+    order = pd.MultiIndex.from_product([SIDES, SEGMENTS])
+    rows = described.set_index(["side", "segment"]).loc[order]
+    of_segments = rows[list(FEATURES)].to_numpy(dtype=float).reshape(len(SIDES), len(SEGMENTS), -1)
+    tissue = rows[TISSUE].to_numpy(dtype=float).reshape(len(SIDES), -1)[:, 0]
+    classes = len(CLASS_OF)
+    of_class = np.einsum("cs,isf->icf", _INVOLVED.astype(float), of_segments)
+    of_side = np.broadcast_to(tissue[:, None, None], (len(SIDES), classes, 1))
+    constants = np.broadcast_to(np.eye(classes), (len(SIDES), classes, classes))
+    answers = np.concatenate([of_class, of_side, constants], axis=-1).reshape(len(ANSWERS), -1)
+    return np.concatenate([answers, np.zeros((1, answers.shape[1]))])
 
 
-def _statistics(values: np.ndarray, voxel_ml: float) -> dict[str, float]:
-    if values.size == 0:
-        return {"mean": _PATENT_HU, "upper": _PATENT_HU, "dense_ml": 0.0, "volume_ml": 0.0}
-    return {
-        "mean": float(values.mean()),
-        "upper": float(np.percentile(values, 90)),
-        "dense_ml": float((values > _DENSE_HU).sum()) * voxel_ml,
-        "volume_ml": values.size * voxel_ml,
-    }
-
-
-def _compared(
-    read: Mapping[tuple[Side, Segment], Mapping[str, float]], side: Side, segment: Segment
-) -> dict[str, float]:
-    opposite: Side = "right" if side == "left" else "left"
-    adjoining: dict[Segment, tuple[Segment, ...]] = {
-        "C7": ("M1",),
-        "M1": ("C7", "M2"),
-        "M2": ("M1",),
-    }
-    here, there = read[side, segment], read[opposite, segment]
-    beside = [read[side, s]["upper"] - read[opposite, s]["upper"] for s in adjoining[segment]]
-    difference = {f"{name}_difference": here[name] - there[name] for name in STATISTICS}
-    return {**here, **difference, "neighbours": max(beside)}
+def _spread(cases: list[pd.DataFrame]) -> NDArray[np.float64]:
+    """Return the standard deviation of each weighed difference, so that one penalty suits all."""
+    spread = pd.concat(cases)[list(WEIGHED)].to_numpy(dtype=float).std(axis=0)
+    return np.asarray(np.maximum(spread, 1e-6))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from nibabel.affines import apply_affine
+from nibabel.affines import apply_affine, from_matvec
 
 from lvo_kedro.errors import ScanError
 from lvo_kedro.vocabulary import HEMISPHERES, Side
@@ -34,6 +34,11 @@ class Midplane(NamedTuple):
     def side(self, point: ArrayLike) -> Side:
         """Return the side on which one point (3,) lies."""
         return "right" if float(self.distance(point)) > 0 else "left"
+
+    def mirror(self) -> NDArray[np.float64]:
+        """Return the affine (4, 4) that takes world points to their mirror images."""
+        turn = np.eye(3) - 2 * np.outer(self.normal, self.normal)
+        return from_matvec(turn, self.point - turn @ self.point)
 
 
 def midplane_at(x: float = 0.0) -> Midplane:

@@ -32,7 +32,7 @@ from lvo_kedro.localization import (
 from lvo_kedro.nnunet import NnUNetOptions, load_predictor, prepare_dataset, train_fold
 from lvo_kedro.options import Options
 from lvo_kedro.tracking import FoldLog
-from lvo_kedro.vocabulary import OCCLUSION_LABELS
+from lvo_kedro.vocabulary import OCCLUSION_LABELS, SegmentClass, Side
 
 
 class LocalizationOptions(Options):
@@ -223,47 +223,51 @@ def locate_occlusion(
     }
 
 
-def describe_densities(scans: Cases, vessels: Cases, priors: Cases) -> dict[str, Task]:
-    """Read the densities of each large-vessel segment on both sides, for the baseline."""
+def describe_densities(
+    scans: Cases, vessels: Cases, priors: Cases, options: BaselineOptions
+) -> dict[str, Task]:
+    """Compare the densities of each segment on both sides, for the baseline."""
     return {
-        name: partial(describe_densities_of_case, scan, vessels[name], priors[name])
+        name: partial(describe_densities_of_case, scan, vessels[name], priors[name], options)
         for name, scan in scans.items()
         if name in vessels and name in priors
     }
 
 
-def describe_densities_of_case(scan: Case, vessels: Case, priors: Case) -> dict[str, Any]:
-    """Read one case's densities: a row a side and segment."""
-    midplane = midplane_of(priors["hemispheres"])
-    return {"densities": describe_segments(scan["ncct"], vessels["vessel_labels"], midplane)}
+def describe_densities_of_case(
+    scan: Case, vessels: Case, priors: Case, options: BaselineOptions
+) -> dict[str, Any]:
+    """Describe one case: a row a side and segment."""
+    maps = {
+        name: priors[name] for name in ("hemispheres", "territory_probability", "signed_difference")
+    }
+    return {"densities": describe_segments(scan["ncct"], vessels["vessel_labels"], maps, options)}
 
 
 def fit_density_baselines(
     segment_densities: Cases, cohort: pd.DataFrame, folds: pd.DataFrame, options: BaselineOptions
 ) -> dict[str, Any]:
     """Fit the baseline on all development cases, and for each fold on those of the others."""
-    held_out = fold_of_cases(cohort, folds)
+    held_out = {
+        case: fold
+        for case, fold in fold_of_cases(cohort, folds).items()
+        if case in segment_densities
+    }
+    described = {case: segment_densities[case]["densities"] for case in held_out}
     known = cohort.set_index("case_id")
-    described = pd.concat(
-        [
-            _with_truth(segment_densities[case]["densities"], known.loc[case])
-            for case in held_out
-            if case in segment_densities
-        ]
-    )
-    fold = described["case_id"].map(held_out)
 
-    def fit(rows: pd.DataFrame) -> dict[str, Any]:
-        return SegmentBaseline(options).fit(rows).to_json()
+    def fit(without: int | None) -> dict[str, Any]:
+        chosen = [case for case, fold in held_out.items() if fold != without]
+        truths = [_truth(known.loc[case]) for case in chosen]
+        cases = [described[case] for case in chosen]
+        return SegmentBaseline(options).fit(cases, truths).to_json()
 
-    folds_fitted = {str(k): fit(described[fold != k]) for k in sorted(fold.unique())}
-    return {"all": fit(described), "folds": folds_fitted}
+    folds_fitted = {str(fold): fit(fold) for fold in sorted(set(held_out.values()))}
+    return {"all": fit(None), "folds": folds_fitted}
 
 
-def _with_truth(densities: pd.DataFrame, case: Any) -> pd.DataFrame:
-    segments = case["segment"].split("+") if case["lvo"] else []
-    occluded = (densities["side"] == case["side"]) & densities["segment"].isin(segments)
-    return densities.assign(occluded=occluded.astype(int), case_id=case.name)
+def _truth(case: Any) -> tuple[Side, SegmentClass] | None:
+    return (case["side"], case["segment"]) if case["lvo"] else None
 
 
 def tabulate_calls(
@@ -298,10 +302,10 @@ def tabulate_calls(
 
 def _density_call(fitted: Mapping[str, Any], densities: pd.DataFrame) -> dict[str, Any]:
     call = SegmentBaseline.from_json(fitted).call(densities)
-    # a segment that was not found on either side has no density to go by: that names nothing
-    involved = densities[densities["segment"].isin(call.best_segment.split("+"))]
-    absent = involved.loc[involved["volume_ml"] == 0, ["side", "segment"]].agg(" ".join, axis=1)
-    if len(absent):
+    # a segment that was found on neither side has no density to go by: that names nothing
+    volumes = densities.groupby("segment")["volume_ml"].sum()
+    absent = [segment for segment in call.best_segment.split("+") if volumes[segment] == 0]
+    if absent:
         finding = f"not named: {', '.join(absent)} not found in the scan"
         parts = ("called_side", "called_segment", "best_side", "best_segment")
         return dict.fromkeys(parts, "") | {"confidence": 0.0, "finding": finding}

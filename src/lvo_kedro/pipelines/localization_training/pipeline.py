@@ -60,7 +60,7 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
             node(
                 nodes.describe_densities,
-                inputs=["scans", "vessels", "priors"],
+                inputs=["scans", "vessels", "priors", "params:density_baseline"],
                 outputs="segment_densities",
                 name="describe_densities",
                 tags="each_scan",
