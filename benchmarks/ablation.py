@@ -1,22 +1,26 @@
 """Which channel helps, and do the base settings beat the published ones?
 
-    python benchmarks/ablation.py --folder build/ablation [--cases 60] [--seeds 3] [--jobs 1]
-                                  [--difficulty realistic] [--sets ncct all ...]
+    python benchmarks/ablation.py --folder build/ablation [--cases 60] [--seeds 3] [--epochs 40]
+        [--compare channels settings] [--sets ncct "all four" ...] [--difficulty realistic] [--jobs 1]
 
 Simulates a development cohort, computes the real priors (with the simulator's own brain masks and
-vessel labels: a perfect stage 1), stores all channels once, and trains three folds for each channel
-set and seed. Writes ``scores.csv``, ``ablation.md`` and ``ablation.png`` into the folder. Every
-step is skipped where its result is there, so a stopped run goes on. Simulated data: the figures
-support no claim about patients.
+vessel labels: a perfect stage 1), stores all channels once, and trains three folds for each row and
+seed. ``--compare channels`` trains every channel set with the base settings; ``--compare settings``
+trains all four channels with the base and with the published settings, both with the same small
+network, the same number of epochs and the weights of the last one.
+
+Every sample, fold and set of scores is kept in the folder. A stopped run goes on where it was, and
+``scores.csv``, ``ablation.md`` and ``ablation.png`` are brought up to date after every row and seed,
+so that what is there can be read at any time. Simulated data: no claim about patients.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from hashlib import blake2b
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import matplotlib
 
@@ -40,42 +44,61 @@ from lvo_kedro.detection import (
     stack_channels,
     train_fold,
 )
-from lvo_kedro.evaluation import auc_interval
+from lvo_kedro.evaluation import auc_interval, paired_delong
 from lvo_kedro.imaging.geometry import make_image
-from lvo_kedro.priors import Atlas, compute_priors, load_atlas
+from lvo_kedro.priors import Atlas, PriorOptions, compute_priors, load_atlas
 from lvo_kedro.simulation import SimulationOptions, simulate_case
 from lvo_kedro.vocabulary import SEGMENT_CLASSES
 
 if TYPE_CHECKING:
     from lvo_kedro.detection import ChannelName
 
+ALL_FOUR = "all four"
 SETS: dict[str, tuple[ChannelName, ...]] = {
     "ncct": ("ncct",),
     "ncct + vessels": ("ncct", "vessels"),
     "ncct + territory": ("ncct", "territory"),
     "ncct + difference": ("ncct", "difference"),
-    "all four": ("ncct", "vessels", "territory", "difference"),
+    ALL_FOUR: ("ncct", "vessels", "territory", "difference"),
     "signed instead": ("ncct", "vessels", "territory", "signed_difference"),
 }
 """Name of each channel set in tables and figures."""
 
-BASE = TrainingOptions(base_width=16, epochs=40, validate_every=40, checkpoint_every=10)
+DEFAULT_SETS = tuple(name for name in SETS if name != "signed instead")
+SCANNER: dict[str, Any] = {"spacing": 1.5, "slice_thickness": (2.5, 3.0, 5.0)}
+"""Coarser than the preset, for speed: the channels are sampled at 3 mm anyway."""
+BASE = TrainingOptions(base_width=16, epochs=40, checkpoint_every=10)
 GRID = ChannelOptions(channels=CHANNELS, spacing_mm=3.0, shape=(52, 64, 48))
+PRIORS = PriorOptions(spacing=4.0)
 FOLDS = 3
 
 
-def settings(name: str, epochs: int) -> TrainingOptions:
+class Row(NamedTuple):
+    """One training of all folds."""
+
+    channels: str
+    settings: str
+    seed: int
+
+    @property
+    def file(self) -> str:
+        """Name of the file of its scores."""
+        return re.sub(r"[^a-z0-9]+", "-", f"{self.channels} {self.settings} {self.seed}") + ".csv"
+
+
+def settings(row: Row, epochs: int) -> TrainingOptions:
     """Return base settings, or the published ones at the same size, epochs and kept epoch."""
-    if name == "base":
-        return BASE.model_copy(update={"epochs": epochs, "validate_every": epochs})
+    chosen = BASE if row.settings == "base" else TrainingOptions.published()
     changes = {
         "base_width": BASE.base_width,
         "epochs": epochs,
         "selection": "last",
         "validate_every": epochs,
-        "checkpoint_every": 10,
+        "checkpoint_every": BASE.checkpoint_every,
+        "channels": SETS[row.channels],
+        "seed": row.seed,
     }
-    return TrainingOptions.published().model_copy(update=changes)
+    return chosen.model_copy(update=changes)
 
 
 def make_case(folder: Path, number: int, difficulty: str, atlas: Atlas) -> None:
@@ -90,10 +113,11 @@ def make_case(folder: Path, number: int, difficulty: str, atlas: Atlas) -> None:
         lvo=lvo,
         segment=SEGMENT_CLASSES[number // 2 % len(SEGMENT_CLASSES)] if lvo else None,
         side=str(rng.choice(["left", "right"])) if lvo else None,
+        **SCANNER,
     )
     case = simulate_case(40_000 + number, options)
     ncct = make_image(case.ncct.get_fdata(dtype=np.float32), case.ncct.affine)
-    priors = compute_priors(ncct, case.brain_mask, atlas)
+    priors = compute_priors(ncct, case.brain_mask, atlas, PRIORS)
     grid = plan_grid(ncct, priors, GRID, case.brain_mask)
     channels = stack_channels(
         ncct, case.vessel_labels, priors, grid, options=GRID, brain_mask=case.brain_mask
@@ -101,45 +125,65 @@ def make_case(folder: Path, number: int, difficulty: str, atlas: Atlas) -> None:
     save_sample(path, encode_channels(channels, GRID.channels, grid))
 
 
-def out_of_fold(folder: Path, cases: int, options: TrainingOptions) -> pd.DataFrame:
-    """Train all folds with these options; return one row a case."""
+def out_of_fold(folder: Path, cases: int, row: Row, epochs: int) -> None:
+    """Train all folds of a row and write their scores, one line a case."""
+    path = folder / "scores" / row.file
+    if path.is_file():
+        return
     names = [f"case-{number:03d}" for number in range(cases)]
     samples = {name: folder / "samples" / f"{name}.safetensors" for name in names}
     labels = {name: number % 2 for number, name in enumerate(names)}
-    split = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
     classes = [f"{n % 2}{n // 2 % len(SEGMENT_CLASSES) if n % 2 else ''}" for n in range(cases)]
-    rows = []
+    lines = []
+    split = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
     for fold, (train, held_out) in enumerate(split.split(names, classes)):
-        digest = blake2b(options.model_dump_json().encode(), digest_size=8).hexdigest()
-        model = folder / "models" / digest / str(fold)
+        model = folder / "models" / path.stem / str(fold)
         inside, outside = [names[i] for i in train], [names[i] for i in held_out]
-        train_fold(model, samples, labels, inside, outside, options)
+        train_fold(model, samples, labels, inside, outside, settings(row, epochs))
         scores = score_cases(load_detector(model), {name: samples[name] for name in outside})
-        rows += [
-            {"case": name, "fold": fold, "lvo": labels[name], "logit": logit}
+        lines += [
+            {**row._asdict(), "case": name, "fold": fold, "lvo": labels[name], "logit": logit}
             for name, logit in scores.items()
         ]
-    return pd.DataFrame(rows)
+    path.parent.mkdir(exist_ok=True)
+    partial = path.with_suffix(".partial")
+    pd.DataFrame(lines).to_csv(partial, index=False)
+    partial.replace(path)
 
 
 def summarise(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return, per set and settings, the AUC of the logits averaged over seeds, and each seed's."""
+    """Return, per set and settings, the AUC of the logits averaged over seeds, and each seed's.
+
+    ``difference`` is to all four channels with the base settings, on the same cases and seeds.
+    """
     rows = []
+    reference = scores[(scores["channels"] == ALL_FOUR) & (scores["settings"] == "base")]
     for (channels, way), group in scores.groupby(["channels", "settings"], sort=False):
-        mean = group.groupby("case").agg(lvo=("lvo", "first"), logit=("logit", "mean"))
-        interval = auc_interval(mean["lvo"], mean["logit"])
+        own = _mean_over_seeds(group)
+        auc = auc_interval(own["lvo"], own["logit"])
         seeds = [auc_interval(one["lvo"], one["logit"]).value for _, one in group.groupby("seed")]
+        against = ""
+        if len(reference) and not (channels == ALL_FOUR and way == "base"):
+            same = _mean_over_seeds(reference[reference["seed"].isin(group["seed"])])
+            if len(same):
+                gap = paired_delong(own["lvo"], own["logit"], same["logit"]).difference
+                against = f"{gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})"
         rows.append(
             {
                 "channels": channels,
                 "settings": way,
-                "auc": interval.value,
-                "low": interval.low,
-                "high": interval.high,
+                "auc": auc.value,
+                "low": auc.low,
+                "high": auc.high,
                 "single seeds": ", ".join(f"{value:.3f}" for value in seeds),
+                "difference": against,
             }
         )
     return pd.DataFrame(rows)
+
+
+def _mean_over_seeds(scores: pd.DataFrame) -> pd.DataFrame:
+    return scores.groupby("case").agg(lvo=("lvo", "first"), logit=("logit", "mean"))
 
 
 def draw(table: pd.DataFrame, path: Path) -> None:
@@ -155,6 +199,37 @@ def draw(table: pd.DataFrame, path: Path) -> None:
     axis.set_xlim(0.3, 1.02)
     axis.set_xlabel("out-of-fold AUC, 95 % interval (simulated data)")
     figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+def write_results(folder: Path, rows: list[Row]) -> pd.DataFrame:
+    """Gather the scores that are there into table and figure."""
+    files = [folder / "scores" / row.file for row in rows]
+    scores = pd.concat([pd.read_csv(file) for file in files if file.is_file()])
+    scores.to_csv(folder / "scores.csv", index=False)
+    table = summarise(scores)
+    draw(table, folder / "ablation.png")
+    lines = ["| " + " | ".join(map(str, row)) + " |" for row in table.round(3).to_numpy()]
+    head = ["| " + " | ".join(table.columns) + " |", "|" + " --- |" * len(table.columns)]
+    (folder / "ablation.md").write_text("\n".join([*head, *lines]) + "\n")
+    return table
+
+
+def check_folder(folder: Path, study: dict[str, Any]) -> None:
+    """Refuse to mix results of different studies in one folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    record = folder / "study.json"
+    if record.is_file() and json.loads(record.read_text()) != study:
+        raise SystemExit(f"{folder} holds another study: {record.read_text()}; expected {study}")
+    record.write_text(json.dumps(study))
+
+
+def rows_of(given: argparse.Namespace) -> list[Row]:
+    """List what is to be trained, seed by seed, so that an early stop leaves whole comparisons."""
+    kinds = [(name, "base") for name in given.sets] if "channels" in given.compare else []
+    if "settings" in given.compare:
+        kinds += [(ALL_FOUR, way) for way in ("base", "published")]
+    return [Row(*kind, seed) for seed in range(given.seeds) for kind in dict.fromkeys(kinds)]
 
 
 def main() -> None:
@@ -167,36 +242,25 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=BASE.epochs)
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--difficulty", default="realistic")
-    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
+    parser.add_argument("--difficulty", default="realistic", choices=("didactic", "realistic"))
+    parser.add_argument("--sets", nargs="+", default=DEFAULT_SETS, choices=list(SETS))
+    both = ("channels", "settings")
+    parser.add_argument("--compare", nargs="+", default=both, choices=both)
     given = parser.parse_args()
-    given.folder.mkdir(parents=True, exist_ok=True)
+    names = ("cases", "epochs", "difficulty")
+    check_folder(given.folder, {name: getattr(given, name) for name in names})
     atlas = load_atlas()
     Parallel(given.jobs)(
         delayed(make_case)(given.folder, number, given.difficulty, atlas)
         for number in range(given.cases)
     )
-    runs = [(name, "base", seed) for name in given.sets for seed in range(given.seeds)]
-    if "all four" in given.sets:
-        runs += [("all four", "published", seed) for seed in range(given.seeds)]
-    tables = Parallel(given.jobs)(
-        delayed(out_of_fold)(
-            given.folder,
-            given.cases,
-            settings(way, given.epochs).model_copy(update={"channels": SETS[name], "seed": seed}),
-        )
-        for name, way, seed in runs
+    rows = rows_of(given)
+    trained = Parallel(given.jobs, return_as="generator_unordered")(
+        delayed(out_of_fold)(given.folder, given.cases, row, given.epochs) for row in rows
     )
-    scores = pd.concat(
-        table.assign(channels=name, settings=way, seed=seed)
-        for (name, way, seed), table in zip(runs, tables, strict=True)
-    )
-    scores.to_csv(given.folder / "scores.csv", index=False)
-    table = summarise(scores)
-    draw(table, given.folder / "ablation.png")
-    lines = ["| " + " | ".join(map(str, row)) + " |" for row in table.round(3).to_numpy()]
-    head = ["| " + " | ".join(table.columns) + " |", "|" + " --- |" * len(table.columns)]
-    (given.folder / "ablation.md").write_text("\n".join([*head, *lines]) + "\n")
+    for number, _ in enumerate(trained, start=1):
+        table = write_results(given.folder, rows)
+        print(f"{number} of {len(rows)} trained", flush=True)
     print(json.dumps(table.round(3).to_dict("records"), indent=1))
 
 
