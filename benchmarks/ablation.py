@@ -1,7 +1,8 @@
 """Which channel helps, and do the base settings beat the published ones?
 
     python benchmarks/ablation.py --folder build/ablation [--cases 60] [--seeds 3] [--epochs 40]
-        [--compare channels settings] [--sets ncct "all four" ...] [--difficulty realistic] [--jobs 1]
+        [--compare channels settings] [--sets ncct "all four" ...] [--difficulty realistic]
+        [--jobs 1]
 
 Simulates a development cohort, computes the real priors (with the simulator's own brain masks and
 vessel labels: a perfect stage 1), stores all channels once, and trains three folds for each row and
@@ -9,9 +10,9 @@ seed. ``--compare channels`` trains every channel set with the base settings; ``
 trains all four channels with the base and with the published settings, both with the same small
 network, the same number of epochs and the weights of the last one.
 
-Every sample, fold and set of scores is kept in the folder. A stopped run goes on where it was, and
-``scores.csv``, ``ablation.md`` and ``ablation.png`` are brought up to date after every row and seed,
-so that what is there can be read at any time. Simulated data: no claim about patients.
+Every sample, fold and set of scores is kept in the folder. A stopped run goes on where it was;
+``scores.csv``, ``ablation.md`` and ``ablation.png`` are written anew after every row and seed, so
+that what is there can be read at any time. Simulated data: no claim about patients.
 """
 
 from __future__ import annotations

@@ -75,7 +75,8 @@ def _control(detection: Pipeline, evaluation: Pipeline) -> Pipeline:
         name="shuffle_labels",
     )
     figures = [n for n in evaluation.nodes if n.name.endswith("evaluate_detection")]
-    nodes = pipeline([shuffle, *detection.from_nodes("train_detectors").nodes, *figures])
+    scores = [n for n in detection.from_nodes("train_detectors").nodes if n.name != "explain_scans"]
+    nodes = pipeline([shuffle, *scores, *figures])
     parameters = {name for name in nodes.inputs() if name.startswith("params:")}
     shared = {"true_cohort": "cohort"} | {n: n for n in ("channels", "folds", "quality_findings")}
     return pipeline(nodes, namespace="control", inputs=shared, parameters=parameters)

@@ -8,9 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from lvo_kedro.detection import Detector, McResNet, encode_channels, explain
+from lvo_kedro.detection import Detector, McResNet, encode_channels, explain, mass_by_side
 from lvo_kedro.detection.explanation import class_activation
 from lvo_kedro.imaging.geometry import Grid, make_image
+
+from .conftest import reorient
 
 
 def detector_with(network: nn.Module) -> Detector:
@@ -54,6 +56,29 @@ def test_weights_are_the_mean_gradients():
     fine = nn.functional.interpolate(expected[:, None], size=(32, 32, 32), mode="trilinear")
     torch.testing.assert_close(found, fine[:, 0], atol=1e-6, rtol=1e-4)
     assert not network.layer1._forward_hooks
+
+
+@pytest.mark.parametrize("layer", ["layer2", "layer4"])
+def test_maps_are_those_of_monai(layer):
+    from monai.visualize import GradCAM
+
+    torch.manual_seed(1)
+    network = McResNet(2, 8).eval()
+    x = torch.rand(1, 2, 32, 32, 32)
+    found = class_activation(detector_with(network), x, layer)
+    theirs = GradCAM(network, layer, postprocessing=lambda heat: heat)(x, class_idx=0)
+    torch.testing.assert_close(found, torch.as_tensor(theirs)[:, 0].detach(), atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("codes", ["RAS", "LPS", "SPL"])
+def test_mass_is_counted_on_the_patients_sides(sample, codes):
+    scan = make_image(np.zeros((32, 32, 32), np.int16), sample["affine"].numpy())
+    heat = explain(detector_with(ReadsVessels()), sample, scan)
+    x = nib.affines.apply_affine(scan.affine, np.argwhere(np.ones(scan.shape)))[:, 0]
+    halves = make_image(np.where(x < 0, 1, 2).reshape(scan.shape).astype(np.uint8), scan.affine)
+    mass = mass_by_side(reorient(heat, codes), reorient(halves, codes))
+    assert mass["right"] > 10 * mass["left"]
+    assert sum(mass.values()) == pytest.approx(heat.get_fdata().sum(), rel=1e-5)
 
 
 @pytest.mark.parametrize("direction", [-1, 1])

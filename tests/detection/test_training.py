@@ -64,7 +64,9 @@ def test_what_a_finished_fold_leaves(trained):
     }
     assert card["epoch_chosen_on"] == "nothing: a fixed schedule"
     assert card["training"]["train"] == [f"case-{n:02d}" for n in range(8)]
-    assert card["training"]["options"] == QUICK.model_dump(mode="json")
+    where = set(QUICK.without_influence)
+    assert card["training"]["options"] == QUICK.model_dump(mode="json", exclude=where)
+    assert card["device"] == "cpu"
     with (folder / "history.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [int(row["epoch"]) for row in rows] == [0, 1, 2, 3] == [epoch for epoch, _ in logged]
@@ -111,6 +113,33 @@ def test_a_finished_fold_is_not_trained_again_unless_something_changed(stored, t
         summary, nan_ok=True
     )
     assert epochs == []
+
+
+@pytest.mark.parametrize("changes", [{"devices": ("cpu", "cuda:1")}, {"checkpoint_every": 3}])
+def test_where_a_fold_is_trained_does_not_make_it_out_of_date(stored, trained, tmp_path, changes):
+    epochs = []
+    options = QUICK.model_copy(update=changes)
+    train_fold(trained[0], *fold_of(stored), options, log=lambda metrics, epoch: epochs.append(1))
+    assert epochs == []
+
+
+def test_trainings_take_devices_in_turn():
+    one = TrainingOptions(device="cuda:3")
+    assert [one.of_training(k).device for k in range(3)] == ["cuda:3"] * 3
+    two = TrainingOptions(devices=("cuda:0", "cuda:1"))
+    assert [two.of_training(k).device for k in range(3)] == ["cuda:0", "cuda:1", "cuda:0"]
+
+
+def test_a_fold_has_one_training_or_one_a_seed():
+    assert list(TrainingOptions(seed=3).trainings(1)) == ["fold_1"]
+    trainings = TrainingOptions(seeds=(4, 7)).trainings(1)
+    assert {name: options.seed for name, options in trainings.items()} == {
+        "fold_1_seed_4": 4,
+        "fold_1_seed_7": 7,
+    }
+    assert trainings["fold_1_seed_4"] == TrainingOptions(seed=4)
+    with pytest.raises(ValueError, match="different and not negative"):
+        TrainingOptions(seeds=(1, 1))
 
 
 def test_training_leaves_the_callers_random_numbers_alone(stored, tmp_path):

@@ -49,14 +49,21 @@ class FigureDataset(AbstractDataset[Figure, Path]):
     Args:
         filepath: Where the PNG goes; the SVG lies beside it.
         dpi: Resolution of the PNG.
+        svg: Whether to write the SVG too.
         metadata: Ignored here; kedro-viz reads it.
     """
 
     def __init__(
-        self, *, filepath: str, dpi: int = 130, metadata: dict[str, Any] | None = None
+        self,
+        *,
+        filepath: str,
+        dpi: int = 130,
+        svg: bool = True,
+        metadata: dict[str, Any] | None = None,
     ) -> None:
         self._filepath = Path(filepath)
         self._dpi = dpi
+        self._svg = svg
         self.metadata = metadata
 
     def load(self) -> Path:
@@ -67,7 +74,8 @@ class FigureDataset(AbstractDataset[Figure, Path]):
         """Write the figure."""
         self._filepath.parent.mkdir(parents=True, exist_ok=True)
         data.savefig(self._filepath, dpi=self._dpi, bbox_inches="tight")
-        data.savefig(self._filepath.with_suffix(".svg"), bbox_inches="tight")
+        if self._svg:
+            data.savefig(self._filepath.with_suffix(".svg"), bbox_inches="tight")
 
     def _exists(self) -> bool:
         return self._filepath.is_file()

@@ -10,7 +10,7 @@ from lvo_kedro.detection.augmentation import augment, flip_sides
 from lvo_kedro.detection.calibration import Calibration, calibrate, choose_operating_points
 from lvo_kedro.detection.channels import plan_grid, stack_channels
 from lvo_kedro.detection.detector import Detector, load_detector, score_cases
-from lvo_kedro.detection.explanation import explain
+from lvo_kedro.detection.explanation import ExplanationOptions, explain, mass_by_side
 from lvo_kedro.detection.mcresnet import McResNet, load_published_checkpoint
 from lvo_kedro.detection.options import (
     CHANNELS,
@@ -36,6 +36,7 @@ __all__ = [
     "ChannelName",
     "ChannelOptions",
     "Detector",
+    "ExplanationOptions",
     "McResNet",
     "Sample",
     "TrainingOptions",
@@ -48,6 +49,7 @@ __all__ = [
     "flip_sides",
     "load_detector",
     "load_published_checkpoint",
+    "mass_by_side",
     "open_sample",
     "plan_grid",
     "sample_grid",

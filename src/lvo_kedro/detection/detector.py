@@ -184,6 +184,7 @@ def save_detector(
             "torch": torch.__version__,
             "python": platform.python_version(),
         },
+        "device": str(next(network.parameters()).device),
         "sha256": sha256((folder / WEIGHTS).read_bytes()).hexdigest(),
         "training": dict(fingerprint),
     }

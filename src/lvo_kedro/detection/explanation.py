@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -17,6 +18,8 @@ from lvo_kedro.detection.detector import Detector
 from lvo_kedro.detection.storage import decode_channels, sample_grid
 from lvo_kedro.errors import ModelError
 from lvo_kedro.imaging.geometry import grid_of, make_image, resample
+from lvo_kedro.options import Options
+from lvo_kedro.vocabulary import HEMISPHERES, Side
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,6 +28,15 @@ if TYPE_CHECKING:
 
 
 Layer = Literal["layer1", "layer2", "layer3", "layer4"]
+
+
+class ExplanationOptions(Options):
+    """Whether and how scores are explained, in ``parameters_detection_training.yml``."""
+
+    enabled: bool = False
+    """Make a map and a picture of every case. They show patients: off unless you mean it."""
+    layer: Layer = "layer4"
+    """Whose activations are weighed: an earlier one is finer, a later one surer."""
 
 
 def explain(
@@ -60,7 +72,10 @@ def explain(
 
 
 def class_activation(detector: Detector, batch: Tensor, layer: Layer = "layer4") -> Tensor:
-    """Return the Grad-CAM of the logit: shape (case, x, y, z), not negative, on the CPU."""
+    """Return the Grad-CAM of the logit: shape (case, x, y, z), not negative, on the CPU.
+
+    The same as MONAI's, whose hooks stay on the network, which here serves case after case.
+    """
     network, kept = detector.network, []
     hook = getattr(network, layer).register_forward_hook(
         lambda module, inputs, output: kept.append(output)
@@ -76,3 +91,15 @@ def class_activation(detector: Detector, batch: Tensor, layer: Layer = "layer4")
     coarse = torch.relu((weight * activation).sum(dim=1, keepdim=True)).detach()
     fine = functional.interpolate(coarse, size=batch.shape[2:], mode="trilinear")
     return fine[:, 0].float().cpu()
+
+
+def mass_by_side(heat: nib.Nifti1Image, hemispheres: nib.Nifti1Image) -> dict[Side, float]:
+    """Return the sum of a map in each hemisphere of the brain.
+
+    Args:
+        heat: Not negative, as of :func:`explain`.
+        hemispheres: Labels of ``HEMISPHERES`` on the same grid.
+    """
+    values = heat.get_fdata(dtype=np.float32)
+    labels = np.asarray(hemispheres.dataobj)
+    return {side: float(values[labels == label].sum()) for side, label in HEMISPHERES.items()}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 
 from pydantic import Field, model_validator
 
-from lvo_kedro.options import Options
+from lvo_kedro.options import NetworkOptions, Options
 
 ChannelName = Literal["ncct", "vessels", "territory", "difference", "signed_difference"]
 
@@ -97,7 +97,7 @@ class AugmentationOptions(Options):
         )  # fmt: skip
 
 
-class TrainingOptions(Options):
+class TrainingOptions(NetworkOptions):
     """How a network is trained on one fold.
 
     Attributes:
@@ -132,8 +132,14 @@ class TrainingOptions(Options):
         checkpoint_every: Epochs between checkpoints to resume from.
         augmentation: Random changes of the samples.
         seed: Of initial weights, order, augmentation and dropout.
-        device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1``...
+        seeds: Where given, every fold is trained once with each of them instead of ``seed``.
+            Scores are means over seeds; their spread is reported.
+        device, devices: See :class:`~lvo_kedro.options.NetworkOptions`.
     """
+
+    without_influence: ClassVar[frozenset[str]] = frozenset(
+        {"device", "devices", "compile", "recompute", "checkpoint_every"}
+    )
 
     base_width: int = Field(64, ge=1)
     channels: tuple[ChannelName, ...] | None = None
@@ -160,7 +166,22 @@ class TrainingOptions(Options):
     checkpoint_every: int = Field(1, ge=1)
     augmentation: AugmentationOptions = AugmentationOptions()
     seed: int = Field(0, ge=0)
-    device: str = "auto"
+    seeds: tuple[int, ...] = ()
+
+    @model_validator(mode="after")
+    def _check_seeds(self) -> TrainingOptions:
+        if len(set(self.seeds)) != len(self.seeds) or min(self.seeds, default=0) < 0:
+            raise ValueError(f"seeds must be different and not negative, given {self.seeds}")
+        return self
+
+    def trainings(self, fold: int) -> dict[str, TrainingOptions]:
+        """Name the trainings of a fold: one, or one for each of ``seeds``."""
+        if not self.seeds:
+            return {f"fold_{fold}": self}
+        return {
+            f"fold_{fold}_seed_{seed}": self.model_copy(update={"seed": seed, "seeds": ()})
+            for seed in self.seeds
+        }
 
     @classmethod
     def published(cls) -> TrainingOptions:

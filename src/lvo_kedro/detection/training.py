@@ -134,7 +134,9 @@ def _inner_split(
 def _fingerprint(fold: Fold) -> dict[str, Any]:
     cases = sorted({*fold.train, *fold.chosen_on, *fold.validation})
     return {
-        "options": fold.options.model_dump(mode="json"),
+        "options": fold.options.model_dump(
+            mode="json", exclude=set(fold.options.without_influence)
+        ),
         "train": fold.train,
         "chosen_on": fold.chosen_on,
         "validation": fold.validation,

@@ -25,6 +25,7 @@ from lvo_kedro.evaluation.checks import (
 )
 from lvo_kedro.evaluation.comparison import Comparison, compare_runs
 from lvo_kedro.evaluation.detection import DetectionEvaluation, evaluate_detection
+from lvo_kedro.evaluation.explanations import evaluate_explanations
 from lvo_kedro.evaluation.intervals import (
     Interval,
     likelihood_ratio_interval,
@@ -60,6 +61,7 @@ __all__ = [
     "cross_fit",
     "decision_curve",
     "evaluate_detection",
+    "evaluate_explanations",
     "evaluate_localization",
     "evaluate_vessels",
     "findings_table",

@@ -59,6 +59,7 @@ class DetectionEvaluation:
         reliability: Observed against predicted, before and after.
         subgroups: Figures by subgroup.
         folds: AUC, sensitivity, specificity by fold, and their spread.
+        seeds: AUC by seed, of the mean of all seeds, and their spread; empty with one seed.
         failures: Ranked wrong calls, one a row.
         quality: Error rate by quality finding.
         findings: What the self-checks found: check, severity, message, cases.
@@ -76,6 +77,7 @@ class DetectionEvaluation:
     reliability: pd.DataFrame
     subgroups: pd.DataFrame
     folds: pd.DataFrame
+    seeds: pd.DataFrame
     failures: pd.DataFrame
     quality: pd.DataFrame
     findings: pd.DataFrame
@@ -100,8 +102,8 @@ def evaluate_detection(
     """Evaluate the scores of one split.
 
     Args:
-        scores: case_id, patient_id, lvo, probability; probability_raw, fold, split, logit where
-            there are any. Only the rows of the split to be reported.
+        scores: case_id, patient_id, lvo, probability; probability_raw, fold, split, logit,
+            logit_seed_<seed> where there are any. Only the rows of the split to be reported.
         cohort: Cohort table; its columns make the subgroups.
         operating_points: Name to threshold, or to one threshold a fold (cross-validation).
         options: Intervals, subgroups and so on; the defaults where None.
@@ -154,6 +156,7 @@ def evaluate_detection(
         ),
         subgroups=subgroup_table(joined, threshold, options),
         folds=folds,
+        seeds=seed_table(joined, options),
         failures=rank_failures(joined, threshold, quality, options.failures),
         quality=quality_against_errors(joined, threshold, quality, confidence),
         findings=findings_table(findings),
@@ -226,6 +229,36 @@ def fold_table(
         spread = spread_interval(part["value"], int(part["n"].sum()))
         rows.append(spread.row(str(metric), fold="spread"))
     return pd.concat([together, pd.DataFrame(rows, columns=columns)], ignore_index=True)
+
+
+def seed_table(scores: pd.DataFrame, options: EvaluationOptions) -> pd.DataFrame:
+    """AUC of each seed's logits, of their mean over seeds, and the spread between seeds.
+
+    Args:
+        scores: Columns lvo, logit and logit_seed_<seed>.
+        options: Confidence and method of the interval.
+
+    Returns:
+        Tidy table with seed; ``mean`` is the AUC of the averaged logits, ``spread`` the mean AUC
+        with the smallest and largest value. Empty with fewer than two seeds. All by logit: figures
+        by calibrated probability differ where folds are calibrated one by one.
+    """
+    columns = ["seed", *COLUMNS]
+    names = [str(name) for name in scores if str(name).startswith("logit_seed_")]
+    if len(names) < 2:
+        return pd.DataFrame(columns=columns)
+    labels = scores["lvo"].to_numpy()
+    areas = {
+        name.removeprefix("logit_seed_"): auc_interval(
+            labels, scores[name].to_numpy(dtype=float), options.confidence, options.auc_method
+        )
+        for name in names
+    }
+    together = scores["logit"].to_numpy(dtype=float)
+    spread = spread_interval([area.value for area in areas.values()], len(scores), "seeds")
+    areas["mean"] = auc_interval(labels, together, options.confidence, options.auc_method)
+    rows = [area.row("auc", seed=seed) for seed, area in {**areas, "spread": spread}.items()]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _repeated_patients(scores: pd.DataFrame) -> list[Finding]:

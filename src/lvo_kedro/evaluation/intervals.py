@@ -81,12 +81,13 @@ def not_estimable(reason: str, n: int = 0, value: float = math.nan) -> Interval:
     return Interval(value, math.nan, math.nan, n, reason)
 
 
-def spread_interval(values: Iterable[float], n: int) -> Interval:
-    """Mean of a figure over folds, with the smallest and largest value as limits.
+def spread_interval(values: Iterable[float], n: int, over: str = "folds") -> Interval:
+    """Mean of a figure over folds (or seeds), with the smallest and largest value as limits.
 
     Args:
         values: The figure in each fold; nan where it cannot be estimated.
         n: Cases of all folds.
+        over: What the values differ in.
 
     Returns:
         No confidence interval: the folds share training cases. ``method`` has the standard
@@ -94,9 +95,9 @@ def spread_interval(values: Iterable[float], n: int) -> Interval:
     """
     known = np.array([value for value in values if not math.isnan(value)])
     if known.size == 0:
-        return not_estimable("in no fold", n)
+        return not_estimable(f"in none of the {over}", n)
     deviation = f"{known.std(ddof=1):.3f}" if known.size > 1 else "unknown"
-    method = f"mean and range over {known.size} folds; standard deviation {deviation}"
+    method = f"mean and range over {known.size} {over}; standard deviation {deviation}"
     return Interval(float(known.mean()), float(known.min()), float(known.max()), n, method)
 
 

@@ -9,16 +9,16 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from lvo_kedro.options import Options
+from lvo_kedro.options import NetworkOptions
 
 Mirroring = Literal["all", "left_right", "none"]
 
 
-class NnUNetOptions(Options):
+class NnUNetOptions(NetworkOptions):
     """How a dataset is prepared, and how a network is trained and applied."""
 
     without_influence: ClassVar[frozenset[str]] = frozenset(
-        {"device", "compile_network", "workers", "augmentation_workers"}
+        {"device", "devices", "compile_network", "workers", "augmentation_workers"}
     )
     """Fields that say where and how fast, not what."""
 
@@ -88,11 +88,6 @@ class NnUNetOptions(Options):
     smallest_island_ml: float = Field(default=0.0, ge=0)
     """Connected foreground of less volume is removed from predicted labels; 0 keeps all."""
 
-    device: str = "auto"
-    """``auto`` (CUDA where there is one), ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
-
-    With several GPUs, train one fold on each.
-    """
     compile_network: bool = False
     """Let torch compile the network (CUDA only)."""
     bfloat16: bool = False

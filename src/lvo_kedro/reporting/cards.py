@@ -176,7 +176,7 @@ def run_facts(content: ReportContent) -> dict[str, str]:
         "uncertainty": f"{100 * content.confidence:g} % intervals: DeLong, Wilson, log-normal, "
         "patient-level bootstrap; spread between folds.",
         "subgroups": "Declared in the configuration: " + ", ".join(_subgroup_titles(content)) + ".",
-        "explainability": "Grad-CAM in the case gallery." if content.gallery else "",
+        "explainability": _explainability(content),
         "operating": content.operating_points_from,
         "performance": "; ".join(_headline(s, content.main_point) for s in content.splits),
         "calibration": "; ".join(_calibration_text(split) for split in content.splits),
@@ -194,6 +194,12 @@ def run_facts(content: ReportContent) -> dict[str, str]:
     if "age" in content.cohort or "sex" in content.cohort:
         facts["characteristics"] = "Bar charts of the cohort are in the report."
     return facts
+
+
+def _explainability(content: ReportContent) -> str:
+    if not any(case.explanation is not None for case in content.gallery):
+        return ""
+    return "3D Grad-CAM on the scan's grid, in the case gallery."
 
 
 def _simulated_line(content: ReportContent) -> str:

@@ -66,6 +66,7 @@ class ReportContent:
         history: Training curves: fold, step, metric, value.
         operating_point: The main one; the first of the first set where empty.
         operating_points_from: How and on which cases the operating points were fixed.
+        explanations: Tables of :func:`lvo_kedro.evaluation.evaluate_explanations`, with split.
         gallery: Pictures of cases. They are images of patients: empty unless opted in.
         parameters: Parameters of the run, nested as they are.
         versions: Package to version.
@@ -87,6 +88,7 @@ class ReportContent:
     operating_points_from: str = (
         "It is not recorded on which cases the operating points were fixed."
     )
+    explanations: pd.DataFrame | None = None
     gallery: Sequence[CasePictures] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)

@@ -75,6 +75,7 @@ def render_report(content: ReportContent) -> str:
             overview=_overview_pictures(content),
             vessels=_vessel_parts(content),
             gallery=_gallery(content),
+            explanations=_explanation_table(content),
             alerts=_alerts(_findings(content)),
             quality=_quality_tables(content),
             methods=_method_tables(content),
@@ -177,6 +178,13 @@ def _split_tables(split: SplitTables) -> dict[str, TableView]:
             ["fold"],
             ["n", "auc", "sensitivity", "specificity"],
             here("folds"),
+        ),
+        "seeds": wide_view(
+            tables.get("seeds", pd.DataFrame(columns=["seed", "metric"])),
+            f"Spread between seeds, {name}",
+            ["seed"],
+            ["auc"],
+            here("seeds"),
         ),
         "calibration": metric_rows(
             tables["calibration"], f"Calibration, {name}", ["stage"], here("calibration")
@@ -294,6 +302,13 @@ def _gallery(content: ReportContent) -> list[Picture]:
         Picture(to_png(plot_case(case)), f"Case {case.case_id}. {case.caption}", wide=True)
         for case in content.gallery
     ]
+
+
+def _explanation_table(content: ReportContent) -> TableView | None:
+    if content.explanations is None or content.explanations.empty:
+        return None
+    keys = ["split", "operating_point"]
+    return tidy_view(content.explanations, "Side of the Grad-CAM", keys=keys)
 
 
 def _findings(content: ReportContent) -> pd.DataFrame:

@@ -47,6 +47,7 @@ NAMES: Final[dict[str, str]] = {
     "end_to_end": "End to end",
     "given_detection": "Given detection",
     "all_lvo": "Localization alone",
+    "explained_by_occluded_side": "More mass on the occluded side",
     "youden": "Youden",
     "net_benefit": "Net benefit",
     "lvo": "LVO",

@@ -18,11 +18,15 @@ from lvo_kedro.detection import (
     Calibration,
     ChannelOptions,
     Detector,
+    ExplanationOptions,
     TrainingOptions,
     calibrate,
     choose_operating_points,
     encode_channels,
+    explain,
     load_detector,
+    mass_by_side,
+    open_sample,
     plan_grid,
     score_cases,
     stack_channels,
@@ -30,6 +34,7 @@ from lvo_kedro.detection import (
 )
 from lvo_kedro.options import Options
 from lvo_kedro.priors import Priors
+from lvo_kedro.reporting import CasePictures, plot_case
 from lvo_kedro.tracking import FoldLog
 
 
@@ -69,22 +74,27 @@ def stack_channels_of_case(
 def train_detectors(
     channels: Cases, cohort: pd.DataFrame, folds: pd.DataFrame, options: TrainingOptions
 ) -> dict[str, Task]:
-    """Train one McResNet a fold, on the cases of the other folds."""
+    """Train one McResNet a fold (and seed, if there are several), on the cases of other folds."""
     labels = dict(zip(cohort["case_id"], cohort["lvo"].astype(int), strict=True))
     splits = splits_of_cases(cohort, folds, list(channels))
     development = {case: channels[case] for case in [*splits[0]["train"], *splits[0]["val"]]}
     patients = dict(zip(cohort["case_id"], cohort["patient_id"], strict=True))
+    trainings = [
+        (name, split, chosen)
+        for fold, split in enumerate(splits)
+        for name, chosen in options.trainings(fold).items()
+    ]
     return {
-        f"fold_{fold}": partial(
+        name: partial(
             train_detector,
             development,
             {case: labels[case] for case in development},
             {case: patients[case] for case in development},
             split,
-            options,
-            FoldLog("detectors", f"fold_{fold}"),
+            chosen.of_training(number),
+            FoldLog("detectors", name),
         )
-        for fold, split in enumerate(splits)
+        for number, (name, split, chosen) in enumerate(trainings)
     }
 
 
@@ -111,14 +121,25 @@ def score_scans(
 
     A development case gets the fold that held its patient out, any other case the mean of all.
     """
+    blind = _blind_detectors(list(channels), detectors, cohort, folds)
+    return {name: partial(score_scan, case, blind[name]) for name, case in channels.items()}
+
+
+def _blind_detectors(
+    cases: list[str], detectors: Cases, cohort: pd.DataFrame, folds: pd.DataFrame
+) -> dict[str, list[Case]]:
+    """Return, for each case, the networks that have not seen its patient."""
     held_out = fold_of_cases(cohort, folds)
     every = [detectors[name] for name in sorted(detectors)]
     return {
-        name: partial(
-            score_scan, case, [detectors[f"fold_{held_out[name]}"]] if name in held_out else every
-        )
-        for name, case in channels.items()
+        case: [d for d in every if case not in held_out or fold_of(d.name) == held_out[case]]
+        for case in cases
     }
+
+
+def fold_of(training: str) -> int:
+    """Return the fold in a training's name, such as ``fold_2`` or ``fold_2_seed_1``."""
+    return int(training.split("_")[1])
 
 
 def score_scan(channels: Case, detectors: list[Case]) -> dict[str, Any]:
@@ -128,6 +149,38 @@ def score_scan(channels: Case, detectors: list[Case]) -> dict[str, Any]:
         for case in detectors
     }
     return {"score": {"logit": float(np.mean(list(logits.values()))), "logits": logits}}
+
+
+def explain_scans(
+    scans: Cases,
+    priors: Cases,
+    channels: Cases,
+    detectors: Cases,
+    cohort: pd.DataFrame,
+    folds: pd.DataFrame,
+    options: ExplanationOptions,
+) -> dict[str, Task]:
+    """Show where every score comes from, by the networks that gave it; off unless asked for."""
+    if not options.enabled:
+        return {}
+    blind = _blind_detectors(list(channels), detectors, cohort, folds)
+    return {
+        name: partial(explain_scan, scans[name], priors[name], case, blind[name], options)
+        for name, case in channels.items()
+    }
+
+
+def explain_scan(
+    scan: Case, priors: Case, channels: Case, detectors: list[Case], options: ExplanationOptions
+) -> dict[str, Any]:
+    """Explain one case: a Grad-CAM on the scan's grid, its sum on each side, a picture."""
+    networks = [_detector(case.folder, case.fingerprint) for case in detectors]
+    ncct = scan["ncct"]
+    heat = explain(networks, open_sample(channels.path("channels")), ncct, options.layer)
+    sides = mass_by_side(heat, priors["hemispheres"])
+    picture = plot_case(CasePictures(channels.name, ncct, explanation=heat))
+    heat.set_data_dtype(np.uint8)  # 0 to 1 in 255 steps, scaled in the file's header
+    return {"explanation": heat, "sides": sides, "picture": picture}
 
 
 def _sample(channels: Case) -> dict[str, Path]:
@@ -199,4 +252,17 @@ def _score_table(scan_scores: Cases, cohort: pd.DataFrame, folds: pd.DataFrame) 
     return table.assign(
         fold=table["case_id"].map(held_out).astype(float),
         logit=[scores[case]["logit"] for case in table["case_id"]],
+        **_logits_by_seed([scores[case]["logits"] for case in table["case_id"]]),
     )
+
+
+def _logits_by_seed(logits: list[dict[str, float]]) -> dict[str, list[float]]:
+    """Return a column for each seed, averaged over folds; none where there is one seed."""
+    seed_of = {name: name.partition("_seed_")[2] for case in logits for name in case}
+    return {
+        f"logit_seed_{seed}": [
+            float(np.mean([value for name, value in case.items() if seed_of[name] == seed]))
+            for case in logits
+        ]
+        for seed in sorted(set(seed_of.values()) - {""}, key=int)
+    }

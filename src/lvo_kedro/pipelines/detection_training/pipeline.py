@@ -32,6 +32,21 @@ def create_pipeline(**_: object) -> Pipeline:
                 tags="each_scan",
             ),
             node(
+                nodes.explain_scans,
+                inputs=[
+                    "scans",
+                    "priors",
+                    "channels",
+                    "detectors",
+                    "cohort",
+                    "folds",
+                    "params:explanation",
+                ],
+                outputs="explanations",
+                name="explain_scans",
+                tags="each_scan",
+            ),
+            node(
                 nodes.fit_calibration,
                 inputs=["scan_scores", "cohort", "folds", "params:calibration"],
                 outputs="calibration",

@@ -14,6 +14,7 @@ from lvo_kedro.evaluation import (
     EvaluationOptions,
     check_study,
     evaluate_detection,
+    evaluate_explanations,
     evaluate_localization,
     evaluate_vessels,
     findings_table,
@@ -183,6 +184,15 @@ def _operating_points(
     return points, {fold: fit["fitted_on"] for fold, fit in folds.items()}
 
 
+def check_explanations(
+    detection: StoredTables, explanations: Cases, cohort: pd.DataFrame, options: EvaluationOptions
+) -> pd.DataFrame:
+    """Count the detected occlusions whose map lies more on the occluded side of one split."""
+    scores = detection["scores"]().drop(columns="side", errors="ignore")
+    known = scores.merge(cohort[["case_id", "side"]], on="case_id")
+    return evaluate_explanations(known, explanations.records("sides"), options.confidence)
+
+
 def summarize_split(detection: StoredTables, localization: StoredTables) -> pd.DataFrame:
     """Gather the main figures of one split, each with its n and interval."""
     overall, operating = detection["summary"](), detection["operating"]()
@@ -251,6 +261,9 @@ def write_report(
         quality=inputs["quality_findings"],
         findings=inputs["study_findings"],
         history=_histories(inputs["detectors"]),
+        explanations=pd.concat(
+            [inputs[f"{name}.explanation"].assign(split=name) for name in EVALUATED_SPLITS]
+        ),
         gallery=_pictures(gallery, inputs),
         parameters=parameters,
         operating_points_from=(
@@ -279,8 +292,8 @@ def _split_tables(inputs: Mapping[str, Any]) -> list[SplitTables]:
 
 def _histories(models: Cases) -> pd.DataFrame:
     histories = {
-        int(name.removeprefix("fold_")): pd.read_csv(case.folder / "history.csv")
-        for name, case in models.items()
+        number: pd.read_csv(models[name].folder / "history.csv")
+        for number, name in enumerate(sorted(models))
     }
     return long_history(histories, CURVES)
 
@@ -295,6 +308,7 @@ def _pictures(gallery: pd.DataFrame, inputs: Mapping[str, Any]) -> list[CasePict
             call=inputs["occlusions"][row["case_id"]]["occlusion_2d"],
             occlusion=inputs["occlusions"][row["case_id"]]["occlusion_mask"],
             difference=inputs["priors"][row["case_id"]]["signed_difference"],
+            explanation=inputs["explanations"].get(row["case_id"], {}).get("explanation"),
         )
         for row in gallery.to_dict("records")
     ]

@@ -7,7 +7,14 @@ from kedro.pipeline import Node, Pipeline, node, pipeline
 from lvo_kedro.pipelines.evaluation import nodes
 from lvo_kedro.settings import EVALUATED_SPLITS
 
-SHARED = {"cohort", "calibration", "detection_scores", "located_calls", "quality_findings"}
+SHARED = {
+    "cohort",
+    "calibration",
+    "detection_scores",
+    "explanations",
+    "located_calls",
+    "quality_findings",
+}
 
 
 def create_pipeline(**_: object) -> Pipeline:
@@ -38,6 +45,7 @@ def _study_nodes() -> list[Node]:
                     "vessels",
                     "channels",
                     "scan_scores",
+                    "explanations",
                     "projections",
                     "occlusions",
                 )
@@ -74,7 +82,9 @@ def _study_nodes() -> list[Node]:
 
 def _report_nodes() -> list[Node]:
     tables = [
-        f"{name}.{part}" for name in EVALUATED_SPLITS for part in ("detection", "localization")
+        f"{name}.{part}"
+        for name in EVALUATED_SPLITS
+        for part in ("detection", "localization", "explanation")
     ]
     names = (
         "cohort",
@@ -88,6 +98,7 @@ def _report_nodes() -> list[Node]:
         "priors",
         "projections",
         "occlusions",
+        "explanations",
         *tables,
     )
     return [
@@ -134,6 +145,12 @@ def _split_nodes() -> list[Node]:
             ],
             outputs=["localization", "localization_metrics"],
             name="evaluate_localization",
+        ),
+        node(
+            nodes.check_explanations,
+            inputs=["detection", "explanations", "cohort", "params:evaluation"],
+            outputs="explanation",
+            name="check_explanations",
         ),
         node(
             nodes.summarize_split,

@@ -146,10 +146,10 @@ def train_occlusion_folds(
             train_occlusion_fold,
             occlusion_dataset["dataset"],
             fold,
-            options.training(),
+            options.training().of_training(number),
             FoldLog("occlusion_models", f"fold_{fold}"),
         )
-        for fold in sorted(set(folds["fold"]))
+        for number, fold in enumerate(sorted(set(folds["fold"])))
     }
 
 

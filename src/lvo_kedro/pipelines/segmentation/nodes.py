@@ -61,10 +61,10 @@ def train_vessel_folds(
             train_nnunet_fold,
             vessel_dataset["dataset"],
             fold,
-            options.training(),
+            options.training().of_training(number),
             FoldLog("vessel_models", f"fold_{fold}"),
         )
-        for fold in sorted(set(folds["fold"]))
+        for number, fold in enumerate(sorted(set(folds["fold"])))
     }
 
 
