@@ -7,6 +7,8 @@ import importlib
 import json
 import linecache
 import sys
+import time
+from functools import partial
 from pathlib import Path
 
 import nibabel as nib
@@ -168,6 +170,23 @@ def test_a_resumable_task_finds_what_it_left_unless_its_inputs_changed(tmp_path)
     with pytest.raises(KeyboardInterrupt):
         cases.save({"fold_0": functools.partial(count_up, 6)})
     assert (tmp_path / "d" / "fold_0" / "counter").read_text() == "2"
+
+
+def meet(other: str, *, folder: Path) -> dict[str, object]:
+    """Finish only while ``other`` is at work too."""
+    (folder / "here").touch()
+    patience = time.monotonic() + 60
+    while not (folder.parent / other / "here").exists():
+        if time.monotonic() > patience:
+            raise TimeoutError(f"{other} never came")
+        time.sleep(0.02)
+    return {}
+
+
+def test_folds_run_side_by_side(tmp_path):
+    folds = dataset(tmp_path / "d", resumable=True, stop_on_error=True, workers=2)
+    folds.save({"fold_0": partial(meet, "fold_1"), "fold_1": partial(meet, "fold_0")})
+    assert sorted(folds.load()) == ["fold_0", "fold_1"]
 
 
 def test_a_fold_that_fails_ends_the_run(tmp_path, trace):

@@ -6,6 +6,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -71,6 +72,21 @@ def test_the_model_folder_says_what_it_was_made_of(models: list[Path]) -> None:
     rows = list(csv.DictReader((models[0] / "history.csv").open()))
     assert [int(float(row["iterations"])) for row in rows] == [25, 50, 75]
     assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"])
+
+
+@pytest.mark.slow
+def test_folds_trained_side_by_side_are_those_trained_in_turn(
+    dataset: Path, models: list[Path], tmp_path: Path
+) -> None:
+    folders = [tmp_path / f"fold_{fold}" for fold in range(2)]
+    options = TINY.model_copy(update={"devices": ("cpu", "cpu")})
+    with joblib.parallel_config(backend="loky", inner_max_num_threads=torch.get_num_threads()):
+        joblib.Parallel(n_jobs=2)(
+            joblib.delayed(train_fold)(dataset, fold, folder, options.of_training(fold))
+            for fold, folder in enumerate(folders)
+        )
+    for fold, folder in enumerate(folders):
+        assert same(weights(folder, fold), weights(models[fold], fold))
 
 
 def test_a_finished_fold_returns_at_once(dataset: Path, models: list[Path]) -> None:

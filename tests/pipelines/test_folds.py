@@ -1,0 +1,181 @@
+"""Folds side by side, several seeds a fold, and maps, from the nodes of the detection pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from lvo_kedro.datasets import CaseDataset
+from lvo_kedro.datasets.cases import Cases
+from lvo_kedro.detection import ExplanationOptions, TrainingOptions, encode_channels, score_cases
+from lvo_kedro.detection.detector import load_detector
+from lvo_kedro.evaluation import EvaluationOptions
+from lvo_kedro.evaluation.detection import seed_table
+from lvo_kedro.imaging.geometry import Grid, make_image
+from lvo_kedro.pipelines.detection_training import nodes
+
+QUICK = TrainingOptions(
+    base_width=4, epochs=2, batch_size=4, learning_rate=3e-3, device="cpu", devices=("cpu", "cpu")
+)
+CASES = [f"case-{number:02d}" for number in range(10)]
+COHORT = pd.DataFrame(
+    {
+        "case_id": CASES,
+        "patient_id": CASES,
+        "split": ["development"] * 8 + ["external"] * 2,
+        "lvo": [0, 1] * 5,
+    }
+)
+FOLDS = pd.DataFrame({"patient_id": CASES[:8], "fold": [0, 0, 1, 1] * 2})
+AFFINE = np.diag([3.0, 3.0, 3.0, 1.0])
+AFFINE[:3, 3] = -46.5
+SAFETENSORS = {
+    "type": "kedro_datasets_experimental.safetensors.SafetensorsDataset",
+    "backend": "torch",
+}
+IMAGE, JSON = "lvo_kedro.datasets.NiftiDataset", "json.JSONDataset"
+PICTURE = {"type": "lvo_kedro.datasets.FigureDataset", "svg": False}
+
+
+def make_channels(number: int) -> dict[str, object]:
+    """Noise; an odd case has a dense block on the patient's right (x > 0)."""
+    generator = torch.Generator().manual_seed(number)
+    channels = torch.rand(2, 32, 32, 32, generator=generator) * 0.3
+    if number % 2:
+        channels[1, 18:28, 12:22, 12:22] += 0.6
+    return {"channels": encode_channels(channels, ("ncct", "vessels"), Grid((32,) * 3, AFFINE))}
+
+
+def make_scan() -> dict[str, object]:
+    x = np.arange(32)[:, None, None] * np.ones((32, 32, 32))
+    sides = np.where(x < 16, 1, 2).astype(np.uint8)
+    return {
+        "ncct": make_image(np.full((32, 32, 32), 35, np.int16), AFFINE),
+        "hemispheres": make_image(sides, AFFINE),
+    }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """As many threads as a worker has: sums in another order differ in their last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def channels(tmp_path_factory: pytest.TempPathFactory) -> Cases:
+    folder = tmp_path_factory.mktemp("channels")
+    dataset = CaseDataset(path=str(folder), files={"channels.safetensors": SAFETENSORS})
+    dataset.save({name: partial(make_channels, n) for n, name in enumerate(CASES)})
+    return dataset.load()
+
+
+def train(folder: Path, channels: Cases, options: TrainingOptions = QUICK, **how) -> Cases:
+    """Train as the catalog entry ``detectors`` does."""
+    detectors = CaseDataset(path=str(folder), files={}, resumable=True, stop_on_error=True, **how)
+    detectors.save(nodes.train_detectors(channels, COHORT, FOLDS, options))
+    return detectors.load()
+
+
+def score(folder: Path, channels: Cases, detectors: Cases) -> Cases:
+    scores = CaseDataset(path=str(folder), files={"score.json": JSON})
+    scores.save(nodes.score_scans(channels, detectors, COHORT, FOLDS))
+    return scores.load()
+
+
+@pytest.fixture(scope="module")
+def in_turn(tmp_path_factory: pytest.TempPathFactory, channels: Cases) -> tuple[Cases, Cases]:
+    """Detectors and scores of folds that were trained one after the other."""
+    folder = tmp_path_factory.mktemp("in_turn")
+    detectors = train(folder / "detectors", channels)
+    return detectors, score(folder / "scores", channels, detectors)
+
+
+@pytest.mark.slow
+def test_folds_side_by_side_give_the_scores_of_folds_in_turn(tmp_path, channels, in_turn):
+    detectors = train(tmp_path / "detectors", channels, workers=2)
+    scores = score(tmp_path / "scores", channels, detectors)
+    assert scores.records("score") == in_turn[1].records("score")
+
+
+@pytest.mark.slow
+def test_folds_on_a_dask_cluster_give_the_scores_of_folds_in_turn(tmp_path, channels, in_turn):
+    distributed = pytest.importorskip("distributed")
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(processes=True, **options) as cluster:
+        detectors = train(tmp_path / "detectors", channels, scheduler=cluster.scheduler_address)
+    scores = score(tmp_path / "scores", channels, detectors)
+    assert scores.records("score") == in_turn[1].records("score")
+
+
+def test_each_training_gets_a_device_of_its_own(channels):
+    options = QUICK.model_copy(update={"devices": ("cuda:0", "cuda:1"), "seeds": (0, 1, 2)})
+    tasks = nodes.train_detectors(channels, COHORT, FOLDS, options)
+    devices = [task.args[4].device for task in tasks.values()]
+    assert devices == ["cuda:0", "cuda:1"] * 3
+
+
+def test_scores_of_several_seeds_are_averaged_and_their_spread_is_tabulated(
+    tmp_path, channels, in_turn
+):
+    detectors = train(tmp_path / "d", channels, QUICK.model_copy(update={"seeds": (0, 5)}))
+    assert sorted(detectors) == [f"fold_{f}_seed_{s}" for f in (0, 1) for s in (0, 5)]
+    table = nodes._score_table(score(tmp_path / "s", channels, detectors), COHORT, FOLDS)
+    single = nodes._score_table(in_turn[1], COHORT, FOLDS)
+    assert "logit_seed_0" not in single  # one seed: the table is what it was
+    np.testing.assert_array_equal(table["logit_seed_0"], single["logit"])
+    np.testing.assert_allclose(
+        table["logit"], (table["logit_seed_0"] + table["logit_seed_5"]) / 2, rtol=1e-6
+    )
+    for row in table.to_dict("records"):
+        folds = (0, 1) if np.isnan(row["fold"]) else (int(row["fold"]),)
+        blind = [load_detector(detectors[f"fold_{k}_seed_5"].folder, "cpu") for k in folds]
+        case = row["case_id"]
+        expected = score_cases(blind, {case: channels[case].path("channels")})[case]
+        assert row["logit_seed_5"] == pytest.approx(expected, abs=1e-6)
+    seeds = seed_table(table, EvaluationOptions(auc_method="score")).set_index("seed")
+    assert list(seeds.index) == ["0", "5", "mean", "spread"]
+    assert seeds.loc["spread", "value"] == pytest.approx(seeds.loc[["0", "5"], "value"].mean())
+    assert "2 seeds" in seeds.loc["spread", "method"]
+    assert seed_table(single, EvaluationOptions()).empty
+
+
+def test_every_score_is_explained_by_the_networks_that_gave_it(tmp_path, channels, in_turn):
+    heads = CaseDataset(
+        path=str(tmp_path / "heads"), files={"ncct.nii.gz": IMAGE, "hemispheres.nii.gz": IMAGE}
+    )
+    heads.save({name: make_scan for name in CASES})
+    scans = heads.load()
+    given = (scans, scans, channels, in_turn[0], COHORT, FOLDS)
+    assert nodes.explain_scans(*given, ExplanationOptions()) == {}
+    tasks = nodes.explain_scans(*given, ExplanationOptions(enabled=True))
+    networks = {name: [d.name for d in task.args[3]] for name, task in tasks.items()}
+    assert networks["case-00"] == ["fold_0"]
+    assert networks["case-03"] == ["fold_1"]
+    assert networks["case-09"] == ["fold_0", "fold_1"]
+    maps = CaseDataset(
+        path=str(tmp_path / "maps"),
+        files={"explanation.nii.gz": IMAGE, "sides.json": JSON, "picture.png": PICTURE},
+    )
+    maps.save({name: tasks[name] for name in ("case-01", "case-09")})
+    for case in maps.load().values():
+        heat = case["explanation"]
+        assert heat.shape == (32, 32, 32)
+        np.testing.assert_allclose(heat.affine, AFFINE)
+        stored = nib.load(case.path("explanation"))
+        assert stored.get_data_dtype() == np.uint8
+        assert 0 <= heat.get_fdata().min() and heat.get_fdata().max() <= 1 + 1e-6
+        halves = heat.get_fdata()[:16].sum(), heat.get_fdata()[16:].sum()
+        assert [case["sides"][side] for side in ("left", "right")] == pytest.approx(
+            halves, rel=0.02
+        )
+        assert case["picture"].stat().st_size > 5000
