@@ -13,7 +13,7 @@ from click import ClickException
 from kedro.framework.hooks import hook_impl
 from mlflow.tracking import MlflowClient
 
-from lvo_kedro import tracking
+from lvo_kedro import serving, tracking
 from lvo_kedro.tracking import TrackingOptions
 
 if TYPE_CHECKING:
@@ -110,7 +110,8 @@ class TrackingHooks:
         for name in sorted(made & set(self._options.models)):
             for fold, case in catalog.load(name).items():
                 run_id = tracking.log_fold(name, fold, case.folder, self._options.model_files)
-                self._register(name, run_id)
+                serving.log_signature(run_id, case.folder)
+                self._register(name, fold, run_id)
         mlflow.end_run()
 
     @hook_impl
@@ -120,14 +121,14 @@ class TrackingHooks:
             mlflow.set_tag("error", type(error).__name__)
             mlflow.end_run("FAILED")
 
-    def _register(self, entry: str, run_id: str) -> None:
+    def _register(self, entry: str, fold: str, run_id: str) -> None:
         name = self._options.registered_models.get(entry)
         if name:
             client = MlflowClient()
             if not client.search_registered_models(f"name = '{name}'"):
                 client.create_registered_model(name)
             source = f"{client.get_run(run_id).info.artifact_uri}/model"
-            client.create_model_version(name, source, run_id)
+            client.create_model_version(name, source, run_id, tags={"fold": fold})
 
 
 def _is_number(value: Any) -> bool:

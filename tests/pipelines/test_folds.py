@@ -101,13 +101,6 @@ def in_turn(tmp_path_factory: pytest.TempPathFactory, channels: Cases) -> tuple[
 
 
 @pytest.mark.slow
-def test_folds_side_by_side_give_the_scores_of_folds_in_turn(tmp_path, channels, in_turn):
-    detectors = train(tmp_path / "detectors", channels, workers=2)
-    scores = score(tmp_path / "scores", channels, detectors)
-    assert scores.records("score") == in_turn[1].records("score")
-
-
-@pytest.mark.slow
 def test_folds_on_a_dask_cluster_give_the_scores_of_folds_in_turn(tmp_path, channels, in_turn):
     distributed = pytest.importorskip("distributed")
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}

@@ -1,0 +1,62 @@
+"""A trained detector as an MLflow model: with its input signature, and loadable by name.
+
+The copy of a model folder in MLflow becomes a model by one more file, ``MLmodel``. Then
+``mlflow.pyfunc.load_model("models:/<name>/<version>").predict(channels)`` gives logits.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mlflow.pyfunc
+import numpy as np
+import torch
+from mlflow.models import Model, ModelSignature
+from mlflow.tracking import MlflowClient
+from mlflow.types import Schema, TensorSpec
+
+from lvo_kedro.detection import Detector, load_detector
+from lvo_kedro.detection.detector import CARD
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class ServedDetector:
+    """A detector behind MLflow's ``predict``."""
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector = detector
+
+    def predict(
+        self, channels: NDArray[np.float32], params: dict[str, Any] | None = None
+    ) -> NDArray[np.float32]:
+        """Return logits, shape (case,), of channels of shape (case, channel, x, y, z) in 0-1."""
+        logits: NDArray[np.float32] = self._detector.score(torch.from_numpy(channels)).numpy()
+        return logits
+
+
+def _load_pyfunc(path: str) -> ServedDetector:
+    """Load a model folder; MLflow calls this by its name."""
+    return ServedDetector(load_detector(Path(path)))
+
+
+def log_signature(run_id: str, folder: Path) -> None:
+    """Add ``MLmodel`` to the copy of a detector's folder in a run; other folders are left alone."""
+    if not (folder / CARD).is_file():
+        return
+    given = json.loads((folder / CARD).read_text())["input"]
+    channels = (-1, len(given["channels"]), *given["shape"])
+    signature = ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype(np.float32), channels)]),
+        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1,))]),
+    )
+    model = Model(run_id=run_id, artifact_path="model", signature=signature, metadata=given)
+    mlflow.pyfunc.add_to_model(model, loader_module=__name__)
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / "MLmodel"
+        model.save(str(path))
+        MlflowClient().log_artifact(run_id, str(path), "model")

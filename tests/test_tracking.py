@@ -1,0 +1,95 @@
+"""Models in MLflow: copies of the catalogued folders, registered by configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pytest
+import torch
+from kedro.io import DataCatalog
+from kedro.pipeline import node, pipeline
+from mlflow.tracking import MlflowClient
+
+from lvo_kedro.datasets import CaseDataset
+from lvo_kedro.detection import (
+    TrainingOptions,
+    encode_channels,
+    load_detector,
+    save_sample,
+    train_fold,
+)
+from lvo_kedro.hooks import TrackingHooks
+from lvo_kedro.imaging.geometry import Grid
+from lvo_kedro.tracking import TrackingOptions, use_tracking
+
+SHAPE = (32, 32, 32)
+
+
+def train(samples: dict[str, Path], seed: int, *, folder: Path) -> dict[str, Any]:
+    labels = {case: number % 2 for number, case in enumerate(samples)}
+    options = TrainingOptions(base_width=4, epochs=1, batch_size=2, device="cpu", seed=seed)
+    train_fold(folder, samples, labels, list(samples), [], options)
+    return {}
+
+
+@pytest.fixture
+def detectors(tmp_path: Path) -> CaseDataset:
+    """Two small detectors, as training leaves them."""
+    samples = {}
+    for case in "abcd":
+        samples[case] = tmp_path / f"{case}.safetensors"
+        content = encode_channels(
+            torch.rand(2, *SHAPE), ("ncct", "vessels"), Grid(SHAPE, np.eye(4))
+        )
+        save_sample(samples[case], content)
+    dataset = CaseDataset(path=str(tmp_path / "detectors"), files={}, resumable=True)
+    dataset.save({f"fold_{k}": partial(train, samples, k) for k in range(2)})
+    return dataset
+
+
+@pytest.fixture
+def finished(tmp_path: Path, detectors: CaseDataset, monkeypatch) -> Iterator[Any]:
+    """End a run in an embedded database, with the given models to register."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+    def finish(registered: dict[str, str]) -> MlflowClient:
+        hooks = TrackingHooks()
+        hooks._options = TrackingOptions(models=("detectors",), registered_models=registered)
+        hooks._project = tmp_path
+        use_tracking(hooks._options, tmp_path)
+        mlflow.start_run()
+        made = pipeline([node(lambda x: x, "channels", "detectors", name="train")])
+        hooks.after_pipeline_run(made, DataCatalog({"detectors": detectors}))
+        return MlflowClient()
+
+    yield finish
+    mlflow.end_run()
+
+
+def test_a_registered_detector_loads_by_name_and_knows_its_input(finished, detectors):
+    client = finished({"detectors": "lvo-detector"})
+    versions = {v.tags["fold"]: v for v in client.search_model_versions("name = 'lvo-detector'")}
+    assert sorted(versions) == ["fold_0", "fold_1"]
+    for fold, version in versions.items():
+        model = mlflow.pyfunc.load_model(f"models:/lvo-detector/{version.version}")
+        (given,) = model.metadata.signature.inputs.inputs
+        assert given.shape == (-1, 2, *SHAPE)
+        assert model.metadata.metadata["channels"] == ["ncct", "vessels"]
+        batch = torch.rand(2, 2, *SHAPE)
+        own = load_detector(detectors.load()[fold].folder, "cpu").score(batch)
+        np.testing.assert_allclose(model.predict(batch.numpy()), own, atol=1e-5)
+        with pytest.raises(mlflow.MlflowException, match="shape"):
+            model.predict(batch.numpy()[:, :1])
+        assert client.get_run(version.run_id).data.tags["fold"] == f"detectors.{fold}"
+
+
+def test_nothing_is_registered_unless_a_name_is_set(finished):
+    client = finished({})
+    assert not client.search_registered_models()
+    folds = [r for r in client.search_runs(["1"]) if "fold" in r.data.tags]
+    assert len(folds) == 2
