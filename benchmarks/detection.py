@@ -247,7 +247,10 @@ class Way:
 
 
 def measure(way: Way, batch: Tensor, action: str, seconds: float) -> dict[str, float]:
-    """Repeat an action after a warm-up; GPU times include the wait for the device."""
+    """Repeat an action after a warm-up and take its fastest repeat: others may use the machine.
+
+    GPU times include the wait for the device.
+    """
     act = getattr(way, action)
     batch = way.prepare(batch)
     for _ in range(3 if way.device.type == "cuda" else 1):
@@ -255,15 +258,15 @@ def measure(way: Way, batch: Tensor, action: str, seconds: float) -> dict[str, f
     if way.device.type == "cuda":
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
-    began, count = time.perf_counter(), 0
-    while count < 3 or time.perf_counter() - began < seconds:
+    began, spent = time.perf_counter(), []
+    while len(spent) < 3 or time.perf_counter() - began < seconds:
+        start = time.perf_counter()
         act(batch)
-        count += 1
         if way.device.type == "cuda":
             torch.cuda.synchronize()
-    spent = time.perf_counter() - began
+        spent.append(time.perf_counter() - start)
     peak = torch.cuda.max_memory_allocated() / 2**20 if way.device.type == "cuda" else 0.0
-    return {"samples_per_second": len(batch) * count / spent, "peak_mb": peak}
+    return {"samples_per_second": len(batch) / min(spent), "peak_mb": peak}
 
 
 def operations(shape: tuple[int, ...], width: int) -> float:

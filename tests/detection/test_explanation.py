@@ -96,6 +96,20 @@ def test_the_map_lies_on_the_scans_grid_and_on_the_right_side(sample, direction)
     np.testing.assert_allclose(world.mean(axis=0), [24, 0, 0], atol=4)
 
 
+def test_the_air_around_the_head_explains_nothing(sample):
+    channels = torch.zeros(2, 32, 32, 32)
+    channels[:, 8:24, 8:24, 8:24] = 0.5
+    inside = encode_channels(
+        channels, ("ncct", "vessels"), Grid((32,) * 3, sample["affine"].numpy())
+    )
+    network = ReadsVessels()
+    network.layer4 = nn.AvgPool3d(16)  # one voxel of its map reaches over the border
+    scan = make_image(np.zeros((32, 32, 32), np.int16), sample["affine"].numpy())
+    heat = explain(detector_with(network), inside, scan).get_fdata()
+    assert heat[8:24, 8:24, 8:24].min() > 0.1
+    assert heat.sum() == pytest.approx(heat[8:24, 8:24, 8:24].sum())
+
+
 def test_several_detectors_are_averaged(sample):
     scan = make_image(np.zeros((32, 32, 32), np.int16), sample["affine"].numpy())
     detector = detector_with(ReadsVessels())

@@ -7,6 +7,7 @@ import pytest
 from kedro.framework.project import pipelines
 from kedro.framework.startup import bootstrap_project
 
+from lvo_kedro.cohort import FoldOptions
 from lvo_kedro.hooks import MissingDataError
 from lvo_kedro.localization import SegmentBaseline
 from lvo_kedro.localization.baseline import WEIGHED
@@ -80,6 +81,12 @@ def test_an_empty_data_folder_says_what_to_put_where(empty):
 def test_a_later_pipeline_alone_names_what_is_missing(empty):
     with pytest.raises(MissingDataError, match="is missing or incomplete; run the pipeline"):
         empty.run("detection_training", env=None)
+
+
+def test_another_division_of_the_patients_is_one_parameter(empty):
+    with empty.session("demo", folds={"seed": 7}) as session:
+        parameters = session.load_context().catalog.load("parameters")
+    assert parameters["folds"] == FoldOptions(count=3, seed=7)
 
 
 def test_an_unknown_option_is_named(empty):

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lvo_kedro.detection.augmentation import flip_sides
+from lvo_kedro.detection.channels import neutral
 from lvo_kedro.detection.detector import Detector
 from lvo_kedro.detection.storage import decode_channels, sample_grid
 from lvo_kedro.errors import ModelError
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
 
 Layer = Literal["layer1", "layer2", "layer3", "layer4"]
+
+
+QUANTUM = 1 / 255
+"""Steps in which samples are stored: a smaller distance from a channel's neutral value is none."""
 
 
 class ExplanationOptions(Options):
@@ -54,17 +59,21 @@ def explain(
         layer: Whose activations to weigh: an earlier one is finer, a later one surer.
 
     Returns:
-        float32 in [0, 1] on the grid of ``ncct``; 0 where nothing raises the score. Averaged over
-        the case and its mirror image, as the scores are.
+        float32 in [0, 1] on the grid of ``ncct``; 0 where nothing raises the score, and where no
+        channel says anything. Averaged over the case and its mirror image, as the scores are.
     """
     several = [detectors] if isinstance(detectors, Detector) else list(detectors)
     if not several:
         raise ModelError("no detectors", "at least one", "train a fold first")
     total = torch.zeros(tuple(int(n) for n in sample["shape"]))
+    seen = torch.zeros_like(total, dtype=torch.bool)
     for detector in several:
         batch = decode_channels(sample, detector.channels)[None].to(detector.device)
         total += class_activation(detector, batch, layer)[0]
         total += flip_sides(class_activation(detector, flip_sides(batch), layer)[:, None])[0, 0]
+        said = (batch[0].cpu() - neutral(detector.channels)).abs() > QUANTUM
+        seen |= said.any(dim=0)
+    total *= seen  # a coarse layer spreads over the air around the head
     highest = float(total.max())
     scaled = total / highest if highest > 0 else total
     coarse = make_image(scaled.numpy(), sample_grid(sample).affine)
