@@ -78,6 +78,7 @@ def test_images_lie_on_their_scan(tiny):
         ("priors", "hemispheres"),
         ("priors", "signed_difference"),
         ("occlusions", "occlusion_mask"),
+        ("explanations", "explanation"),
     ):
         image = tiny.load(name)[case][field]
         assert image.shape == ncct.shape
@@ -97,6 +98,20 @@ def test_figures_of_merit_have_intervals_and_stand_in_the_report(tiny):
     report = tiny.load("report")
     assert RESEARCH_ONLY in report
     assert "simulated" in report.lower()
+
+
+def test_what_the_maps_point_to_is_counted_and_shown(tiny):
+    assert set(tiny.load("explanations")) == set(tiny.load("detection_scores")["case_id"])
+    for split in ("cross_validation", "external_test"):
+        table, scores = (
+            tiny.load(f"{split}.explanation"),
+            tiny.load(f"{split}.detection")["scores"](),
+        )
+        for row in table.to_dict("records"):
+            detected = (scores["lvo"] == 1) & (scores[f"call_{row['operating_point']}"] == 1)
+            assert row["n"] == detected.sum()
+    assert "More mass on the occluded side" in tiny.load("report")
+    assert "3D Grad-CAM" in tiny.load("checklist")
 
 
 def test_mlflow_has_one_run_a_run_and_a_child_a_fold(tiny):
