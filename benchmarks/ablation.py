@@ -10,6 +10,10 @@ seed. ``--compare channels`` trains every channel set with the base settings; ``
 trains all four channels with the base and with the published settings, both with the same small
 network, the same number of epochs and the weights of the last one.
 
+``sides.md`` counts, for each layer of the network, the detected occlusions (logit above 0) whose
+Grad-CAM has more mass on the occluded than on the other side of the head. A layer should be chosen
+on one seed and confirmed on the others.
+
 Every sample, fold and set of scores is kept in the folder. A stopped run goes on where it was;
 ``scores.csv``, ``ablation.md`` and ``ablation.png`` are written anew after every row and seed, so
 that what is there can be read at any time. Simulated data: no claim about patients.
@@ -36,23 +40,29 @@ from sklearn.model_selection import StratifiedKFold
 from lvo_kedro.detection import (
     CHANNELS,
     ChannelOptions,
+    Detector,
     TrainingOptions,
     encode_channels,
+    explain,
     load_detector,
+    mass_by_side,
+    open_sample,
     plan_grid,
+    sample_grid,
     save_sample,
     score_cases,
     stack_channels,
     train_fold,
 )
-from lvo_kedro.evaluation import auc_interval, paired_delong
+from lvo_kedro.evaluation import auc_interval, paired_delong, wilson_interval
 from lvo_kedro.imaging.geometry import make_image
 from lvo_kedro.priors import Atlas, PriorOptions, compute_priors, load_atlas
 from lvo_kedro.simulation import SimulationOptions, simulate_case
-from lvo_kedro.vocabulary import SEGMENT_CLASSES
+from lvo_kedro.vocabulary import HEMISPHERES, SEGMENT_CLASSES
 
 if TYPE_CHECKING:
     from lvo_kedro.detection import ChannelName
+    from lvo_kedro.vocabulary import Side
 
 ALL_FOUR = "all four"
 SETS: dict[str, tuple[ChannelName, ...]] = {
@@ -65,7 +75,7 @@ SETS: dict[str, tuple[ChannelName, ...]] = {
 }
 """Name of each channel set in tables and figures."""
 
-DEFAULT_SETS = tuple(name for name in SETS if name != "signed instead")
+LAYERS = ("layer1", "layer2", "layer3", "layer4")
 SCANNER: dict[str, Any] = {"spacing": 1.5, "slice_thickness": (2.5, 3.0, 5.0)}
 """Coarser than the preset, for speed: the channels are sampled at 3 mm anyway."""
 BASE = TrainingOptions(base_width=16, epochs=40, checkpoint_every=10)
@@ -102,18 +112,22 @@ def settings(row: Row, epochs: int) -> TrainingOptions:
     return chosen.model_copy(update=changes)
 
 
+def side_of(number: int) -> Side:
+    """Return the side on which an odd case is occluded."""
+    return "left" if np.random.default_rng([77, number]).random() < 0.5 else "right"
+
+
 def make_case(folder: Path, number: int, difficulty: str, atlas: Atlas) -> None:
     """Simulate one case and store all of its channels."""
     path = folder / "samples" / f"case-{number:03d}.safetensors"
     if path.is_file():
         return
     lvo = number % 2 == 1
-    rng = np.random.default_rng([77, number])
     options = SimulationOptions(
         difficulty=difficulty,
         lvo=lvo,
         segment=SEGMENT_CLASSES[number // 2 % len(SEGMENT_CLASSES)] if lvo else None,
-        side=str(rng.choice(["left", "right"])) if lvo else None,
+        side=side_of(number) if lvo else None,
         **SCANNER,
     )
     case = simulate_case(40_000 + number, options)
@@ -141,15 +155,41 @@ def out_of_fold(folder: Path, cases: int, row: Row, epochs: int) -> None:
         model = folder / "models" / path.stem / str(fold)
         inside, outside = [names[i] for i in train], [names[i] for i in held_out]
         train_fold(model, samples, labels, inside, outside, settings(row, epochs))
-        scores = score_cases(load_detector(model), {name: samples[name] for name in outside})
-        lines += [
-            {**row._asdict(), "case": name, "fold": fold, "lvo": labels[name], "logit": logit}
-            for name, logit in scores.items()
-        ]
+        detector = load_detector(model)
+        for name, logit in score_cases(detector, {name: samples[name] for name in outside}).items():
+            line = {**row._asdict(), "case": name, "fold": fold, "lvo": labels[name]}
+            shares = explained_side(detector, samples[name], name) if labels[name] else {}
+            lines.append({**line, "logit": logit, **shares})
     path.parent.mkdir(exist_ok=True)
     partial = path.with_suffix(".partial")
     pd.DataFrame(lines).to_csv(partial, index=False)
     partial.replace(path)
+
+
+def explained_side(detector: Detector, sample: Path, name: str) -> dict[str, float]:
+    """Return, for each layer, the share of the Grad-CAM's mass on the occluded side."""
+    stored = open_sample(sample)
+    grid = sample_grid(stored)
+    x = np.indices(grid.shape)[0]  # the grid's middle plane is the midline
+    right = (x + 0.5 > grid.shape[0] / 2) == (grid.affine[0, 0] > 0)
+    sides = np.where(right, HEMISPHERES["right"], HEMISPHERES["left"]).astype(np.uint8)
+    hemispheres = make_image(sides, grid.affine)
+    shares = {}
+    for layer in LAYERS:
+        mass = mass_by_side(explain(detector, stored, hemispheres, layer), hemispheres)
+        shares[layer] = mass[side_of(int(name.split("-")[1]))] / max(sum(mass.values()), 1e-9)
+    return shares
+
+
+def count_sides(scores: pd.DataFrame) -> pd.DataFrame:
+    """Count the detected occlusions whose map points to the occluded side, by row and layer."""
+    found = scores[(scores["lvo"] == 1) & (scores["logit"] > 0)]
+    rows = []
+    for key, group in found.groupby(["channels", "settings", "seed"], sort=False):
+        counts = {layer: int((group[layer] > 0.5).sum()) for layer in LAYERS}
+        shares = {layer: str(wilson_interval(n, len(group))) for layer, n in counts.items()}
+        rows.append({**dict(zip(Row._fields, key, strict=True)), "n": len(group), **shares})
+    return pd.DataFrame(rows, columns=[*Row._fields, "n", *LAYERS])
 
 
 def summarise(scores: pd.DataFrame) -> pd.DataFrame:
@@ -210,10 +250,16 @@ def write_results(folder: Path, rows: list[Row]) -> pd.DataFrame:
     scores.to_csv(folder / "scores.csv", index=False)
     table = summarise(scores)
     draw(table, folder / "ablation.png")
+    write_markdown(folder / "ablation.md", table)
+    write_markdown(folder / "sides.md", count_sides(scores))
+    return table
+
+
+def write_markdown(path: Path, table: pd.DataFrame) -> None:
+    """Write a table as Markdown."""
     lines = ["| " + " | ".join(map(str, row)) + " |" for row in table.round(3).to_numpy()]
     head = ["| " + " | ".join(table.columns) + " |", "|" + " --- |" * len(table.columns)]
-    (folder / "ablation.md").write_text("\n".join([*head, *lines]) + "\n")
-    return table
+    path.write_text("\n".join([*head, *lines]) + "\n")
 
 
 def check_folder(folder: Path, study: dict[str, Any]) -> None:
@@ -244,7 +290,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=BASE.epochs)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--difficulty", default="realistic", choices=("didactic", "realistic"))
-    parser.add_argument("--sets", nargs="+", default=DEFAULT_SETS, choices=list(SETS))
+    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
     both = ("channels", "settings")
     parser.add_argument("--compare", nargs="+", default=both, choices=both)
     given = parser.parse_args()
