@@ -24,11 +24,11 @@ class ReadsVessels(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layer4 = nn.AvgPool3d(4)
+        self.layer1 = nn.AvgPool3d(4)
         self.scale = nn.Parameter(torch.ones(()))
 
     def forward(self, x):
-        return self.scale * self.layer4(x)[:, 1:].mean(dim=(2, 3, 4))
+        return self.scale * self.layer1(x)[:, 1:].mean(dim=(2, 3, 4))
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_the_air_around_the_head_explains_nothing(sample):
         channels, ("ncct", "vessels"), Grid((32,) * 3, sample["affine"].numpy())
     )
     network = ReadsVessels()
-    network.layer4 = nn.AvgPool3d(16)  # one voxel of its map reaches over the border
+    network.layer1 = nn.AvgPool3d(16)  # one voxel of its map reaches over the border
     scan = make_image(np.zeros((32, 32, 32), np.int16), sample["affine"].numpy())
     heat = explain(detector_with(network), inside, scan).get_fdata()
     assert heat[8:24, 8:24, 8:24].min() > 0.1

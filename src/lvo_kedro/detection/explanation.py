@@ -40,15 +40,15 @@ class ExplanationOptions(Options):
 
     enabled: bool = False
     """Make a map and a picture of every case. They show patients: off unless you mean it."""
-    layer: Layer = "layer4"
-    """Whose activations are weighed: an earlier one is finer, a later one surer."""
+    layer: Layer = "layer1"
+    """Whose activations are weighed; the later, the coarser (the last: 2 or 3 voxels an axis)."""
 
 
 def explain(
     detectors: Detector | Sequence[Detector],
     sample: Mapping[str, Tensor],
     ncct: nib.Nifti1Image,
-    layer: Layer = "layer4",
+    layer: Layer = "layer1",
 ) -> nib.Nifti1Image:
     """Show which places raise a case's score.
 
@@ -56,7 +56,7 @@ def explain(
         detectors: One or several; their maps are averaged.
         sample: The case's stored channels.
         ncct: Gives the grid of the result.
-        layer: Whose activations to weigh: an earlier one is finer, a later one surer.
+        layer: Whose activations to weigh; the later, the coarser.
 
     Returns:
         float32 in [0, 1] on the grid of ``ncct``; 0 where nothing raises the score, and where no
@@ -80,7 +80,7 @@ def explain(
     return resample(coarse, grid_of(ncct), order=1)
 
 
-def class_activation(detector: Detector, batch: Tensor, layer: Layer = "layer4") -> Tensor:
+def class_activation(detector: Detector, batch: Tensor, layer: Layer) -> Tensor:
     """Return the Grad-CAM of the logit: shape (case, x, y, z), not negative, on the CPU.
 
     The same as MONAI's, whose hooks stay on the network, which here serves case after case.
