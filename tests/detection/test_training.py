@@ -85,8 +85,13 @@ def test_two_runs_give_the_same_scores_to_the_last_bit(stored, trained, tmp_path
     assert score_cases(load_detector(tmp_path, "cpu"), samples) != first
 
 
-@pytest.mark.parametrize("killed_in", [1, 3])
-def test_a_killed_run_resumes_to_the_same_result(stored, trained, tmp_path, killed_in):
+@pytest.mark.parametrize(("killed_in", "every", "resumed_at"), [(1, 1, 2), (3, 1, 4), (2, 2, 2)])
+def test_a_killed_run_resumes_to_the_same_result(
+    stored, trained, tmp_path, killed_in, every, resumed_at
+):
+    """Also where the epoch before the kill was not saved."""
+    options = QUICK.model_copy(update={"checkpoint_every": every})
+
     class Killed(Exception):
         pass
 
@@ -95,12 +100,12 @@ def test_a_killed_run_resumes_to_the_same_result(stored, trained, tmp_path, kill
             raise Killed
 
     with pytest.raises(Killed):
-        train_fold(tmp_path, *fold_of(stored), QUICK, log=die)
+        train_fold(tmp_path, *fold_of(stored), options, log=die)
     assert (tmp_path / CHECKPOINT).is_file()
     torch.manual_seed(12345)  # the state of the caller's generator does not matter
     epochs = []
-    train_fold(tmp_path, *fold_of(stored), QUICK, log=lambda metrics, epoch: epochs.append(epoch))
-    assert epochs == list(range(killed_in + 1, 4))
+    train_fold(tmp_path, *fold_of(stored), options, log=lambda metrics, epoch: epochs.append(epoch))
+    assert epochs == list(range(resumed_at, 4))
     weights = [(folder / "model.safetensors").read_bytes() for folder in (tmp_path, trained[0])]
     assert weights[0] == weights[1]
 
