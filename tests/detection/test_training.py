@@ -85,11 +85,10 @@ def test_two_runs_give_the_same_scores_to_the_last_bit(stored, trained, tmp_path
     assert score_cases(load_detector(tmp_path, "cpu"), samples) != first
 
 
-@pytest.mark.parametrize(("killed_in", "every", "resumed_at"), [(1, 1, 2), (3, 1, 4), (2, 2, 2)])
-def test_a_killed_run_resumes_to_the_same_result(
-    stored, trained, tmp_path, killed_in, every, resumed_at
-):
+@pytest.mark.parametrize("kill", [(1, 1, 2), (3, 1, 4), (2, 2, 2)])
+def test_a_killed_run_resumes_to_the_same_result(stored, trained, tmp_path, kill):
     """Also where the epoch before the kill was not saved."""
+    killed_in, every, resumed_at = kill
     options = QUICK.model_copy(update={"checkpoint_every": every})
 
     class Killed(Exception):
