@@ -7,6 +7,8 @@ import json
 import numpy as np
 import pytest
 
+from scipy.spatial.transform import Rotation
+
 from lvo_kedro.errors import RegistrationError, ScanError
 from lvo_kedro.imaging.geometry import make_image
 from lvo_kedro.priors import (
@@ -19,7 +21,8 @@ from lvo_kedro.priors import (
 )
 from lvo_kedro.priors.engine import Mapping, grid_points
 from lvo_kedro.priors.grids import change_grid
-from lvo_kedro.priors.quality import find_faults, jacobian_range
+from lvo_kedro.priors.quality import find_faults, jacobian_range, midline_shift
+from lvo_kedro.priors.registration import WorkingScan
 from tests.priors.phantoms import COARSE, centred_grid, make_phantom, side_error, territory_dice
 
 
@@ -48,17 +51,32 @@ def test_quality_of_a_good_case(priors):
 def test_findings_are_words():
     fine = {
         "overlap": 0.95, "similarity": 0.6, "jacobian_min": 0.5, "jacobian_max": 2.0,
-        "left_right_ratio": 1.0, "coverage": 1.0, "midline_shift_mm": 2.0,
+        "left_right_ratio": 1.0, "coverage": 1.0, "coverage_asymmetry": 0.01,
+        "midline_shift_mm": 2.0,
     }  # fmt: skip
     assert find_faults(fine, QualityLimits()) == []
     bad = {
         "overlap": 0.7, "similarity": 0.1, "jacobian_min": -0.1, "jacobian_max": 12.0,
-        "left_right_ratio": 0.7, "coverage": 0.6, "midline_shift_mm": 11.0,
+        "left_right_ratio": 0.7, "coverage": 0.6, "coverage_asymmetry": 0.12,
+        "midline_shift_mm": 11.0,
     }  # fmt: skip
     findings = find_faults(bad, QualityLimits())
     assert len(findings) == len(bad)
     assert any("60 %" in words for words in findings)
     assert any("1.43 times" in words for words in findings)
+    assert any("12 % more of one side" in words for words in findings)
+
+
+@pytest.mark.parametrize("spacing", [3.0, 6.0])
+@pytest.mark.parametrize(("pushed", "expected"), [(0.0, 0.0), (6.0, 6.0), (-9.0, 9.0)])
+def test_midline_shift_is_measured_against_the_falx(spacing, pushed, expected):
+    directions = Rotation.from_euler("xyz", (10, -5, 12), degrees=True).as_matrix()
+    grid = centred_grid((spacing,) * 3, directions=directions)
+    x, y, z = grid_points(grid)
+    brain = (x / 70) ** 2 + (y / 85) ** 2 + (z / 70) ** 2 < 1
+    side = x + 4.0 - pushed * np.exp(-(y**2 + z**2) / 30**2)  # a falx that is off-centre
+    scan = WorkingScan(grid, 30.0 * brain, brain.astype(np.float32), np.ones(grid.shape, bool))
+    assert midline_shift(scan, side) == pytest.approx(expected, abs=1.0)
 
 
 def test_jacobian_of_a_known_stretch():

@@ -13,6 +13,7 @@ from nibabel.orientations import (
     io_orientation,
     ornt_transform,
 )
+from threadpoolctl import threadpool_limits
 
 from lvo_kedro.errors import ScanError
 from lvo_kedro.imaging.geometry import grid_of, is_sheared, make_image, resample, to_ras
@@ -80,10 +81,9 @@ def compute_priors(
     options = options or PriorOptions()
     began = time.perf_counter()
     scan, mask = _canonical(ncct, brain_mask)
-    if options.way == "published":
-        maps, quality = _published_maps(scan, mask, atlas, options)
-    else:
-        maps, quality = _fast_maps(scan, mask, atlas, options)
+    compute = _published_maps if options.way == "published" else _fast_maps
+    with threadpool_limits(1, user_api="blas"):  # sums differ with the number of threads
+        maps, quality = compute(scan, mask, atlas, options)
     quality["seconds"] = time.perf_counter() - began
     quality["findings"] = find_faults(quality, options.limits)
     images = {name: _as_stored(values, ncct) for name, values in maps.items()}
@@ -136,7 +136,7 @@ def _fast_maps(
     signed = signed_difference(ncct, mask, counterpart, scan.grid, options.difference)
     ticks.append(time.perf_counter())
     maps = _on_scan(ncct, mask, (territory, scan.grid), (side, scan.grid), signed)
-    quality = measure(scan, working, alignment, side)
+    quality = measure(scan, alignment, side)
     ticks.append(time.perf_counter())
     steps = ("prepare", "register", "difference", "resample")
     for step, begin, end in zip(steps, ticks[:-1], ticks[1:], strict=True):
@@ -183,6 +183,6 @@ def _published_maps(
     maps, scan, alignment, seconds = compute_published(ncct, mask, atlas, options)
     working = prepare_atlas(atlas, options.spacing)
     side = engine.sample(working.side, working.grid, alignment.points, mode="nearest")
-    quality = measure(scan, working, alignment, side)
+    quality = measure(scan, alignment, side)
     quality.update({f"seconds_{step}": value for step, value in seconds.items()})
     return maps, quality

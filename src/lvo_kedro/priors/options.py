@@ -11,7 +11,7 @@ from lvo_kedro.vocabulary import Side
 
 
 class QualityLimits(Options):
-    """Beyond these a finding is written down (and, for the first two, another start is tried)."""
+    """Beyond these a finding is written down; for the first three another start is tried."""
 
     overlap: float = 0.88
     """Dice of the warped atlas brain and the scan's brain mask, within the scan's coverage."""
@@ -21,12 +21,14 @@ class QualityLimits(Options):
     """Smallest local volume change; at 0 and below the map folds."""
     jacobian_high: float = 8.0
     """Largest local volume change."""
-    volume_ratio: float = 1.2
+    volume_ratio: float = 1.12
     """Larger over smaller hemisphere."""
     coverage: float = 0.9
     """Part of the atlas brain that lies inside the scan."""
-    midline_shift_mm: float = 6.0
-    """Distance of the midline from the plane that fits it best (95th percentile)."""
+    coverage_asymmetry: float = 0.05
+    """Difference between both sides' parts of the atlas brain inside the scan."""
+    midline_shift_mm: float = 4.5
+    """Distance of the midline from the plane through its rim at the skull (99th percentile)."""
     hopeless_overlap: float = 0.6
     """Below this overlap the result is refused."""
 

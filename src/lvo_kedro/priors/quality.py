@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.ndimage import distance_transform_edt
 
 from lvo_kedro.priors import engine
 
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
 
     from lvo_kedro.priors.engine import Mapping
     from lvo_kedro.priors.options import QualityLimits
-    from lvo_kedro.priors.registration import Alignment, WorkingAtlas, WorkingScan
+    from lvo_kedro.priors.registration import Alignment, WorkingScan
+
+
+_RIM_MM = 12.0
 
 
 def jacobian_range(mapping: Mapping, brain: NDArray[np.float32]) -> tuple[float, float]:
@@ -26,14 +30,31 @@ def jacobian_range(mapping: Mapping, brain: NDArray[np.float32]) -> tuple[float,
     return float(inside.min()), float(inside.max())
 
 
+def midline_shift(scan: WorkingScan, side: NDArray[np.float32]) -> float:
+    """Return how far (99th percentile, mm) the midline leaves the plane through its rim.
+
+    At the skull the falx holds the midline in its place; what is pushed aside lies between.
+    """
+    near = (np.abs(side) < scan.grid.spacing[0]) & (scan.brain > 0.5)
+    inside = (scan.brain > 0.5) | ~scan.seen  # where the scan ends is no rim
+    rim = distance_transform_edt(inside, sampling=scan.grid.spacing)[near] < _RIM_MM
+    if rim.sum() < 20:
+        return 0.0
+    points = engine.grid_points(scan.grid)[:, near].astype(float)
+    normal = _plane(points)[1]
+    normal *= np.sign(normal @ (points * side[near]).sum(axis=1) or 1.0)
+    midline = points - np.outer(normal, side[near])  # from voxel centres onto the surface
+    centre, normal = _plane(midline[:, rim])
+    return float(np.percentile(np.abs(normal @ (midline - centre)), 99))
+
+
 def measure(
-    scan: WorkingScan, atlas: WorkingAtlas, alignment: Alignment, side: NDArray[np.float32]
+    scan: WorkingScan, alignment: Alignment, side: NDArray[np.float32]
 ) -> dict[str, float | str | list[str]]:
     """Measure an alignment.
 
     Args:
         scan: The scan that was aligned.
-        atlas: The atlas it was aligned with.
         alignment: The result.
         side: Distance from the midline at each working voxel, negative on the left.
 
@@ -41,6 +62,7 @@ def measure(
         Overlap, similarity, Jacobian range, coverage, volumes, midline shift (mm), start.
     """
     low, high = jacobian_range(alignment.mapping, scan.brain)
+    on_left, on_right = alignment.coverage
     left = float(scan.brain[side < 0].sum())
     right = float(scan.brain[side >= 0].sum())
     return {
@@ -50,8 +72,9 @@ def measure(
         "jacobian_min": low,
         "jacobian_max": high,
         "left_right_ratio": left / max(right, 1e-6),
-        "coverage": _coverage(scan, atlas, alignment),
-        "midline_shift_mm": _midline_shift(scan, side),
+        "coverage": 0.5 * (on_left + on_right),
+        "coverage_asymmetry": abs(on_left - on_right),
+        "midline_shift_mm": midline_shift(scan, side),
     }
 
 
@@ -89,6 +112,10 @@ def find_faults(quality: dict[str, float | str | list[str]], limits: QualityLimi
             f"the scan shows {100 * value('coverage'):.0f} % of the brain",
         ),
         (
+            value("coverage_asymmetry") > limits.coverage_asymmetry,
+            f"the scan shows {100 * value('coverage_asymmetry'):.0f} % more of one side",
+        ),
+        (
             value("midline_shift_mm") > limits.midline_shift_mm,
             f"the midline is bent by {value('midline_shift_mm'):.0f} mm",
         ),
@@ -96,23 +123,7 @@ def find_faults(quality: dict[str, float | str | list[str]], limits: QualityLimi
     return [words for applies, words in rules if applies]
 
 
-def _coverage(scan: WorkingScan, atlas: WorkingAtlas, alignment: Alignment) -> float:
-    """Return the part of the atlas brain that is mapped into the scan's field of view."""
-    thin = (slice(None, None, 2),) * 3
-    points = engine.grid_points(atlas.grid)[(slice(None), *thin)]
-    weight = atlas.brain[thin]
-    brain = points[:, weight > 0.5]
-    fixed = alignment.mapping.to_fixed(brain)
-    seen = engine.sample(scan.seen.astype(np.float32), scan.grid, fixed)
-    return float((seen > 0.5).mean())
-
-
-def _midline_shift(scan: WorkingScan, side: NDArray[np.float32]) -> float:
-    """Return how far (95th percentile, mm) the midline leaves the plane that fits it best."""
-    near = (np.abs(side) < scan.grid.spacing[0]) & (scan.brain > 0.5)
-    if near.sum() < 20:
-        return 0.0
-    points = engine.grid_points(scan.grid)[:, near].astype(float)
-    centred = points - points.mean(axis=1, keepdims=True)
-    normal = np.linalg.svd(centred, full_matrices=False)[0][:, 2]
-    return float(np.percentile(np.abs(normal @ centred), 95))
+def _plane(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Fit a plane to points (3, N): a point on it (3, 1) and its normal (3,)."""
+    centre = points.mean(axis=1, keepdims=True)
+    return centre, np.linalg.svd(points - centre, full_matrices=False)[0][:, 2]

@@ -81,6 +81,7 @@ class Alignment:
         points: Atlas coordinates of the working scan's voxels; (3, X, Y, Z).
         overlap: Dice of the warped atlas brain and the scan's, where the scan sees.
         similarity: Correlation of template and scan deep in the brain.
+        coverage: Parts of the atlas' left and right brain that lie inside the scan.
         start: ``first`` or ``second``.
     """
 
@@ -88,6 +89,7 @@ class Alignment:
     points: NDArray[np.float32]
     overlap: float
     similarity: float
+    coverage: tuple[float, float]
     start: str
 
 
@@ -153,7 +155,12 @@ def align(scan: WorkingScan, atlas: WorkingAtlas, options: PriorOptions) -> Alig
 
 
 def _acceptable(alignment: Alignment, limits: QualityLimits) -> bool:
-    return alignment.overlap >= limits.overlap and alignment.similarity >= limits.similarity
+    return (
+        alignment.overlap >= limits.overlap
+        and alignment.similarity >= limits.similarity
+        # centres of mass, where the first start begins, say little about part of a head
+        and min(alignment.coverage) >= limits.coverage
+    )
 
 
 def _attempt(
@@ -184,7 +191,8 @@ def judge(scan: WorkingScan, atlas: WorkingAtlas, mapping: Mapping, start: str) 
     overlap = 2.0 * (warped & own).sum() / max(1, (warped & scan.seen).sum() + own.sum())
     tissue = engine.sample(atlas.tissue, atlas.grid, points)
     similarity = _deep_correlation(scan, tissue)
-    return Alignment(mapping, points, float(overlap), similarity, start)
+    coverage = _coverage(scan, atlas, mapping)
+    return Alignment(mapping, points, float(overlap), similarity, coverage, start)
 
 
 def _deep_correlation(scan: WorkingScan, tissue: NDArray[np.float32]) -> float:
@@ -200,6 +208,16 @@ def _deep_correlation(scan: WorkingScan, tissue: NDArray[np.float32]) -> float:
     if min(values.std() for values in pair) < 1e-3:
         return 0.0
     return float(np.corrcoef(*pair)[0, 1])
+
+
+def _coverage(scan: WorkingScan, atlas: WorkingAtlas, mapping: Mapping) -> tuple[float, float]:
+    """Return the parts of the atlas' left and right brain that the scan's field of view shows."""
+    thin = (slice(None, None, 2),) * 3
+    points = engine.grid_points(atlas.grid)[(slice(None), *thin)]
+    brain = points[:, atlas.brain[thin] > 0.5]
+    seen = engine.sample(scan.seen.astype(np.float32), scan.grid, mapping.to_fixed(brain)) > 0.5
+    left = brain[0] < atlas.midline_x
+    return float(seen[left].mean()), float(seen[~left].mean())
 
 
 def _search_start(
