@@ -6,7 +6,6 @@ import json
 
 import numpy as np
 import pytest
-
 from scipy.spatial.transform import Rotation
 
 from lvo_kedro.errors import RegistrationError, ScanError

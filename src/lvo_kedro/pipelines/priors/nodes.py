@@ -10,7 +10,14 @@ from typing import Any
 import pandas as pd
 
 from lvo_kedro.datasets.cases import Case, Cases, Task
-from lvo_kedro.priors import Atlas, PriorOptions, compute_priors, load_atlas
+from lvo_kedro.priors import (
+    Atlas,
+    PriorOptions,
+    Priors,
+    compute_priors,
+    load_atlas,
+    preview_priors,
+)
 
 
 def compute_case_priors(
@@ -41,6 +48,18 @@ def compute_priors_of_case(
 def _atlas(folder: Path | None) -> Atlas:
     """Read the atlas once in each worker."""
     return load_atlas(folder)
+
+
+def draw_previews(scans: Cases, priors: Cases, wanted: bool) -> dict[str, Task]:
+    """Draw every case's priors over its scan, where that is wanted: pictures of patients."""
+    if not wanted:
+        return {}
+    return {name: partial(draw_preview, scans[name], maps) for name, maps in priors.items()}
+
+
+def draw_preview(scan: Case, priors: Case) -> dict[str, Any]:
+    """Draw hemispheres, territory and signed difference of one scan in three planes."""
+    return {"preview": preview_priors(scan["ncct"], Priors(**priors))}
 
 
 def tabulate_priors(priors: Cases) -> pd.DataFrame:

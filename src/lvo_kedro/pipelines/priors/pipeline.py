@@ -23,6 +23,12 @@ def create_pipeline(**_: object) -> Pipeline:
                 outputs="prior_quality",
                 name="tabulate_priors",
             ),
+            node(
+                nodes.draw_previews,
+                inputs=["scans", "priors", "params:prior_previews"],
+                outputs="prior_previews",
+                name="draw_previews",
+            ),
         ],
         tags="each_scan",
     )
