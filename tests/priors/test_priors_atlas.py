@@ -8,8 +8,9 @@ import pytest
 
 from lvo_kedro.errors import AtlasError
 from lvo_kedro.imaging.geometry import grid_of, make_image, resample, world_axis
-from lvo_kedro.priors import load_atlas, model_territory
+from lvo_kedro.priors import compute_priors, load_atlas, model_territory
 from lvo_kedro.priors.registration import prepare_atlas
+from tests.priors.phantoms import COARSE, make_phantom, side_error, territory_dice
 
 
 def arrays(atlas):
@@ -157,6 +158,19 @@ def test_published_atlas(shared):
     moved = resample(stored, grid_of(atlas.hemispheres), order=0)
     ours = np.asarray(atlas.hemispheres.dataobj)
     np.testing.assert_array_equal(ours[ours > 0] == 1, np.asarray(moved.dataobj)[ours > 0] == 2)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("template", ["MNI152_brain.nii.gz", "ct_brain_mni_1mm.nii.gz"])
+def test_published_atlas_finds_the_sides_of_a_posed_head(shared, tmp_path, template):
+    for name in ("ProbArterialAtlas_BMM_1_double_prep.nii.gz", "half_brain_mask.nii.gz"):
+        (tmp_path / name).symlink_to(shared / "atlases" / name)
+    (tmp_path / "template.nii.gz").symlink_to(shared / "atlases" / template)
+    phantom = make_phantom(turn=(12, -8, 15), shift=(20, -15, 10))
+    priors = compute_priors(phantom.ncct, phantom.mask, load_atlas(tmp_path), COARSE)
+    assert side_error(priors, phantom) < 0.03
+    assert territory_dice(priors, phantom) > 0.8
+    assert priors.quality["findings"] == []
 
 
 @pytest.mark.shared
