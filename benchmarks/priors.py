@@ -154,6 +154,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--keep", type=Path, help="a folder in which maps are left")
     parser.add_argument("--skip-published", action="store_true")
+    parser.add_argument("--skip-throughput", action="store_true")
     arguments = parser.parse_args()
     atlas = arguments.atlas
     if atlas is None:
@@ -177,7 +178,8 @@ def main() -> None:
             )
             for key, value in compare(folder / "published", folder / "fast", files[1]).items():
                 print(f"  {key:26s} {value:.4f}")
-        report_throughput(files, arguments.threads, folder)
+        if not arguments.skip_throughput:
+            report_throughput(files, arguments.threads, folder)
 
 
 def prepare(scan: Path, atlas: str, folder: Path) -> tuple[Path, Path, str]:

@@ -111,13 +111,19 @@ def _canonical(
             "a mask that covers the brain",
             "check that mask and scan belong together",
         )
-    return to_ras(ncct), to_ras(mask)
+    return _in_memory(to_ras(ncct)), _in_memory(to_ras(mask))
+
+
+def _in_memory(image: nib.Nifti1Image) -> nib.Nifti1Image:
+    """Unpack a compressed file once, however often its voxels are asked for."""
+    return make_image(np.asanyarray(image.dataobj), image.affine)
 
 
 def _as_stored(values: NDArray[Any], like: nib.Nifti1Image) -> nib.Nifti1Image:
     """Turn RAS+ voxels back to the order in which ``like`` stores them."""
     turn = ornt_transform(axcodes2ornt(("R", "A", "S")), io_orientation(like.affine))
-    return make_image(np.ascontiguousarray(apply_orientation(values, turn)), like.affine)
+    # the order in which NIfTI stores voxels, so that writing need not turn them around
+    return make_image(np.asfortranarray(apply_orientation(values, turn)), like.affine)
 
 
 def _fast_maps(
@@ -158,7 +164,7 @@ def _on_scan(
     grid, inside = sub_grid(full, box), brain[box]
 
     def fill(values: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
-        whole = np.zeros(full.shape, dtype=dtype)
+        whole = np.zeros(full.shape, dtype=dtype, order="F")
         np.copyto(whole[box], values, where=inside, casting="unsafe")
         return whole
 

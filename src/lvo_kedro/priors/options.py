@@ -36,7 +36,7 @@ class QualityLimits(Options):
 class DifferenceOptions(Options):
     """The hemispheric difference map."""
 
-    spacing: float = Field(2.0, gt=0)
+    spacing: float = Field(1.5, gt=0)
     """Edge of the cubic voxels, in mm, on which sides are compared."""
     median_mm: float = Field(5.0, ge=0)
     """Edge of the median filter's cube in mm."""
