@@ -91,6 +91,11 @@ def _make_calls(cohort: pd.DataFrame, generator: np.random.Generator) -> pd.Data
         for side, flip in zip(calls["side"], flipped, strict=True)
     ]
     calls["called_side"] = np.where(calls["called_segment"].isna(), None, called)
+    for part in ("side", "segment"):
+        calls[f"network_{part}"] = calls[f"called_{part}"]
+        calls[f"densities_{part}"] = np.where(
+            generator.random(n) < 0.6, calls[part], calls[f"called_{part}"]
+        )
     calls["confidence"] = generator.random(n).round(2)
     calls["finding"] = ""
     error = generator.gamma(3, 2.5, n)

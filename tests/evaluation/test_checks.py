@@ -6,7 +6,8 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import balanced_accuracy_score
+from sklearn.isotonic import IsotonicRegression
+from sklearn.metrics import balanced_accuracy_score, brier_score_loss
 from sklearn.neighbors import KNeighborsClassifier
 
 from lvo_kedro.errors import TableError
@@ -69,11 +70,19 @@ def test_a_patient_in_two_folds() -> None:
 
 
 def test_a_patient_in_two_splits() -> None:
-    study = make_study(20)
-    leaked = study.cohort.iloc[:2].assign(case_id=["x1", "x2"], split="external")
-    findings = check_patient_separation(pd.concat([study.cohort, leaked]))
+    table, features = clustered_patients(2)
+    scan = np.arange(160) % 4
+    model = KNeighborsClassifier(3).fit(features[scan < 3], table["lvo"][scan < 3])
+    other, unseen = clustered_patients(3)
+    leaked, clean = model.predict_proba(features[scan == 3]), model.predict_proba(unseen)
+    assert auc_interval(table["lvo"][scan == 3], leaked[:, 1]).value > 0.95  # the trap: "external"
+    assert auc_interval(other["lvo"], clean[:, 1]).value < 0.7
+    cohort = table.assign(split=np.where(scan < 3, "development", "external"))
+    findings = check_patient_separation(cohort)
     assert names(findings) == {"patient_in_two_splits"}
-    assert {"x1", "x2"} <= set(findings[0].cases)
+    assert findings[0].severity == "error"
+    assert len(findings[0].cases) == 160
+    assert check_patient_separation(table.assign(split="development")) == []
 
 
 def test_predictions_that_are_not_out_of_fold() -> None:
@@ -140,6 +149,33 @@ def test_an_operating_point_fitted_on_the_reported_cases() -> None:
     assert check_fitted_elsewhere(scores, {"somebody else"}) == []
 
 
+def test_a_calibration_fitted_on_the_reported_cases() -> None:
+    apparent, honest = [], []
+    for seed in range(20):
+        generator = np.random.default_rng(seed)
+        labels = generator.permutation(np.arange(60) % 2)
+        scores = pd.DataFrame({"lvo": labels, "fold": np.arange(60) % 4})
+        scores["probability"] = generator.random(60)
+
+        def fit(table: pd.DataFrame) -> IsotonicRegression:
+            model = IsotonicRegression(out_of_bounds="clip")
+            return model.fit(table["probability"], table["lvo"])
+
+        own = fit(scores).predict(scores["probability"])
+        fitted = cross_fit(scores, fit)
+        others = [
+            fitted[fold].predict([value])[0]
+            for fold, value in scores[["fold", "probability"]].itertuples(index=False)
+        ]
+        apparent.append(1 - brier_score_loss(labels, own) / 0.25)
+        honest.append(1 - brier_score_loss(labels, others) / 0.25)
+    assert np.mean(apparent) > 0.05  # the trap: pure noise has skill after its own calibration
+    assert np.mean(honest) < 0
+    reported = scores.assign(case_id=[f"c{i}" for i in range(60)])
+    findings = check_fitted_elsewhere(reported, reported["case_id"])
+    assert names(findings) == {"fitted_on_reported_cases"}
+
+
 def scan(seed: int) -> nib.Nifti1Image:
     data = np.random.default_rng(seed).integers(-1000, 2000, (6, 5, 4)).astype(np.int16)
     return nib.Nifti1Image(data, np.diag([1.0, 1.0, 3.0, 1.0]))
@@ -168,6 +204,18 @@ def test_one_scan_under_two_ids() -> None:
     assert "duplicated_scan" in names(study)
 
 
+def test_copies_of_scans_make_noise_look_perfect_although_patients_are_apart() -> None:
+    table, features = clustered_patients(4)
+    renamed = table.assign(patient_id=[f"p{i}" for i in range(160)])  # each copy a "new patient"
+    folds = np.arange(160) % 4
+    assert check_patient_separation(renamed.assign(fold=folds)) == []
+    assert out_of_fold_area(renamed, features, folds) > 0.95  # the trap
+    hashes = renamed.assign(fold=folds, content_hash=table["patient_id"].astype(str))
+    findings = check_duplicate_scans(hashes)
+    assert {finding.severity for finding in findings} == {"error"}
+    assert len({case for finding in findings for case in finding.cases}) == 160
+
+
 def test_a_constant_model_can_look_accurate() -> None:
     scores = make_study(100, prevalence=0.05).scores.assign(probability=0.04)
     called = scores["probability"] >= 0.5
@@ -181,13 +229,45 @@ def test_a_constant_model_can_look_accurate() -> None:
 def test_shuffled_and_inverted_models() -> None:
     scores = make_study(80).scores
     assert check_informative(scores) == []
-    shuffled = scores.assign(
-        probability=np.random.default_rng(1).permutation(scores["probability"])
-    )
-    assert names(check_informative(shuffled)) == {"no_better_than_chance"}
-    assert names(check_informative(scores.assign(probability=1 - scores["probability"]))) == {
-        "worse_than_chance"
-    }
+    areas = {}
+    for seed in range(20):
+        dealt = np.random.default_rng(seed).permutation(scores["probability"])
+        areas[seed] = auc_interval(scores["lvo"], dealt).value
+    lucky = max(areas, key=areas.__getitem__)
+    assert areas[lucky] > 0.58  # the trap: the luckiest of a few shuffled models looks like one
+    dealt = np.random.default_rng(lucky).permutation(scores["probability"])
+    assert names(check_informative(scores.assign(probability=dealt))) == {"no_better_than_chance"}
+    inverted = scores.assign(probability=1 - scores["probability"])
+    assert names(check_informative(inverted)) == {"worse_than_chance"}
+
+
+def test_a_site_that_gives_the_label_away() -> None:
+    # One of two hospitals sends its occlusions to this one, whose scanner leaves a trace; the
+    # features hold the trace and nothing else. A test at the same hospitals looks excellent.
+    generator = np.random.default_rng(0)
+
+    def hospital(names: list[str], shares: list[float], n: int) -> tuple[pd.DataFrame, np.ndarray]:
+        site = generator.choice(names, n)
+        lvo = generator.random(n) < pd.Series(site).map(dict(zip(names, shares, strict=True)))
+        trace = pd.Series(site).map({"north": -1.0, "south": 1.0, "harbour": 0.0})
+        features = trace.to_numpy()[:, None] + 0.2 * generator.normal(size=(n, 3))
+        table = pd.DataFrame({"lvo": lvo.astype(int), "site": site})
+        return table.assign(case_id=[f"{names[-1]}{i}{n}" for i in range(n)]), features
+
+    development, seen = hospital(["north", "south"], [0.1, 0.9], 200)
+    same, same_features = hospital(["north", "south"], [0.1, 0.9], 100)
+    other, other_features = hospital(["harbour"], [0.5], 100)
+    model = KNeighborsClassifier(9).fit(seen, development["lvo"])
+    areas = [
+        auc_interval(t["lvo"], model.predict_proba(f)[:, 1]).value
+        for t, f in ((same, same_features), (other, other_features))
+    ]
+    assert areas[0] > 0.85  # the trap
+    assert areas[1] < 0.65
+    development = development.assign(split="development")
+    shared = pd.concat([development, same.assign(split="external")])
+    assert names(check_external(shared)) == {"external_shares_site"}
+    assert check_external(pd.concat([development, other.assign(split="external")])) == []
 
 
 def test_an_external_split_that_is_not_external() -> None:
@@ -203,9 +283,13 @@ def test_an_external_split_that_is_not_external() -> None:
 
 
 def test_cases_that_quietly_disappear_or_change() -> None:
-    study = make_study(40)
-    hard = study.scores.sort_values("probability").index[:10]
-    missing = check_same_cases(study.scores.drop(index=hard), study.cohort)
+    study = make_study(40, separation=1.5)
+    wrong = (study.scores["lvo"] - study.scores["probability"]).abs()
+    hard = wrong.sort_values(ascending=False).index[:10]
+    kept = study.scores.drop(index=hard)
+    areas = [auc_interval(t["lvo"], t["probability"]).value for t in (study.scores, kept)]
+    assert areas[0] < 0.97 < areas[1]  # the trap: without the hardest cases all looks perfect
+    missing = check_same_cases(kept, study.cohort)
     assert names(missing) == {"cases_without_score"}
     assert len(missing[0].cases) == 10
     with pytest.raises(TableError, match="unknown to the cohort"):

@@ -1,8 +1,9 @@
-"""Areas and their intervals against scikit-learn, an O(n²) DeLong and printed results."""
+"""Areas and their intervals against scikit-learn, an O(n²) DeLong, the jackknife and R's pROC."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -18,19 +19,37 @@ from lvo_kedro.evaluation.roc import (
     weighted_average_precision,
 )
 
-# Ovarian cancer patients of DeLong, DeLong and Clarke-Pearson (Biometrics 1988): albumin, total
-# protein, Krebs-Goplerud score, outcome.
-OVARIAN = np.array(
-    """3.0 5.8 10 0 3.2 6.3 5 1 3.9 6.8 3 1 2.8 4.8 6 0 3.2 5.8 3 1 0.9 4.0 5 0 2.5 5.7 8 0
-    1.6 5.6 5 1 3.8 5.7 5 1 3.7 6.7 6 1 3.2 5.4 4 1 3.8 6.6 6 1 4.1 6.6 5 1 3.6 5.7 5 1
-    4.3 7.0 4 1 3.6 6.7 4 0 2.3 4.4 6 1 4.2 7.6 4 0 4.0 6.6 6 0 3.5 5.8 6 1 3.8 6.8 7 1
-    3.0 4.7 8 0 4.5 7.4 5 1 3.7 7.4 5 1 3.1 6.6 6 1 4.1 8.2 6 1 4.3 7.0 5 1 4.3 6.5 4 1
-    3.2 5.1 5 1 2.6 4.7 6 1 3.3 6.8 6 0 1.7 4.0 7 0 3.7 6.1 5 1 3.3 6.3 7 1 4.2 7.7 6 1
-    3.5 6.2 5 1 2.9 5.7 9 0 2.1 4.8 7 1 2.8 6.2 8 0 4.0 7.0 7 1 3.3 5.7 6 1 3.7 6.9 5 1
-    3.6 6.6 5 1""".split(),
-    dtype=float,
-).reshape(-1, 4)
-OUTCOME, ALBUMIN, PROTEIN, SCORE = OVARIAN[:, 3], OVARIAN[:, 0], OVARIAN[:, 1], 10 - OVARIAN[:, 2]
+# 113 patients with aneurysmal subarachnoid haemorrhage (Turck et al., Intensive Care Med
+# 2010;36:107-115; the example data of R's pROC): outcome (P poor, G good), WFNS grade, S100B, NDKA.
+HAEMORRHAGE = [
+    row.split(",")
+    for row in """
+    G,1,0.13,3.01 G,1,0.14,8.54 G,1,0.1,8.09 G,1,0.04,10.42 P,3,0.13,17.4 P,2,0.1,12.75
+    G,5,0.47,6.0 P,4,0.16,13.2 G,1,0.18,15.54 G,2,0.1,6.01 P,5,0.12,15.96 G,2,0.1,17.86
+    P,5,0.44,5.18 P,5,0.71,8.9 G,1,0.04,13.41 G,2,0.08,20.75 P,5,0.49,11.6 G,2,0.04,16.11
+    P,2,0.07,32.37 P,5,0.33,54.82 P,2,0.09,32.41 G,1,0.09,49.94 P,1,0.07,40.34 G,1,0.11,9.47
+    G,1,0.07,6.29 G,2,0.17,12.53 G,1,0.07,6.54 G,2,0.11,6.3 G,1,0.13,80.3 G,1,0.19,12.8
+    G,3,0.05,9.8 G,4,0.16,9.81 P,2,0.41,9.85 G,1,0.14,18.21 G,4,0.34,5.03 P,5,0.35,14.04
+    P,4,0.48,21.93 G,1,0.09,8.02 P,4,0.96,7.42 P,2,0.25,8.38 G,5,0.5,6.59 G,5,0.46,9.63
+    G,1,0.16,13.12 G,1,0.07,7.96 G,2,0.43,14.34 G,4,0.45,41.43 G,1,0.11,7.63 G,1,0.08,7.06
+    G,2,0.09,12.59 P,5,0.86,13.56 P,5,0.52,3.87 G,2,0.08,9.44 G,1,0.06,7.66 G,2,0.13,12.98
+    P,5,2.07,419.19 G,1,0.1,27.19 G,2,0.14,22.27 G,2,0.15,9.95 P,2,0.07,21.22 G,1,0.06,11.73
+    P,5,0.77,10.4 G,1,0.05,58.83 G,1,0.09,6.39 P,2,0.3,11.09 P,5,0.03,12.22 P,2,0.09,13.67
+    G,1,0.04,17.21 P,4,0.23,22.63 P,5,0.7,12.9 G,2,0.09,9.7 P,4,0.27,21.57 P,4,0.71,8.23
+    P,1,0.08,72.57 P,4,0.26,15.54 G,1,0.08,10.51 G,2,0.16,10.6 G,1,0.09,14.57 P,4,0.13,5.19
+    P,2,0.1,9.63 G,1,0.08,4.61 P,2,0.11,21.48 G,3,0.33,17.3 G,2,0.11,12.71 G,4,0.28,9.44
+    G,2,0.07,11.07 G,1,0.1,19.46 G,4,0.32,10.83 P,5,0.22,5.37 G,1,0.07,11.97 G,1,0.05,7.75
+    G,5,0.24,9.83 G,4,0.38,10.55 G,2,0.1,28.49 G,2,0.15,8.53 G,1,0.08,12.57 G,1,0.14,12.9
+    G,1,0.1,46.83 G,3,0.07,11.68 G,1,0.04,12.67 G,2,0.19,9.01 P,5,0.56,9.57 P,2,0.14,34.06
+    P,2,0.58,11.72 P,5,0.32,14.26 P,5,0.82,47.61 P,5,0.74,11.67 G,2,0.15,24.58 G,4,0.47,10.33
+    G,4,0.17,13.87 P,5,0.44,15.89 G,1,0.15,22.43 G,1,0.5,6.79 G,1,0.48,13.45
+    """.split()
+]
+POOR = np.array([int(row[0] == "P") for row in HAEMORRHAGE])
+MARKERS = {
+    name: np.array([float(row[place]) for row in HAEMORRHAGE])
+    for place, name in enumerate(("wfns", "s100b", "ndka"), start=1)
+}
 
 
 def draw(n: int, seed: int, ties: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -76,26 +95,58 @@ def test_delong_equals_the_pairwise_definition(ties: bool) -> None:
     assert test.z == pytest.approx((areas[0] - areas[1]) / error)
 
 
-def test_delong_reproduces_the_worked_example_of_its_authors_as_printed_by_sas() -> None:
-    score, protein = auc_interval(OUTCOME, SCORE), auc_interval(OUTCOME, PROTEIN)
-    assert (score.value, score.low, score.high) == pytest.approx((0.7258, 0.5243, 0.9273), abs=6e-5)
-    assert (protein.value, protein.low, protein.high) == pytest.approx(
-        (0.6478, 0.4518, 0.8439), abs=6e-5
-    )
-    test = paired_delong(OUTCOME, PROTEIN, SCORE)
-    assert test.difference.value == pytest.approx(-0.0780, abs=6e-5)
-    assert test.z**2 == pytest.approx(0.5554, abs=6e-5)
-    assert test.p_value == pytest.approx(0.4561, abs=6e-5)
+@pytest.mark.parametrize(
+    ("marker", "area", "variance"),
+    [
+        ("wfns", 0.823678861788618, 0.00146991470882363),
+        ("ndka", 0.611957994579946, 0.0031908105493913),
+        ("s100b", 0.731368563685637, 0.00266868245717244),
+    ],
+)
+def test_delong_gives_the_variances_of_r_proc(marker: str, area: float, variance: float) -> None:
+    # tests/testthat/test-var.R, test-auc.R and test-ci.auc.R of github.com/xrobin/pROC
+    interval = auc_interval(POOR, MARKERS[marker])
+    half = 1.959963984540054 * math.sqrt(variance)
+    assert interval.value == pytest.approx(area, abs=1e-12)
+    assert (interval.low, interval.high) == pytest.approx((area - half, area + half), abs=1e-12)
 
 
-def test_delong_reproduces_stata_on_the_ratings_of_hanley_and_mcneil() -> None:
-    ratings = np.repeat([1, 2, 3, 4, 5], 1)
-    normal, abnormal = [33, 6, 6, 11, 2], [3, 2, 2, 11, 33]
-    scores = np.concatenate([np.repeat(ratings, normal), np.repeat(ratings, abnormal)])
-    labels = np.repeat([0, 1], [sum(normal), sum(abnormal)])
-    interval = auc_interval(labels, scores)
-    assert interval.value == pytest.approx(0.8932, abs=6e-5)
-    assert (interval.low, interval.high) == pytest.approx((0.83295, 0.95339), abs=6e-6)
+@pytest.mark.parametrize(
+    ("a", "b", "z", "p_value", "limits"),
+    [
+        ("wfns", "s100b", 2.20898359144091, 0.0271757822291882, (0.0104061769565, 0.1742144192495)),
+        ("wfns", "ndka", 2.79777591868904, 0.00514557970691098, (0.0634011709340, 0.3600405634834)),
+        ("ndka", "s100b", -1.39077002573558, 0.164295175223054, (-0.287691744634, 0.0488706064228)),
+    ],
+)
+def test_paired_delong_gives_the_test_of_r_proc(
+    a: str, b: str, z: float, p_value: float, limits: tuple[float, float]
+) -> None:
+    # tests/testthat/test-roc.test.R of github.com/xrobin/pROC
+    test = paired_delong(POOR, MARKERS[a], MARKERS[b])
+    assert test.z == pytest.approx(z, rel=1e-10)
+    assert test.p_value == pytest.approx(p_value, rel=1e-10)
+    assert (test.difference.low, test.difference.high) == pytest.approx(limits, abs=1e-11)
+
+
+def jackknife_error(statistic: Callable[[np.ndarray], float], labels: np.ndarray) -> float:
+    """Standard error by leaving out one case at a time, the two classes apart."""
+    everyone, variance = np.arange(labels.size), 0.0
+    for group in (np.flatnonzero(labels == 1), np.flatnonzero(labels == 0)):
+        without = [statistic(np.delete(everyone, case)) for case in group]
+        variance += (group.size - 1) ** 2 / group.size * np.var(without, ddof=1)
+    return math.sqrt(variance)
+
+
+def test_delong_equals_the_two_sample_jackknife_and_is_near_the_bootstrap() -> None:
+    # DeLong's placement variance *is* the jackknife's (Hanley, Hajian-Tilaki, Acad Radiol 1997)
+    score = MARKERS["s100b"]
+    error = jackknife_error(lambda kept: roc_auc_score(POOR[kept], score[kept]), POOR)
+    interval = auc_interval(POOR, score)
+    assert (interval.high - interval.low) / 2 / 1.959963984540054 == pytest.approx(error, rel=1e-9)
+    weights = patient_weights(np.arange(POOR.size), POOR, 2000, seed=0)
+    resampled = bootstrap_interval(lambda w: weighted_auc(POOR == 1, score, w), weights)
+    assert (resampled.low, resampled.high) == pytest.approx((interval.low, interval.high), abs=0.02)
 
 
 def test_perfect_separation_does_not_claim_certainty() -> None:
@@ -142,6 +193,20 @@ def test_identical_scores_do_not_differ() -> None:
     test = paired_delong(labels, a, 3 * a + 1)
     assert test.p_value == 1
     assert test.difference.value == 0
+
+
+def test_two_perfect_scores_and_a_constant_one_claim_no_certainty() -> None:
+    labels = np.repeat([0, 1], [16, 8])
+    perfect, also, constant = labels + 0.0, labels * 3.0, np.zeros(24)
+    same = paired_delong(labels, perfect, also)
+    assert (same.difference.value, same.p_value) == (0, 1)
+    assert same.difference.low < -0.1 < 0.1 < same.difference.high
+    lost = paired_delong(labels, constant, perfect)
+    assert lost.difference.value == -0.5
+    assert lost.difference.high - lost.difference.low > 0.2
+    assert 0 < lost.p_value < 0.01
+    few = paired_delong([0, 1], [0.5, 0.5], [0.1, 0.9])
+    assert few.p_value > 0.05  # two cases show nothing
 
 
 @pytest.mark.parametrize(

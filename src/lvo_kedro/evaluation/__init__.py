@@ -26,14 +26,24 @@ from lvo_kedro.evaluation.checks import (
 from lvo_kedro.evaluation.comparison import Comparison, compare_runs
 from lvo_kedro.evaluation.detection import DetectionEvaluation, evaluate_detection
 from lvo_kedro.evaluation.explanations import evaluate_explanations
+from lvo_kedro.evaluation.failures import choose_cases
+from lvo_kedro.evaluation.flow import count_flow
 from lvo_kedro.evaluation.intervals import (
     Interval,
     likelihood_ratio_interval,
     wilson_interval,
 )
 from lvo_kedro.evaluation.localization import LocalizationEvaluation, evaluate_localization
-from lvo_kedro.evaluation.operating import cross_fit, decision_curve, predictive_values
+from lvo_kedro.evaluation.operating import (
+    cross_fit,
+    decision_curve,
+    fixed_points,
+    predictive_values,
+)
 from lvo_kedro.evaluation.options import EvaluationOptions, Subgroup
+from lvo_kedro.evaluation.paired import require_same_cases
+from lvo_kedro.evaluation.relocation import compare_locations, compare_methods
+from lvo_kedro.evaluation.robustness import evaluate_robustness
 from lvo_kedro.evaluation.roc import PairedTest, auc_interval, paired_delong
 from lvo_kedro.evaluation.vessels import evaluate_vessels
 
@@ -57,14 +67,20 @@ __all__ = [
     "check_patient_separation",
     "check_same_cases",
     "check_study",
+    "choose_cases",
+    "compare_locations",
+    "compare_methods",
     "compare_runs",
+    "count_flow",
     "cross_fit",
     "decision_curve",
     "evaluate_detection",
     "evaluate_explanations",
     "evaluate_localization",
+    "evaluate_robustness",
     "evaluate_vessels",
     "findings_table",
+    "fixed_points",
     "likelihood_ratio_interval",
     "paired_delong",
     "patient_weights",
@@ -72,6 +88,7 @@ __all__ = [
     "raise_on_errors",
     "recalibration",
     "reliability_table",
+    "require_same_cases",
     "training_patients",
     "wilson_interval",
 ]

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
 
 from lvo_kedro.errors import TableError
 from lvo_kedro.evaluation.bootstrap import bootstrap_interval, patient_weights
 from lvo_kedro.evaluation.checks import Finding, findings_table
-from lvo_kedro.evaluation.intervals import COLUMNS, Interval, normal_quantile
+from lvo_kedro.evaluation.intervals import (
+    COLUMNS,
+)
 from lvo_kedro.evaluation.operating import OperatingPoints, calls_of
 from lvo_kedro.evaluation.options import EvaluationOptions
-from lvo_kedro.evaluation.roc import align_pairs, auc_interval, paired_delong, weighted_auc
+from lvo_kedro.evaluation.paired import align_pairs, mcnemar_rows
+from lvo_kedro.evaluation.roc import (
+    auc_interval,
+    paired_delong,
+    roc_table,
+    weighted_auc,
+)
 from lvo_kedro.evaluation.tables import BoolArray, FloatArray, listing, prepare_scores
 
 
@@ -30,6 +36,7 @@ class Comparison:
             differences (A - B) with McNemar's exact test and the discordant counts.
         changed: Cases whose call differs, one row an operating point: both probabilities, both
             calls, who is right.
+        curves: The ROC curves: run, threshold, fpr, tpr, low, high.
         cases: All common cases with both probabilities and their ranks.
         findings: Cases that only one run has, and other caveats.
         metrics: Flat name to finite number.
@@ -38,6 +45,7 @@ class Comparison:
     summary: pd.DataFrame
     calls: pd.DataFrame
     changed: pd.DataFrame
+    curves: pd.DataFrame
     cases: pd.DataFrame
     findings: pd.DataFrame
     metrics: dict[str, float]
@@ -81,7 +89,8 @@ def compare_runs(
             "run both on the same cohort table",
         )
     positives = both["lvo_a"].to_numpy() == 1
-    summary = _areas(both, positives, options)
+    weights = patient_weights(both["patient_id_a"], positives, options.resamples, options.seed)
+    summary = _areas(both, positives, weights, options)
     points_b = operating_points_b if operating_points_b is not None else operating_points_a
     calls, changed = [], []
     for name in [n for n in (operating_points_a or {}) if n in (points_b or {})]:
@@ -94,6 +103,7 @@ def compare_runs(
     return Comparison(
         summary=summary,
         calls=table,
+        curves=_curves(both, positives, weights, options.confidence),
         changed=pd.concat(changed, ignore_index=True) if changed else pd.DataFrame(),
         cases=_with_ranks(both),
         findings=findings_table(_coverage(first, second, both)),
@@ -106,18 +116,34 @@ def _side(both: pd.DataFrame, run: str) -> pd.DataFrame:
     return both[list(columns)].rename(columns=columns)
 
 
-def _areas(both: pd.DataFrame, positives: BoolArray, options: EvaluationOptions) -> pd.DataFrame:
+def _curves(
+    both: pd.DataFrame, positives: BoolArray, weights: FloatArray, confidence: float
+) -> pd.DataFrame:
+    parts = [
+        roc_table(positives, both[f"probability_{run.lower()}"], weights, confidence).assign(
+            run=run
+        )
+        for run in ("A", "B")
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _areas(
+    both: pd.DataFrame, positives: BoolArray, weights: FloatArray, options: EvaluationOptions
+) -> pd.DataFrame:
     a = both["probability_a"].to_numpy(dtype=float)
     b = both["probability_b"].to_numpy(dtype=float)
     test = paired_delong(positives, a, b, options.confidence)
-    weights = patient_weights(both["patient_id_a"], positives, options.resamples, options.seed)
 
     def gain(drawn: FloatArray) -> FloatArray:
         return weighted_auc(positives, a, drawn) - weighted_auc(positives, b, drawn)
 
+    asked = options.confidence, options.auc_method
     rows = [
-        {**auc_interval(positives, a, options.confidence).row("auc", run="A"), "p_value": np.nan},
-        {**auc_interval(positives, b, options.confidence).row("auc", run="B"), "p_value": np.nan},
+        *(
+            {**auc_interval(positives, score, *asked).row("auc", run=run), "p_value": np.nan}
+            for run, score in (("A", a), ("B", b))
+        ),
         {**test.difference.row("auc", run="A - B"), "p_value": test.p_value},
         {
             **bootstrap_interval(gain, weights, options.confidence).row(
@@ -127,95 +153,6 @@ def _areas(both: pd.DataFrame, positives: BoolArray, options: EvaluationOptions)
         },
     ]
     return pd.DataFrame(rows, columns=["run", *COLUMNS, "p_value"])
-
-
-def mcnemar_rows(
-    positives: BoolArray,
-    call_a: BoolArray,
-    call_b: BoolArray,
-    operating_point: str,
-    confidence: float = 0.95,
-) -> list[dict[str, object]]:
-    """Differences of sensitivity, specificity and accuracy, with McNemar's exact test.
-
-    Args:
-        positives: Shape (n,).
-        call_a: Calls of run A, shape (n,).
-        call_b: Calls of run B, shape (n,).
-        operating_point: Name, for the rows.
-        confidence: Coverage.
-
-    Returns:
-        Tidy rows; the value is A - B, its interval Newcombe's score interval for paired
-        proportions.
-
-    Source:
-        McNemar, Psychometrika 1947;12:153-157 (exact binomial form); Newcombe, Stat Med
-        1998;17:2635-2650 (method 10).
-    """
-    right_a, right_b = call_a == positives, call_b == positives
-    rows = []
-    for metric, among in (
-        ("sensitivity", positives),
-        ("specificity", ~positives),
-        ("accuracy", positives | True),
-    ):
-        only_a = int((right_a & ~right_b & among).sum())
-        only_b = int((~right_a & right_b & among).sum())
-        both = int((right_a & right_b & among).sum())
-        n = int(among.sum())
-        p_value = float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
-        figure = paired_difference(both, only_a, only_b, n - both - only_a - only_b, confidence)
-        row = figure.row(metric, operating_point=operating_point)
-        rows.append({**row, "only_a_right": only_a, "only_b_right": only_b, "p_value": p_value})
-    return rows
-
-
-def paired_difference(
-    both: int, only_a: int, only_b: int, neither: int, confidence: float = 0.95
-) -> Interval:
-    """Difference of two paired proportions with Newcombe's score interval (method 10).
-
-    Args:
-        both: Pairs in which both succeed.
-        only_a: Pairs in which only the first does.
-        only_b: Pairs in which only the second does.
-        neither: Pairs in which neither does.
-        confidence: Coverage.
-
-    Returns:
-        First minus second proportion.
-
-    Source:
-        Newcombe, Stat Med 1998;17:2635-2650.
-    """
-    n = both + only_a + only_b + neither
-    z = normal_quantile(confidence)
-    share_a, share_b = (both + only_a) / n, (both + only_b) / n
-    (low_a, high_a), (low_b, high_b) = _wilson_limits(share_a, n, z), _wilson_limits(share_b, n, z)
-    marginals = (both + only_a) * (only_b + neither) * (both + only_b) * (only_a + neither)
-    product = both * neither - only_a * only_b
-    corrected = max(product - n / 2, 0.0) if product > 0 else float(product)
-    phi = corrected / math.sqrt(marginals) if marginals else 0.0
-    difference = share_a - share_b
-    below_a, above_a, below_b, above_b = (
-        share_a - low_a,
-        high_a - share_a,
-        share_b - low_b,
-        high_b - share_b,
-    )
-    down = below_a**2 - 2 * phi * below_a * above_b + above_b**2
-    up = below_b**2 - 2 * phi * below_b * above_a + above_a**2
-    low, high = difference - np.sqrt(max(down, 0)), difference + np.sqrt(max(up, 0))
-    return Interval(difference, float(low), float(high), n, "Newcombe, paired; McNemar exact")
-
-
-def _wilson_limits(share: float, n: int, z: float) -> tuple[float, float]:
-    centre, spread = (
-        share + z**2 / (2 * n),
-        z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)),
-    )
-    return (centre - spread) / (1 + z**2 / n), (centre + spread) / (1 + z**2 / n)
 
 
 def _changed(both: pd.DataFrame, call_a: BoolArray, call_b: BoolArray, name: str) -> pd.DataFrame:

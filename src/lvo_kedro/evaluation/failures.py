@@ -118,3 +118,29 @@ def quality_against_errors(
         row = figure.row("error_rate", stage=stage, finding=finding)
         rows.append({**row, "others": others, "p_value": p_value})
     return pd.DataFrame(rows, columns=columns)
+
+
+def choose_cases(
+    failures: pd.DataFrame, scores: pd.DataFrame, count: int, share_wrong: float = 0.5
+) -> pd.DataFrame:
+    """Choose cases to look at: the worst errors of both kinds, and rightly called occlusions.
+
+    Args:
+        failures: Rows of :func:`rank_failures`, of one set or of several.
+        scores: Score table of all sets: case_id, lvo, probability.
+        count: How many cases.
+        share_wrong: Share of them given to errors, as far as there are as many.
+
+    Returns:
+        Columns case_id and kind (false negative, false positive, detected): errors by rank, then
+        detected occlusions from the highest to the lowest probability, evenly spread.
+    """
+    wrong = failures.sort_values(["rank", "kind", "case_id"])[["case_id", "kind"]]
+    others = scores[(scores["lvo"] == 1) & ~scores["case_id"].isin(failures["case_id"])]
+    others = others.sort_values("probability", ascending=False)
+    errors = min(len(wrong), max(int(count * share_wrong), count - len(others)))
+    wrong = wrong.head(errors).sort_values("kind", kind="stable")
+    rest = min(len(others), count - errors)
+    places = np.unique(np.linspace(0, max(len(others) - 1, 0), rest).astype(int))
+    detected = others.iloc[places][["case_id"]].assign(kind="detected")
+    return pd.concat([wrong, detected], ignore_index=True)

@@ -94,7 +94,7 @@ def evaluate_localization(
             LVO case is nowhere given.
     """
     options = options or EvaluationOptions()
-    cases = _occlusions(calls, scores, cohort)
+    cases = occlusion_cases(calls, scores, cohort)
     # A patient counts once in each resample whatever its segment, so segments are the strata.
     strata = pd.factorize(cases["segment"])[0]
     weights = patient_weights(cases["patient_id"], strata, options.resamples, options.seed)
@@ -127,10 +127,22 @@ def evaluate_localization(
     )
 
 
-def _occlusions(
-    calls: pd.DataFrame, scores: pd.DataFrame, cohort: pd.DataFrame | None
+def occlusion_cases(
+    calls: pd.DataFrame, scores: pd.DataFrame, cohort: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """One row for each scored LVO case, with truth, call and whether the call is right."""
+    """One row for each scored LVO case, with truth, call and whether the call is right.
+
+    Args:
+        calls: As :func:`evaluate_localization`.
+        scores: As :func:`evaluate_localization`.
+        cohort: As :func:`evaluate_localization`.
+
+    Returns:
+        Sorted by case_id, with called_class, side_right, segment_right and segment_touched.
+
+    Raises:
+        TableError: As :func:`evaluate_localization`.
+    """
     require_columns(calls, ("case_id", "side", "segment", "called_side", "called_segment"), "call")
     scores = prepare_scores(scores)
     twice = calls.loc[calls["case_id"].duplicated(), "case_id"]

@@ -9,7 +9,7 @@ to threshold (see :func:`cross_fit`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -49,6 +49,30 @@ def cross_fit(scores: pd.DataFrame, fit: Callable[[pd.DataFrame], Fitted]) -> di
     if len(folds) < 2:
         raise TableError(f"{len(folds)} fold(s)", "at least two", "score with more folds")
     return {fold: fit(scores.loc[scores["fold"] != fold]) for fold in folds}
+
+
+def fixed_points(
+    calibration: Mapping[str, Any], split: str
+) -> tuple[dict[str, Threshold], list[str] | dict[int, list[str]]]:
+    """The operating points that hold for a split, and the cases that they were fitted on.
+
+    Args:
+        calibration: ``all`` and ``folds`` (fold to the same), each with ``operating_points`` (name
+            to threshold) and ``fitted_on`` (case ids).
+        split: ``development`` gets one threshold a fold, fitted on the cases of the other folds;
+            any other split those fitted on all development cases.
+
+    Returns:
+        Name to threshold or to threshold by fold; case ids, by fold for ``development``.
+    """
+    if split != "development":
+        return dict(calibration["all"]["operating_points"]), list(calibration["all"]["fitted_on"])
+    folds = {int(fold): fit for fold, fit in calibration["folds"].items()}
+    points: dict[str, Threshold] = {
+        name: {fold: float(fit["operating_points"][name]) for fold, fit in folds.items()}
+        for name in calibration["all"]["operating_points"]
+    }
+    return points, {fold: list(fit["fitted_on"]) for fold, fit in folds.items()}
 
 
 def thresholds_of(scores: pd.DataFrame, threshold: Threshold, name: str = "") -> FloatArray:

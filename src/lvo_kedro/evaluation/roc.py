@@ -16,7 +16,6 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit
 from scipy.stats import norm, rankdata
 
-from lvo_kedro.errors import TableError
 from lvo_kedro.evaluation.bootstrap import percentile_limits
 from lvo_kedro.evaluation.intervals import Interval, normal_quantile
 from lvo_kedro.evaluation.tables import BoolArray, FloatArray, check_labels_and_scores
@@ -121,16 +120,39 @@ def paired_delong(
     error = math.sqrt(max(0.0, float(variance)))
     n = int(first.size)
     if error < 1e-12:
-        p_value = 1.0 if abs(difference) < 1e-12 else 0.0
-        z_value = 0.0 if p_value == 1.0 else math.copysign(math.inf, difference)
-        interval = Interval(difference, difference, difference, n, "paired DeLong (variance is 0)")
-        return PairedTest(float(areas[0]), float(areas[1]), interval, z_value, p_value)
+        return _without_variance(positives, areas, covariance, confidence)
     half = normal_quantile(confidence) * error
     low, high = max(-1.0, difference - half), min(1.0, difference + half)
     interval = Interval(difference, low, high, n, "paired DeLong")
     z_value = difference / error
     p_value = float(2 * norm.sf(abs(z_value)))
     return PairedTest(float(areas[0]), float(areas[1]), interval, z_value, p_value)
+
+
+def _without_variance(
+    positives: BoolArray, areas: FloatArray, covariance: FloatArray, confidence: float
+) -> PairedTest:
+    """The paired test where DeLong's variance of the difference is 0.
+
+    Two scores that order all cases alike do not differ. Areas of exactly 0, 1/2 (a constant score)
+    or 1 have no variance of their own either; to claim certainty for their difference would be
+    wrong, so it gets the limits that follow from each one's score interval, taken as independent
+    (Zou and Donner, Stat Med 2008;27:1693-1702).
+    """
+    a, b, n = float(areas[0]), float(areas[1]), int(positives.size)
+    if np.diag(covariance).max() > 1e-24:
+        same = Interval(0.0, 0.0, 0.0, n, "paired DeLong (all cases ordered alike)")
+        return PairedTest(a, b, same, 0.0, 1.0)
+    z = normal_quantile(confidence)
+    sizes = int(positives.sum()), int((~positives).sum())
+    (low_a, high_a), (low_b, high_b) = (newcombe_limits(area, *sizes, z) for area in (a, b))
+    low = a - b - math.hypot(a - low_a, high_b - b)
+    high = a - b + math.hypot(high_a - a, b - low_b)
+    method = "from Newcombe score limits (DeLong variance is 0)"
+    difference = Interval(a - b, max(-1.0, low), min(1.0, high), n, method)
+    toward_zero = (a - b - low) if a > b else (high - (a - b))
+    z_value = 0.0 if a == b else (a - b) / (toward_zero / z)
+    return PairedTest(a, b, difference, z_value, float(2 * norm.sf(abs(z_value))))
 
 
 def _area_and_covariance(positives: BoolArray, scores: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -310,29 +332,3 @@ def precision_recall_table(labels: ArrayLike, scores: ArrayLike) -> pd.DataFrame
             "precision": hits[0] / (hits[0] + alarms[0]),
         }
     )
-
-
-def align_pairs(table_a: pd.DataFrame, table_b: pd.DataFrame) -> pd.DataFrame:
-    """Two score tables of the same cases, side by side.
-
-    Args:
-        table_a: Columns case_id, lvo and more.
-        table_b: The same.
-
-    Returns:
-        Inner join on case_id with suffixes ``_a`` and ``_b``.
-
-    Raises:
-        TableError: No case in common, or a case whose label differs.
-    """
-    both = table_a.merge(table_b, on="case_id", suffixes=("_a", "_b"), validate="one_to_one")
-    if both.empty:
-        raise TableError("two runs without a case in common", "the same cases", "compare others")
-    differ = both.loc[both["lvo_a"] != both["lvo_b"], "case_id"]
-    if not differ.empty:
-        raise TableError(
-            f"case {differ.iloc[0]!r} with two different labels ({len(differ)} such)",
-            "the same reference standard in both runs",
-            "run both on the same cohort table",
-        )
-    return both

@@ -1,0 +1,49 @@
+"""How many cases of a set came in, fell out and why, and were evaluated."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from lvo_kedro.evaluation.tables import require_columns
+
+IN_COHORT, EXCLUDED, NOT_SCORED, EVALUATED, WITH_LVO = (
+    "in the cohort",
+    "excluded",
+    "without a score",
+    "evaluated",
+    "with LVO",
+)
+"""Steps of the flow; those excluded and those without a score fall out."""
+
+
+def count_flow(
+    cohort: pd.DataFrame, scores: pd.DataFrame, exclusions: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Count the cases of one set from the cohort table to the score table.
+
+    Args:
+        cohort: Rows of the set: case_id.
+        scores: Score table of the set: case_id, lvo.
+        exclusions: case_id, stage, error, of cases that could not be processed; may hold those of
+            other sets.
+
+    Returns:
+        Columns step, reason, cases. ``excluded`` has one row a reason: the stage and what was found
+        there; a case excluded by several stages counts at the first.
+    """
+    require_columns(cohort, ("case_id",), "cohort")
+    ids, evaluated = set(cohort["case_id"].astype(str)), set(scores["case_id"].astype(str))
+    rows: list[tuple[str, str, int]] = [(IN_COHORT, "", len(ids))]
+    lost: set[str] = set()
+    if exclusions is not None and not exclusions.empty:
+        known = exclusions["case_id"].astype(str)
+        first = exclusions[known.isin(ids - evaluated)].drop_duplicates("case_id")
+        lost = set(first["case_id"].astype(str))
+        # what was found says enough; the whole message is in the table of exclusions
+        found = first["error"].astype(str).str.split(";").str[0].str.removeprefix("found ")
+        reasons = (first["stage"].astype(str) + ": " + found).value_counts()
+        rows += [(EXCLUDED, str(reason), int(count)) for reason, count in reasons.items()]
+    rows.append((NOT_SCORED, "", len(ids - lost - evaluated)))
+    rows.append((EVALUATED, "", len(evaluated)))
+    rows.append((WITH_LVO, "", int((scores["lvo"].astype(float) == 1).sum())))
+    return pd.DataFrame(rows, columns=["step", "reason", "cases"])
