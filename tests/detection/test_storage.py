@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lvo_kedro.detection import (
+    blank_channel,
     decode_channels,
     encode_channels,
     open_sample,
@@ -77,3 +78,16 @@ def test_a_damaged_file_is_named(channels, tmp_path):
     for broken in (path, tmp_path / "none.safetensors"):
         with pytest.raises(CaseError, match=broken.name):
             open_sample(broken)
+
+
+def test_a_blanked_channel_says_nothing_and_the_others_stay(channels):
+    sample = encode_channels(channels, NAMES, GRID)
+    for name, value in (("ncct", 0.0), ("signed_difference", 0.5)):
+        blank = decode_channels(blank_channel(sample, name))
+        place = NAMES.index(name)
+        assert (blank[place] == value).all()
+        others = [k for k in range(3) if k != place]
+        assert torch.equal(blank[others], decode_channels(sample)[others])
+    assert np.allclose(sample_grid(blank_channel(sample, "ncct")).affine, GRID.affine)
+    with pytest.raises(CaseError, match="vessels"):
+        blank_channel(sample, "vessels")

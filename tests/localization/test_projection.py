@@ -10,11 +10,13 @@ from lvo_kedro.localization import (
     ProjectionOptions,
     back_project,
     label_clot,
+    mark_called,
     midplane_of,
     name_occlusion,
     project_labels,
     project_vessels,
 )
+from lvo_kedro.vocabulary import VESSEL_LABELS
 
 from .conftest import BOXES, CLOT, ORIENTATIONS, PATENT, draw_head, grid_with
 
@@ -126,3 +128,18 @@ def test_labels_on_another_grid_are_refused() -> None:
     moved = make_image(np.asarray(head.vessels.dataobj), affine)
     with pytest.raises(ScanError, match="grid"):
         project_vessels(head.ncct, moved)
+
+
+@pytest.mark.parametrize("axes", ["RAS", "LPS"])
+def test_the_called_segments_are_marked_on_the_called_side_only(axes):
+    head = draw_head(grid_with(axes))
+    labels = project_vessels(head.ncct, head.vessels).labels
+    midplane = midplane_of(head.hemispheres)
+    marked = mark_called(labels, midplane, "left", "C7+M1")
+    pixels = np.argwhere(np.asarray(marked.dataobj) > 0)
+    assert len(pixels) > 20
+    assert (apply_affine(labels.affine, pixels)[:, 0] < 0).all()
+    named = set(np.asarray(labels.dataobj)[tuple(pixels.T)].tolist())
+    assert named <= {VESSEL_LABELS["C7"], VESSEL_LABELS["M1"]}
+    assert VESSEL_LABELS["M1"] in named
+    assert not np.asarray(mark_called(labels, midplane, "", "").dataobj).any()

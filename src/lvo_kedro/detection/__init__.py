@@ -7,6 +7,7 @@ into probabilities and calls, :func:`explain` shows where they come from.
 """
 
 from lvo_kedro.detection.augmentation import augment, flip_sides
+from lvo_kedro.detection.blanking import blank_channel
 from lvo_kedro.detection.calibration import Calibration, calibrate, choose_operating_points
 from lvo_kedro.detection.channels import plan_grid, stack_channels
 from lvo_kedro.detection.detector import Detector, load_detector, score_cases
@@ -41,6 +42,7 @@ __all__ = [
     "Sample",
     "TrainingOptions",
     "augment",
+    "blank_channel",
     "calibrate",
     "choose_operating_points",
     "decode_channels",

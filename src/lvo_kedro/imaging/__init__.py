@@ -7,6 +7,7 @@ the vocabulary and the resampling. What cannot be used is a :class:`~lvo_kedro.e
 """
 
 from lvo_kedro.imaging.brain import BrainOptions, extract_brain
+from lvo_kedro.imaging.changes import ScanChange, change_mask, change_scan
 from lvo_kedro.imaging.description import QualityLimits, describe_scan, hash_scan
 from lvo_kedro.imaging.reading import read_labels, read_mask, read_ncct
 from lvo_kedro.imaging.rules import ScanLimits
@@ -14,7 +15,10 @@ from lvo_kedro.imaging.rules import ScanLimits
 __all__ = [
     "BrainOptions",
     "QualityLimits",
+    "ScanChange",
     "ScanLimits",
+    "change_mask",
+    "change_scan",
     "describe_scan",
     "extract_brain",
     "hash_scan",

@@ -9,7 +9,7 @@ measures of stage 1 (:func:`measure_vessels`, :func:`check_vessels`).
 
 from lvo_kedro.localization.baseline import BaselineOptions, SegmentBaseline, describe_segments
 from lvo_kedro.localization.calls import NO_OCCLUSION, CallOptions, OcclusionCall, name_occlusion
-from lvo_kedro.localization.figure import figure_localization
+from lvo_kedro.localization.figure import figure_localization, mark_called
 from lvo_kedro.localization.midplane import Midplane, midplane_at, midplane_of
 from lvo_kedro.localization.projection import (
     Projection,
@@ -35,6 +35,7 @@ __all__ = [
     "describe_segments",
     "figure_localization",
     "label_clot",
+    "mark_called",
     "measure_vessels",
     "midplane_at",
     "midplane_of",

@@ -9,17 +9,41 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from nibabel.affines import apply_affine
 
-from lvo_kedro.imaging.geometry import to_ras
+from lvo_kedro.imaging.geometry import make_image, to_ras
+from lvo_kedro.vocabulary import OCCLUSION_LABELS
 
 if TYPE_CHECKING:
     import nibabel as nib
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike, NDArray
 
+    from lvo_kedro.localization.midplane import Midplane
     from lvo_kedro.localization.projection import Projection
 
 _WINDOW = (0.0, 80.0)
 _RED = "#e5383b"
+
+
+def mark_called(
+    labels: nib.Nifti1Image, midplane: Midplane, side: str, segment: str
+) -> nib.Nifti1Image:
+    """Mark the called segments on the called side of a projection, whichever method called them.
+
+    Args:
+        labels: Vessel labels on the projection's grid, (X, Y, 1).
+        midplane: Between the scan's hemispheres.
+        side: ``left`` or ``right``; empty marks nothing.
+        segment: Such as ``M1`` or ``C7+M1``; empty marks nothing.
+
+    Returns:
+        uint8 on the projection's grid, 1 where the call lies.
+    """
+    data = np.asarray(labels.dataobj)
+    wanted = [OCCLUSION_LABELS[name] for name in segment.split("+") if name in OCCLUSION_LABELS]
+    pixels = np.moveaxis(np.indices(data.shape), 0, -1)
+    right = midplane.distance(apply_affine(labels.affine, pixels)) > 0
+    marked = np.isin(data, wanted) & (right == (side == "right")) & (side != "")
+    return make_image(marked.astype(np.uint8), labels.affine)
 
 
 def figure_localization(
