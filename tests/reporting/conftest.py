@@ -10,8 +10,11 @@ import pytest
 from lvo_kedro.evaluation import (
     EvaluationOptions,
     check_study,
+    compare_methods,
+    count_flow,
     evaluate_detection,
     evaluate_localization,
+    evaluate_robustness,
     evaluate_vessels,
     findings_table,
 )
@@ -22,13 +25,35 @@ HOSTILE = "<script>alert('x')</script>"
 OPTIONS = EvaluationOptions(resamples=200)
 
 
-def split_tables(study: Study, name: str, split: str) -> SplitTables:
+def split_tables(
+    study: Study, name: str, split: str, cohort: pd.DataFrame, exclusions: pd.DataFrame
+) -> SplitTables:
     detection = evaluate_detection(
         study.scores, study.cohort, OPERATING_POINTS, OPTIONS, quality=study.quality
     )
     localization = evaluate_localization(study.calls, study.scores, OPERATING_POINTS, OPTIONS)
-    source = f"data/08_reporting/{name}"
-    return SplitTables(name, detection.tables(), localization.tables(), split, source=source)
+    methods = compare_methods(study.calls, study.scores, OPERATING_POINTS, OPTIONS)
+    flow = count_flow(cohort[cohort["split"] == split], study.scores, exclusions)
+    return SplitTables(
+        name,
+        detection.tables() | {"flow": flow},
+        localization.tables() | {"methods": methods},
+        split,
+        source=f"08_reporting/{split}",
+    )
+
+
+def make_robustness(study: Study) -> pd.DataFrame:
+    """What noise would do to the study's external cases: scores drawn towards one half."""
+    ids = study.scores["case_id"]
+    origin = pd.DataFrame({"case_id": ids + ".noise_10", "original": ids, "change": "noise_10"})
+    changed = study.scores.assign(
+        case_id=ids + ".noise_10",
+        probability=0.5 + 0.4 * (study.scores["probability"] - 0.5),
+    )
+    calls = study.calls.assign(case_id=study.calls["case_id"] + ".noise_10")
+    unchanged = (study.scores, study.calls)
+    return evaluate_robustness(origin, (changed, calls), unchanged, OPERATING_POINTS, OPTIONS)[0]
 
 
 def make_pictures() -> CasePictures:
@@ -70,21 +95,24 @@ def content() -> ReportContent:
             for step in range(5)
         ]
     )
+    exclusions = pd.DataFrame(
+        {
+            "case_id": ["lost1", "lost2"],
+            "stage": "preprocessing",
+            "error": f"found {HOSTILE}; expected a head; look at it",
+        }
+    )
     return ReportContent(
         title=f"Study {HOSTILE}",
         splits=[
-            split_tables(development, "Cross-validation", "development"),
-            split_tables(external, "External test", "external"),
+            split_tables(development, "Cross-validation", "development", cohort, exclusions),
+            split_tables(external, "External test", "external", cohort, exclusions),
         ],
+        source="08_reporting",
+        robustness=make_robustness(external),
         cohort=cohort,
         simulated=True,
-        exclusions=pd.DataFrame(
-            {
-                "case_id": ["lost1", "lost2"],
-                "stage": "preprocessing",
-                "error": f"found {HOSTILE}; expected a head; look at it",
-            }
-        ),
+        exclusions=exclusions,
         vessels=evaluate_vessels(development.vessels, OPTIONS),
         quality=pd.concat([development.quality, external.quality]),
         findings=findings_table(check_study(cohort, folds)),

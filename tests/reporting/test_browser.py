@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 import subprocess
+import zlib
 from pathlib import Path
 
 import pytest
+
+from lvo_kedro.reporting import ReportContent, render_report, report, sets, views
 
 FLAGS = (
     "--headless",
@@ -86,3 +90,48 @@ def test_report_in_a_browser(browser: str, html: str, tmp_path: Path, width: int
     assert seen["reachable"] is True
     assert seen["small"] == 0
     assert (tmp_path / "page.png").stat().st_size > 10_000
+
+
+def printed_pages(browser: str, html: str, folder: Path) -> list[bytes]:
+    """Print a page to PDF and return what is drawn on each of its sheets."""
+    folder.mkdir()
+    (folder / "report.html").write_text(html, encoding="utf-8")
+    command = [
+        browser,
+        *FLAGS,
+        f"--user-data-dir={folder / 'profile'}",
+        "--no-pdf-header-footer",
+        f"--print-to-pdf={folder / 'report.pdf'}",
+        (folder / "report.html").as_uri(),
+    ]
+    subprocess.run(command, capture_output=True, timeout=120, check=False)  # noqa: S603
+    if not (folder / "report.pdf").is_file():
+        pytest.skip("the browser did not print")
+    content = (folder / "report.pdf").read_bytes()
+    objects = dict(re.findall(rb"(\d+) 0 obj\s*(.*?)endobj", content, re.DOTALL))
+    pages = [o for o in objects.values() if re.search(rb"/Type\s*/Page\b", o)]
+    streams = []
+    for page in pages:
+        found = re.search(rb"/Contents\s+(\d+)", page)
+        assert found
+        packed = re.search(rb"stream\r?\n(.*?)\r?\nendstream", objects[found[1]], re.DOTALL)
+        assert packed
+        streams.append(zlib.decompress(packed[1]))
+    return streams
+
+
+def test_every_printed_page_is_marked_where_data_are_simulated(
+    browser: str, content: ReportContent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "to_svg", lambda figure: "data:,")  # the marks are what counts
+    for module in (report, sets):
+        monkeypatch.setattr(module, "draw", lambda make, *words, **more: views.Picture("", *words))
+    mark = rb"\.4784 \.2 0 rg\s*BT"  # text in the colour of the mark alone, #7a3300
+    html = render_report(content)
+    simulated = printed_pages(browser, html, tmp_path / "simulated")
+    assert len(simulated) > 5
+    assert all(re.search(mark, page) for page in simulated)
+    real = render_report(dataclasses.replace(content, simulated=False))
+    assert not any(
+        re.search(mark, page) for page in printed_pages(browser, real, tmp_path / "real")
+    )

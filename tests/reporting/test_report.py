@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from lvo_kedro.errors import TableError
-from lvo_kedro.reporting import ReportContent, SplitTables, render_report, report, views
+from lvo_kedro.reporting import ReportContent, SplitTables, render_report, report, sets, views
 from lvo_kedro.reporting import words as w
 from lvo_kedro.vocabulary import RESEARCH_ONLY
 
@@ -39,8 +39,13 @@ class Page(HTMLParser):
 @pytest.fixture
 def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave the figures out of a further rendering: they take nearly all of its time."""
-    monkeypatch.setattr(views, "draw", lambda make, *words, **more: views.Picture("data:,", *words))
+
+    def described(make: object, *words: str, source: str = "", wide: bool = False) -> views.Picture:
+        return views.Picture("data:,", *words, wide=wide, origin=source)
+
+    monkeypatch.setattr(views, "draw", described)
     monkeypatch.setattr(report, "draw", views.draw)
+    monkeypatch.setattr(sets, "draw", views.draw)
 
 
 @pytest.fixture(scope="module")
@@ -194,3 +199,34 @@ def test_without_localization_vessels_or_splits(content: ReportContent) -> None:
     assert "not recorded" in page.text
     with pytest.raises(TableError, match="without an evaluated set"):
         render_report(dataclasses.replace(bare, splits=[]))
+
+
+def test_every_table_and_figure_of_results_names_its_file(
+    html: str, content: ReportContent
+) -> None:
+    results = html[html.index('<section id="summary"') : html.index('<section id="provenance"')]
+    shown = results.count("<table>") + results.count("<img ") + results.count('class="flow"')
+    named = re.findall(r"(?:Numbers|Drawn) from <code>([^<]+)</code>", results)
+    assert len(named) == shown
+    files = {file for text in named for file in text.split(", ")}
+    assert all(file.startswith("08_reporting/") and file.endswith(".csv") for file in files)
+    for split in content.splits:
+        known = {f"{split.source}/summary.csv"}
+        for part, tables in (("detection", split.detection), ("localization", split.localization)):
+            known |= {f"{split.source}/{part}/{name}.csv" for name in tables}
+        assert {file for file in files if file.startswith(f"{split.source}/")} <= known
+
+
+def test_both_methods_of_localization_stand_side_by_side(page: Page) -> None:
+    text = " ".join(page.text.split())
+    for word in ("Each method by itself, at Youden", "Network", "Densities", "Network - densities"):
+        assert word in text
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_robustness_is_shown_where_it_was_computed(content: ReportContent, page: Page) -> None:
+    text = " ".join(page.text.split())
+    assert "Noise, 10 HU" in text
+    assert "AUC difference" in text
+    without = Page(render_report(dataclasses.replace(content, robustness=None)))
+    assert "robustness" not in {section["id"] for section in without.all("section")}

@@ -23,13 +23,21 @@ from lvo_kedro.reporting.curves import (
     plot_scores,
     plot_training,
 )
+from lvo_kedro.reporting.pairs import (
+    ComparisonContent,
+    plot_two_curves,
+    plot_two_scores,
+    render_comparison,
+)
 from lvo_kedro.reporting.panels import CasePictures, plot_case
 from lvo_kedro.reporting.report import render_report
+from lvo_kedro.reporting.robustness import plot_robustness
 from lvo_kedro.reporting.style import to_png, to_svg
 
 __all__ = [
     "NOT_TO_BE_USED_FOR",
     "CasePictures",
+    "ComparisonContent",
     "ReportContent",
     "SplitTables",
     "long_history",
@@ -40,12 +48,16 @@ __all__ = [
     "plot_decision_curve",
     "plot_precision_recall",
     "plot_predictive_values",
+    "plot_robustness",
     "plot_roc",
     "plot_scores",
     "plot_subgroups",
     "plot_training",
+    "plot_two_curves",
+    "plot_two_scores",
     "plot_vessels",
     "render_checklist",
+    "render_comparison",
     "render_model_card",
     "render_report",
     "to_png",

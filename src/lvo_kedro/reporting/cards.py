@@ -132,7 +132,7 @@ def render_model_card(content: ReportContent, description: str = "") -> str:
     lines += ["Not for:", "", *(f"- {cell(limit)}" for limit in content.all_limits)]
     lines += ["", "## Data and performance"]
     for split in content.splits:
-        lines += ["", f"### {cell(split.name)}", "", _flow_text(content, split), ""]
+        lines += ["", f"### {cell(split.name)}", "", _flow_text(split), ""]
         lines += _performance_table(split, content.main_point)
     lines += ["", "## Subgroups", "", run_facts(content)["subgroups"], "", "## Caveats", ""]
     lines += [f"- {cell(text)}" for text in _caveats(content)] or [
@@ -153,7 +153,7 @@ def cell(text: str) -> str:
 
 def run_facts(content: ReportContent) -> dict[str, str]:
     """What the software knows, by the key of the checklist's items."""
-    flows = "; ".join(f"{split.name}: {_flow_text(content, split)}" for split in content.splits)
+    flows = "; ".join(f"{split.name}: {_flow_text(split)}" for split in content.splits)
     excluded = 0 if content.exclusions is None else content.exclusions["case_id"].nunique()
     facts = {
         "goal": "Detection of large-vessel occlusion on non-contrast head CT; side and segment.",
@@ -206,8 +206,8 @@ def _simulated_line(content: ReportContent) -> str:
     return "**SIMULATED DATA.** " if content.simulated else ""
 
 
-def _flow_text(content: ReportContent, split: SplitTables) -> str:
-    flow = flow_of(content, split)
+def _flow_text(split: SplitTables) -> str:
+    flow = flow_of(split)
     lost = flow.excluded + flow.not_scored
     return (
         f"{flow.cases} cases in the cohort, {lost} excluded, {flow.evaluated} evaluated, "

@@ -64,6 +64,8 @@ class ReportContent:
         quality: case_id, stage, finding.
         findings: Self-checks: check, severity, message, cases.
         history: Training curves: fold, step, metric, value.
+        robustness: Table of :func:`lvo_kedro.evaluation.evaluate_robustness`.
+        source: Folder in which the tables of the whole study are kept.
         operating_point: The main one; the first of the first set where empty.
         operating_points_from: How and on which cases the operating points were fixed.
         explanations: Tables of :func:`lvo_kedro.evaluation.evaluate_explanations`, with split.
@@ -84,6 +86,8 @@ class ReportContent:
     quality: pd.DataFrame | None = None
     findings: pd.DataFrame | None = None
     history: pd.DataFrame | None = None
+    robustness: pd.DataFrame | None = None
+    source: str = ""
     operating_point: str = ""
     operating_points_from: str = (
         "It is not recorded on which cases the operating points were fixed."

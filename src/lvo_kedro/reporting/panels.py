@@ -22,6 +22,7 @@ BRAIN_WINDOW: Final = (0.0, 80.0)
 DIFFERENCE_LIMIT: Final = 20.0
 """HU at which the difference map's colours end."""
 CALL_COLOUR: Final = "#e8202a"
+TRUTH_COLOUR: Final = "#3ddc5a"
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,9 @@ class CasePictures:
         ncct: Scan in HU, 3D.
         caption: What happened in this case, in words.
         projection: Maximum-intensity projection of the vessels in HU, (X, Y, 1).
-        call: The named occlusion on the projection's grid, (X, Y, 1), > 0 inside.
-        occlusion: The true or back-projected occlusion on the scan's grid, > 0 inside.
+        call: The called segment on the projection's grid, (X, Y, 1), > 0 inside.
+        occlusion: The occlusion as the network marked it, on the scan's grid, > 0 inside.
+        truth: The annotated occlusion on the scan's grid, > 0 inside.
         difference: Signed or absolute hemispheric difference in HU on the scan's grid.
         explanation: Grad-CAM on the scan's grid, 0 to 1.
     """
@@ -45,6 +47,7 @@ class CasePictures:
     projection: Nifti1Image | None = None
     call: Nifti1Image | None = None
     occlusion: Nifti1Image | None = None
+    truth: Nifti1Image | None = None
     difference: Nifti1Image | None = None
     explanation: Nifti1Image | None = None
 
@@ -52,8 +55,8 @@ class CasePictures:
 def plot_case(pictures: CasePictures) -> Figure:
     """Slices of the scan, the projection with the call in red, difference map and Grad-CAM.
 
-    The slice goes through the occlusion where there is one, otherwise through the strongest part
-    of the explanation or difference map, otherwise through the middle of the head.
+    The slice goes through the true occlusion or else the marked one, otherwise through the
+    strongest part of the explanation or difference map, otherwise through the middle of the head.
 
     Args:
         pictures: Images of the case in any orientation.
@@ -65,6 +68,7 @@ def plot_case(pictures: CasePictures) -> Figure:
     maps = {
         name: None if image is None else _canonical(image)
         for name, image in (
+            ("truth", pictures.truth),
             ("occlusion", pictures.occlusion),
             ("difference", pictures.difference),
             ("explanation", pictures.explanation),
@@ -81,7 +85,10 @@ def plot_case(pictures: CasePictures) -> Figure:
                 _draw_projection(axes, pictures)
                 continue
             _show(axes, scan.array[:, :, level], scan.spacing, BRAIN_WINDOW)
-            _overlay(axes, name, maps, level, scan.spacing)
+            if name == "scan":
+                _outline(axes, maps, level)
+            else:
+                _overlay(axes, name, maps, level, scan.spacing)
         figure.suptitle(
             f"{pictures.case_id}   {pictures.caption}".strip(), x=0.01, ha="left", size=10
         )
@@ -102,7 +109,7 @@ def _canonical(image: Nifti1Image) -> _Volume:
 
 
 def _slice_of_interest(scan: NDArray[np.float32], maps: dict[str, _Volume | None]) -> int:
-    for name in ("occlusion", "explanation", "difference"):
+    for name in ("truth", "occlusion", "explanation", "difference"):
         volume = maps[name]
         if volume is not None and volume.array.shape == scan.shape and np.any(volume.array):
             return int(np.abs(np.nan_to_num(volume.array)).sum(axis=(0, 1)).argmax())
@@ -140,34 +147,44 @@ def _turned(plane: NDArray[np.float32]) -> NDArray[np.float32]:
     return plane[::-1, ::-1].T
 
 
+def _outline(axes: Axes, maps: dict[str, _Volume | None], level: int) -> None:
+    """The annotated occlusion and the marked one as contours, so that their density stays seen."""
+    axes.set_title(
+        f"Scan ({BRAIN_WINDOW[0]:.0f} to {BRAIN_WINDOW[1]:.0f} HU); green: true, red: marked",
+        color=MUTED,
+        size=8.5,
+        weight="normal",
+    )
+    for name, colour in (("truth", TRUTH_COLOUR), ("occlusion", CALL_COLOUR)):
+        volume = maps[name]
+        if volume is not None and level < volume.array.shape[2]:
+            plane = _turned(volume.array[:, :, level]) > 0
+            if plane.any():
+                axes.contour(plane, levels=[0.5], colors=[colour], linewidths=1.1)
+
+
 def _overlay(
     axes: Axes, name: str, maps: dict[str, _Volume | None], level: int, spacing: tuple[float, ...]
 ) -> None:
+    """The difference map or Grad-CAM over the scan."""
     titles = {
-        "scan": f"Scan ({BRAIN_WINDOW[0]:.0f} to {BRAIN_WINDOW[1]:.0f} HU)",
         "difference": f"Difference (±{DIFFERENCE_LIMIT:.0f} HU)",
         "explanation": "Grad-CAM",
     }
     axes.set_title(titles[name], color=MUTED, size=8.5, weight="normal")
-    volume = maps["occlusion"] if name == "scan" else maps[name]
+    volume = maps[name]
     if volume is None or level >= volume.array.shape[2]:
         return
     plane = _turned(volume.array[:, :, level])
-    aspect = spacing[1] / spacing[0]
-    if name == "scan":
-        if np.any(plane > 0):
-            axes.contour(plane > 0, levels=[0.5], colors=[CALL_COLOUR], linewidths=1.1)
-        return
     limit = DIFFERENCE_LIMIT if name == "difference" else 1.0
     strength = np.clip(np.abs(np.nan_to_num(plane)) / limit, 0, 1)
-    colours = "PuOr_r" if name == "difference" else "inferno"
     axes.imshow(
         plane,
-        cmap=colours,
+        cmap="PuOr_r" if name == "difference" else "inferno",
         vmin=-limit if name == "difference" else 0,
         vmax=limit,
         alpha=0.85 * strength**0.7,
-        aspect=aspect,
+        aspect=spacing[1] / spacing[0],
         interpolation="bilinear",
     )
 
@@ -179,7 +196,7 @@ def _draw_projection(axes: Axes, pictures: CasePictures) -> None:
     projection = _canonical(pictures.projection)
     plane = projection.array.reshape(projection.array.shape[:2])
     _show(axes, plane, projection.spacing, BRAIN_WINDOW)
-    axes.set_title("Vessel projection, call in red", color=MUTED, size=8.5, weight="normal")
+    axes.set_title("Vessel projection; red: called segment", color=MUTED, size=8.5, weight="normal")
     if pictures.call is None:
         return
     call = _canonical(pictures.call).array.reshape(plane.shape)

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from lvo_kedro.evaluation.flow import EVALUATED, EXCLUDED, IN_COHORT, NOT_SCORED, WITH_LVO
 from lvo_kedro.reporting import words as w
 from lvo_kedro.reporting.style import empty_figure, to_svg
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from lvo_kedro.reporting.content import ReportContent, SplitTables
+    from lvo_kedro.reporting.content import SplitTables
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,16 @@ class TableView:
 
 @dataclass(frozen=True)
 class Picture:
-    """An image as data address, its text for those who cannot see it, and a caption."""
+    """An image as data address, its text for those who cannot see it, and a caption.
+
+    ``origin`` names the file that holds its numbers.
+    """
 
     source: str
     alternative: str
     caption: str = ""
     wide: bool = False
+    origin: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,19 +85,24 @@ class SplitView:
     cards: Sequence[Card]
     flow: Flow
     threshold: str
+    source: str = ""
     tables: Mapping[str, TableView] = field(default_factory=dict)
     pictures: Mapping[str, Picture] = field(default_factory=dict)
 
 
 def draw(
-    make: Callable[[], Figure], alternative: str, caption: str = "", wide: bool = False
+    make: Callable[[], Figure],
+    alternative: str,
+    caption: str = "",
+    wide: bool = False,
+    source: str = "",
 ) -> Picture:
     """Draw a figure; one that cannot be drawn says so in its place, and the report goes on."""
     try:
         figure = make()
     except (KeyError, ValueError, IndexError) as error:
         figure = empty_figure(f"not drawn: {error}")
-    return Picture(to_svg(figure), alternative, caption, wide)
+    return Picture(to_svg(figure), alternative, caption, wide, source)
 
 
 def cards_of(split: SplitTables, point: str) -> list[Card]:
@@ -132,40 +142,25 @@ def threshold_of(split: SplitTables, point: str) -> str:
     return f"{w.words(point)}: probability ≥ {w.number(row['value'], 2)}{span}"
 
 
-def flow_of(content: ReportContent, split: SplitTables) -> Flow:
-    """Count the cases of a set from the cohort table to the score table."""
-    cohort = content.cohort
-    if split.split and "split" in cohort:
-        cohort = cohort.loc[cohort["split"] == split.split]
-    ids = set(cohort["case_id"].astype(str))
-    reasons: list[tuple[str, int]] = []
-    excluded: set[str] = set()
-    if content.exclusions is not None and not content.exclusions.empty:
-        lost = content.exclusions.loc[content.exclusions["case_id"].astype(str).isin(ids)]
-        first = lost.drop_duplicates("case_id")
-        excluded = set(first["case_id"].astype(str))
-        # What was found is enough on the first screen; the whole message is in the table.
-        found = first["error"].astype(str).str.split(";").str[0].str.removeprefix("found ")
-        labels = first["stage"].astype(str) + ": " + found
-        reasons = [(str(reason), int(n)) for reason, n in labels.value_counts().items()]
-    scores = split.detection["scores"]
-    evaluated = set(scores["case_id"].astype(str))
-    missing = len(ids - excluded - evaluated)
-    excluded -= evaluated
+def flow_of(split: SplitTables) -> Flow:
+    """The cases of a set from the cohort table to the score table, out of its table ``flow``."""
+    table = split.detection["flow"]
+    count = table.groupby("step")["cases"].sum()
+    out = table[table["step"] == EXCLUDED]
     return Flow(
         name=split.name,
-        cases=len(ids),
-        excluded=len(excluded),
-        reasons=reasons,
-        evaluated=len(evaluated),
-        with_lvo=int((scores["lvo"] == 1).sum()),
-        not_scored=missing,
+        cases=int(count[IN_COHORT]),
+        excluded=int(out["cases"].sum()),
+        reasons=[(str(row["reason"]), int(row["cases"])) for row in out.to_dict("records")],
+        evaluated=int(count[EVALUATED]),
+        with_lvo=int(count[WITH_LVO]),
+        not_scored=int(count[NOT_SCORED]),
     )
 
 
-def source_of(split: SplitTables, part: str, name: str) -> str:
-    """Where a table of a set is kept."""
-    return f"{split.source}/{part}/{name}.csv" if split.source else ""
+def source_of(folder: str, name: str) -> str:
+    """Where a table is kept; nothing where it is not said."""
+    return f"{folder}/{name}.csv" if folder else ""
 
 
 def _figure_cell(entry: Mapping[str, Any] | None) -> Cell:
@@ -175,7 +170,11 @@ def _figure_cell(entry: Mapping[str, Any] | None) -> Cell:
         same = entry["low"] == entry["high"]
         span = f"{w.number(entry['low'])} to {w.number(entry['high'])} over folds"
         return Cell(w.number(entry["value"]), "" if same else span)
-    return Cell(*w.estimate(entry), kind="figure")
+    text, note = w.estimate(entry)
+    p_value = entry.get("p_value")
+    if p_value is not None and not pd.isna(p_value):
+        note += f", p = {w.number(float(p_value))}"
+    return Cell(text, note, kind="figure")
 
 
 def metric_rows(

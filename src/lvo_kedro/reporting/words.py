@@ -55,7 +55,25 @@ NAMES: Final[dict[str, str]] = {
     "patient_id": "Patient",
     "validation_auc": "Validation AUC",
     "p_value": "p",
+    "probability_a": "Probability, A",
+    "probability_b": "Probability, B",
+    "call_a": "Call, A",
+    "call_b": "Call, B",
+    "called_a": "Named by A",
+    "called_b": "Named by B",
+    "auc_difference": "AUC difference",
+    "auc_changed": "AUC, changed",
+    "not_computed": "Not computed",
 }
+CHANGES: Final[dict[str, str]] = {
+    "noise": "Noise, {} HU",
+    "slices": "Slices of {} mm",
+    "tilt": "Tilt of {}°",
+    "roll": "Roll of {}°",
+    "offset": "Offset of {} HU",
+    "without": "Without {}",
+}
+"""Controlled changes of a scan, by the first part of their name."""
 RATIOS: Final = ("likelihood_ratio_positive", "likelihood_ratio_negative")
 
 
@@ -76,6 +94,8 @@ def words(name: object) -> str:
         return f"Within {tail.replace('_', ' ')}"
     if head == "sensitivity" and tail.isdigit():
         return f"Sensitivity ≥ {tail} %"
+    if head in CHANGES and tail:
+        return CHANGES[head].format(tail.replace("_", " ").replace("-", "−"))
     plain = text.replace("_", " ")
     return plain[:1].upper() + plain[1:]
 

@@ -1,0 +1,47 @@
+"""What controlled changes of the scans do, as a figure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from lvo_kedro.reporting import words as w
+from lvo_kedro.reporting.style import BLUE, MUTED, empty_figure, new_row, style
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+SHOWN: Final = ("auc_difference", "sensitivity_difference", "specificity_difference")
+
+
+def plot_robustness(table: pd.DataFrame, point: str, title: str = "Robustness") -> Figure:
+    """Differences of AUC, sensitivity and specificity, a row a change, with their intervals.
+
+    Args:
+        table: Of :func:`lvo_kedro.evaluation.evaluate_robustness`.
+        point: The operating point shown.
+        title: Above the figure.
+
+    Returns:
+        The figure, one axes a metric.
+    """
+    here = table["operating_point"].fillna("").isin(["", point]) & table["value"].notna()
+    part = table[here & table["metric"].isin(SHOWN)]
+    changes = list(dict.fromkeys(part["change"]))
+    if not changes:
+        return empty_figure("no change of the scans was computed")
+    reach = 1.08 * float(part[["low", "high"]].abs().max(axis=None))  # one scale for all
+    with style():
+        figure, grid = new_row(len(SHOWN), 9.2, 1.1 + 0.3 * len(changes))
+        for axes, metric in zip(grid, SHOWN, strict=True):
+            axes.axvline(0, color=MUTED, lw=0.9, ls=(0, (4, 4)))
+            for row in part[part["metric"] == metric].to_dict("records"):
+                place = changes.index(row["change"])
+                axes.plot([row["low"], row["high"]], [place] * 2, color=BLUE, lw=1.6)
+                axes.plot(row["value"], place, "o", color=BLUE, ms=5)
+            axes.set(ylim=(len(changes) - 0.4, -0.6), xlim=(-reach, reach), title=w.words(metric))
+            axes.set_yticks(range(len(changes)), [w.words(name) for name in changes])
+            axes.grid(axis="y", visible=False)
+            axes.label_outer()
+        figure.suptitle(title, x=0.01, ha="left", color=MUTED, size=10)
+    return figure
