@@ -45,3 +45,7 @@ class ModelError(CaseError):
 
 class TableError(CaseError):
     """A table whose rows do not allow what is asked of them."""
+
+
+class RunError(CaseError):
+    """A tracked run that is not there, or that lacks what is asked of it."""

@@ -102,11 +102,14 @@ class TrackingHooks:
 
     @hook_impl
     def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Copy tables, figures, report and models to the run and close it."""
-        made = pipeline.all_outputs()
-        for name in sorted(made & set(self._options.artifacts)):
+        """Copy tables, figures and report, and the models that it made, to the run and close it."""
+        made, used = pipeline.all_outputs(), pipeline.datasets()
+        # what was used is copied as well: a report names files that an earlier run may have made
+        for name in sorted(used & set(self._options.artifacts)):
             folder = name.split(".")[0] if "." in name else None
-            mlflow.log_artifact(str(file_of(catalog, name)), folder)
+            path = file_of(catalog, name)
+            if path.exists():  # a table made on demand may not be there
+                mlflow.log_artifact(str(path), folder)
         for name in sorted(made & set(self._options.models)):
             for fold, case in catalog.load(name).items():
                 run_id = tracking.log_fold(name, fold, case.folder, self._options.model_files)

@@ -6,14 +6,22 @@ from kedro.pipeline import Pipeline, node, pipeline
 
 from lvo_kedro.cohort import shuffle_labels
 from lvo_kedro.pipelines import (
+    comparison,
     detection_training,
     evaluation,
     inference,
     localization_training,
     preprocessing,
     priors,
+    robustness,
     segmentation,
     simulation,
+)
+from lvo_kedro.pipelines.robustness.pipeline import (
+    CHANGED,
+    DROPPED,
+    change_scans,
+    drop_channels,
 )
 
 METHOD = (
@@ -49,6 +57,8 @@ def register_pipelines() -> dict[str, Pipeline]:
         "simulation": simulation.create_pipeline(),
         "inference": _inference(method, inference.create_pipeline()),
         "control": _control(stages["detection_training"], stages["evaluation"]),
+        "comparison": comparison.create_pipeline(),
+        "robustness": robustness.create_pipeline() + _changed_scans(method) + _dropped(method),
     }
 
 
@@ -58,9 +68,28 @@ def _inference(method: Pipeline, around: Pipeline) -> Pipeline:
     Every dataset gets the prefix ``new``; models and parameters are those of training.
     """
     nodes = method.only_nodes_with_tags("each_scan") + around
-    parameters = {name for name in nodes.inputs() if name.startswith("params:")}
     shared = TRAINED & nodes.inputs()
-    return pipeline(nodes, namespace="new", inputs=shared, parameters=parameters)
+    return pipeline(nodes, namespace="new", inputs=shared, parameters=_parameters(nodes))
+
+
+def _changed_scans(method: Pipeline) -> Pipeline:
+    """Everything that is computed for a scan, for changed scans, in the namespace of those."""
+    replaced = {"preprocess_scans", "explain_scans"}  # maps of changed scans are not looked at
+    again = [n for n in method.only_nodes_with_tags("each_scan").nodes if n.name not in replaced]
+    nodes = pipeline([*change_scans().nodes, *again])
+    shared = {"original_scans": "scans"} | {name: name for name in TRAINED & nodes.inputs()}
+    return pipeline(nodes, namespace=CHANGED, inputs=shared, parameters=_parameters(nodes))
+
+
+def _dropped(method: Pipeline) -> Pipeline:
+    """Scores of cases with a channel left empty, in a namespace of their own."""
+    nodes = drop_channels() + method.only_nodes("score_scans", "tabulate_scores")
+    shared = {"original_channels": "channels"} | {name: name for name in TRAINED & nodes.inputs()}
+    return pipeline(nodes, namespace=DROPPED, inputs=shared, parameters=_parameters(nodes))
+
+
+def _parameters(nodes: Pipeline) -> set[str]:
+    return {name for name in nodes.inputs() if name.startswith("params:")}
 
 
 def _control(detection: Pipeline, evaluation: Pipeline) -> Pipeline:
@@ -77,6 +106,6 @@ def _control(detection: Pipeline, evaluation: Pipeline) -> Pipeline:
     figures = [n for n in evaluation.nodes if n.name.endswith("evaluate_detection")]
     scores = [n for n in detection.from_nodes("train_detectors").nodes if n.name != "explain_scans"]
     nodes = pipeline([shuffle, *scores, *figures])
-    parameters = {name for name in nodes.inputs() if name.startswith("params:")}
-    shared = {"true_cohort": "cohort"} | {n: n for n in ("channels", "folds", "quality_findings")}
-    return pipeline(nodes, namespace="control", inputs=shared, parameters=parameters)
+    taken = ("channels", "folds", "quality_findings", "exclusions")
+    shared = {"true_cohort": "cohort"} | {name: name for name in taken}
+    return pipeline(nodes, namespace="control", inputs=shared, parameters=_parameters(nodes))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,12 @@ from typing import Any
 import mlflow
 import pandas as pd
 from mlflow.entities import Metric, Param
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from pydantic import Field
 
 from lvo_kedro.datasets.fingerprint import fingerprint
+from lvo_kedro.errors import RunError
 from lvo_kedro.options import Options
 
 PACKAGES = ("lvo-kedro", "kedro", "torch", "nnunetv2", "antspyx", "monai", "nibabel", "mlflow")
@@ -76,15 +78,15 @@ def package_versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
-def provenance(cohort: pd.DataFrame) -> dict[str, str]:
-    """Return where figures come from: date, run, revision, digest of the cohort."""
+def provenance(cohort: pd.DataFrame | None = None) -> dict[str, str]:
+    """Return where figures come from: date, run, revision, digest of the cohort if there is one."""
     run = mlflow.active_run()
+    digest = {} if cohort is None else {"Cohort (SHA-256)": fingerprint(cohort)}
     return {
         "Date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "MLflow run": run.info.run_id if run else "none",
         "Source revision": git_revision(Path(__file__).parent),
-        "Cohort (SHA-256)": fingerprint(cohort),
-    }
+    } | digest
 
 
 def git_revision(project: Path) -> str:
@@ -187,3 +189,51 @@ def log_parameters(run_id: str, parameters: Mapping[str, Any]) -> None:
     flat = [Param(name, str(value)[:6000]) for name, value in flatten(parameters).items()]
     for start in range(0, len(flat), 100):
         MlflowClient().log_batch(run_id, params=flat[start : start + 100])
+
+
+def fetch_artifacts(run_id: str, names: Collection[str], folder: Path) -> list[Path]:
+    """Download files of a run into ``folder``.
+
+    Args:
+        run_id: As MLflow and the report show it.
+        names: Paths of the files within the run's artifacts.
+        folder: Where they go.
+
+    Returns:
+        The files, in the order of ``names``.
+
+    Raises:
+        RunError: There is no such run, or it lacks one of the files; recent runs that have
+            figures are listed.
+    """
+    client = MlflowClient()
+    try:
+        client.get_run(run_id)
+        return [Path(client.download_artifacts(run_id, name, str(folder))) for name in names]
+    except (MlflowException, OSError) as error:
+        raise RunError(
+            f"no run {run_id!r} with {', '.join(names)} in {mlflow.get_tracking_uri()}",
+            "the id of a finished run of the whole method",
+            f"take one of: {'; '.join(_recent_runs(client)) or 'none yet, kedro run makes one'}",
+        ) from error
+
+
+def describe_run(run_id: str) -> dict[str, str]:
+    """Return what a tracked run was: name, date, source revision, digest of its cohort table."""
+    run = MlflowClient().get_run(run_id)
+    started = datetime.fromtimestamp(run.info.start_time / 1000, timezone.utc)
+    return {
+        "MLflow run": run_id,
+        "Name": run.info.run_name,
+        "Date": f"{started:%Y-%m-%d %H:%M} UTC",
+        "Source revision": run.data.tags.get("git.revision", "unknown"),
+        "Cohort (SHA-256)": run.data.tags.get("cohort.sha256", "unknown"),
+    }
+
+
+def _recent_runs(client: MlflowClient, limit: int = 8) -> list[str]:
+    """Ids and names of the latest runs that logged figures."""
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs = [run for run in client.search_runs(experiments) if run.data.metrics]
+    parents = [run for run in runs if PARENT_TAG not in run.data.tags]
+    return [f"{run.info.run_id} ({run.info.run_name})" for run in parents[:limit]]

@@ -26,7 +26,7 @@ def test_kedro_viz_builds_a_site_with_previews(tiny):
     assert {"cohort", "priors", "vessel_models", "report"} <= names
     assert {"cross_validation", "external_test"} <= set(main["modular_pipelines"])
     # kedro-viz shows no layers at all where data flow back from a later layer to an earlier one
-    assert main["layers"] == [
+    layers = [
         "1_raw",
         "2_preprocessed",
         "3_vessels_and_priors",
@@ -34,5 +34,14 @@ def test_kedro_viz_builds_a_site_with_previews(tiny):
         "5_localization",
         "6_reporting",
     ]
+    assert main["layers"] == layers
+    for name, groups in (
+        ("comparison", {"run_a", "run_b"}),
+        ("robustness", {"changed_scans", "missing_channels"}),
+    ):
+        part = json.loads((api / "pipelines" / name).read_text())
+        assert set(part["layers"]) <= set(layers)
+        assert "6_reporting" in part["layers"], name
+        assert groups <= set(part["modular_pipelines"])
     previews = [json.loads(path.read_text()) for path in (api / "nodes").iterdir()]
     assert any(p.get("preview") for p in previews)

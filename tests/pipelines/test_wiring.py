@@ -12,6 +12,7 @@ from lvo_kedro.hooks import MissingDataError
 from lvo_kedro.localization import SegmentBaseline
 from lvo_kedro.localization.baseline import WEIGHED
 from lvo_kedro.pipeline_registry import METHOD, register_pipelines
+from lvo_kedro.pipelines.evaluation.nodes import ReportOptions, choose_gallery
 from lvo_kedro.pipelines.localization_training.nodes import _density_call
 from tests.pipelines.conftest import ROOT
 
@@ -39,7 +40,7 @@ def test_the_six_pipelines_make_up_the_default(registered):
 
 
 def test_each_pipeline_needs_only_what_earlier_ones_made(registered):
-    known = {"cases", "parameters"}
+    known = {"cases", "parameters", "robustness"}  # the last one is shown where it is there
     for name in NAMES:
         needed = {n for n in registered[name].inputs() if not n.startswith("params:")}
         assert needed <= known, name
@@ -108,3 +109,22 @@ def test_densities_of_segments_that_were_not_found_name_nothing():
     assert call["best_segment"] == call["called_side"] == ""
     assert call["confidence"] == 0
     assert "M1 not found" in call["finding"]
+
+
+@pytest.mark.parametrize("wanted", [0, 1, 8])
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_a_gallery_may_be_empty_and_wrong_calls_may_be_none(wanted, wrong):
+    failures = pd.DataFrame({"kind": ["false negative"], "rank": [1], "case_id": ["a"]})[:wrong]
+    scores = pd.DataFrame({"case_id": list("abc"), "lvo": [1, 1, 0], "probability": [0.1, 0.9, 0]})
+    words = {"side": ["left", "", ""], "segment": ["M1", "", ""]}
+    calls = scores[["case_id", "lvo"]].assign(
+        **words, **{f"called_{k}": ["", *v[:1], ""] for k, v in words.items()}
+    )
+    chosen = choose_gallery(
+        calls, scores, ReportOptions(gallery=wanted), external={"failures": lambda: failures}
+    )
+    assert len(chosen) == min(wanted, 2)
+    if wanted == 8:
+        captions = chosen.set_index("case_id")["caption"]
+        assert captions["a"].endswith("truth: left M1; named: nothing; probability 0.10")
+        assert "named: left M1" in captions["b"]

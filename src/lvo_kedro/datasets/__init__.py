@@ -14,5 +14,14 @@ fails instead of ending the cohort.
 from lvo_kedro.datasets.cases import Case, CaseDataset, Cases
 from lvo_kedro.datasets.fingerprint import fingerprint
 from lvo_kedro.datasets.images import FigureDataset, NiftiDataset
+from lvo_kedro.datasets.tables import OptionalTable
 
-__all__ = ["Case", "CaseDataset", "Cases", "FigureDataset", "NiftiDataset", "fingerprint"]
+__all__ = [
+    "Case",
+    "CaseDataset",
+    "Cases",
+    "FigureDataset",
+    "NiftiDataset",
+    "OptionalTable",
+    "fingerprint",
+]

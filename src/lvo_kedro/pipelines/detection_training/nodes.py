@@ -247,7 +247,9 @@ def _fit_for(calibration: dict[str, Any], fold: float) -> Calibration:
 def _score_table(scan_scores: Cases, cohort: pd.DataFrame, folds: pd.DataFrame) -> pd.DataFrame:
     held_out = fold_of_cases(cohort, folds)
     scores = scan_scores.records("score")
-    known = [name for name in ("case_id", "patient_id", "split", "lvo") if name in cohort]
+    # "simulated" goes along, so that figures made from the table alone can say so
+    wanted = ("case_id", "patient_id", "split", "lvo", "simulated")
+    known = [name for name in wanted if name in cohort]
     table = cohort.loc[cohort["case_id"].isin(list(scores)), known].reset_index(drop=True)
     return table.assign(
         fold=table["case_id"].map(held_out).astype(float),

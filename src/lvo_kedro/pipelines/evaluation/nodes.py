@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,15 +11,21 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lvo_kedro.datasets.cases import Cases
+from lvo_kedro.datasets.fingerprint import fingerprint
 from lvo_kedro.evaluation import (
     EvaluationOptions,
     check_study,
+    choose_cases,
+    compare_methods,
+    count_flow,
     evaluate_detection,
     evaluate_explanations,
     evaluate_localization,
     evaluate_vessels,
     findings_table,
+    fixed_points,
 )
+from lvo_kedro.localization import mark_called, midplane_of
 from lvo_kedro.options import Options
 from lvo_kedro.reporting import (
     CasePictures,
@@ -34,6 +41,11 @@ from lvo_kedro.reporting import (
 from lvo_kedro.settings import EVALUATED_SPLITS
 from lvo_kedro.tracking import package_versions, provenance
 
+logger = logging.getLogger(__name__)
+
+REPORTING = "08_reporting"
+"""Folder of all tables that the report shows, below the data folder."""
+COHORT_COLUMNS = ("segment", "side", "site", "scanner", "age", "sex", "nihss", "slice_thickness")
 CURVES = ("train_loss", "validation_loss", "validation_auc", "pseudo_dice")
 """Columns of a fold's history that the report shows."""
 SPLIT_NOTES = {
@@ -136,20 +148,23 @@ def report_detection(
     cohort: pd.DataFrame,
     calibration: dict[str, Any],
     quality: pd.DataFrame,
+    exclusions: pd.DataFrame,
     options: EvaluationOptions,
     split: str,
 ) -> tuple[Tables, dict[str, float]]:
     """Evaluate the scores of one split at operating points fixed on other cases."""
-    points, fitted_on = _operating_points(calibration, split)
+    points, fitted_on = fixed_points(calibration, split)
+    own = scores[scores["split"] == split]
     evaluated = evaluate_detection(
-        scores[scores["split"] == split],
+        own,
         cohort,
         points,
         options,
         quality=quality,
         fitted_on=fitted_on,
     )
-    return evaluated.tables(), evaluated.metrics
+    flow = count_flow(cohort[cohort["split"] == split], own, exclusions)
+    return evaluated.tables() | {"flow": flow}, evaluated.metrics
 
 
 def report_localization(
@@ -161,27 +176,13 @@ def report_localization(
     split: str,
 ) -> tuple[Tables, dict[str, float]]:
     """Evaluate side and segment of one split's occlusions, end to end and given detection."""
-    points, _ = _operating_points(calibration, split)
+    points, _ = fixed_points(calibration, split)
     own = scores[scores["split"] == split]
     evaluated = evaluate_localization(
         calls[calls["split"] == split], own, points, options, cohort=cohort
     )
-    return evaluated.tables(), evaluated.metrics
-
-
-def _operating_points(
-    calibration: dict[str, Any], split: str
-) -> tuple[dict[str, Any], list[str] | dict[int, list[str]]]:
-    """Return thresholds and the cases that they were fitted on.
-
-    Development cases get their fold's, which was fitted on the other folds.
-    """
-    if split != "development":
-        return calibration["all"]["operating_points"], calibration["all"]["fitted_on"]
-    folds = {int(fold): fit for fold, fit in calibration["folds"].items()}
-    names = calibration["all"]["operating_points"]
-    points = {n: {f: fit["operating_points"][n] for f, fit in folds.items()} for n in names}
-    return points, {fold: fit["fitted_on"] for fold, fit in folds.items()}
+    methods = compare_methods(calls[calls["split"] == split], own, points, options, cohort=cohort)
+    return evaluated.tables() | {"methods": methods}, evaluated.metrics
 
 
 def check_explanations(
@@ -212,6 +213,21 @@ def summarize_split(detection: StoredTables, localization: StoredTables) -> pd.D
     return table[["title", "value", "low", "high", "n", "method"]]
 
 
+def describe_cohort(cohort: pd.DataFrame) -> pd.DataFrame:
+    """Keep of each case what the report draws, without its files and its patient's id."""
+    wanted = ["case_id", "split", "lvo", "simulated", *COHORT_COLUMNS]
+    return cohort[[name for name in wanted if name in cohort]]
+
+
+def tabulate_training(detectors: Cases) -> pd.DataFrame:
+    """One row a fold, epoch and curve of the detectors' training."""
+    histories = {
+        number: pd.read_csv(detectors[name].folder / "history.csv")
+        for number, name in enumerate(sorted(detectors))
+    }
+    return long_history(histories, CURVES)
+
+
 def draw_roc(detection: StoredTables) -> Figure:
     """Draw the ROC curve with its band and the operating points."""
     return plot_roc({name: load() for name, load in detection.items()})
@@ -223,24 +239,25 @@ def draw_confusion(localization: StoredTables) -> Figure:
 
 
 def choose_gallery(
-    cohort: pd.DataFrame,
     located_calls: pd.DataFrame,
     detection_scores: pd.DataFrame,
     options: ReportOptions,
+    **detection: StoredTables,
 ) -> pd.DataFrame:
-    """Choose whose pictures the report shows: occlusions by score, from right to missed."""
+    """Choose whose pictures the report shows: the worst wrong calls and some right ones."""
+    failures = pd.concat([tables["failures"]() for tables in detection.values()])
+    chosen = choose_cases(failures, detection_scores, options.gallery)
     scored = detection_scores[["case_id", "probability"]].merge(located_calls, on="case_id")
-    ranked = scored[scored["lvo"] == 1].sort_values("probability", ascending=False)
-    places = np.unique(
-        np.linspace(0, len(ranked) - 1, min(options.gallery, len(ranked))).astype(int)
-    )
-    chosen = ranked.iloc[places] if len(ranked) else ranked
-    caption = (
-        "truth: " + chosen["side"] + " " + chosen["segment"]
-        + "; called: " + chosen["called_side"] + " " + chosen["called_segment"].replace("", "none")
-        + "; probability " + chosen["probability"].round(2).astype(str)
-    )  # fmt: skip
-    return pd.DataFrame({"case_id": chosen["case_id"], "caption": caption})
+    rows = chosen.merge(scored, on="case_id").to_dict("records")
+    columns = ["case_id", "kind", "probability", "called_side", "called_segment", "caption"]
+    return pd.DataFrame([row | {"caption": _caption(row)} for row in rows], columns=columns)
+
+
+def _caption(row: Mapping[Any, Any]) -> str:
+    truth = f"{row['side']} {row['segment']}" if row["lvo"] == 1 else "no LVO"
+    named = f"{row['called_side']} {row['called_segment']}".strip() or "nothing"
+    probability = f"probability {row['probability']:.2f}"
+    return f"{row['kind'].capitalize()}; truth: {truth}; named: {named}; {probability}"
 
 
 def write_report(
@@ -260,7 +277,9 @@ def write_report(
         vessels=inputs["vessel_overlap"],
         quality=inputs["quality_findings"],
         findings=inputs["study_findings"],
-        history=_histories(inputs["detectors"]),
+        history=inputs["training_history"],
+        robustness=_still_valid(inputs["robustness"], inputs["detection_scores"]),
+        source=REPORTING,
         explanations=pd.concat(
             [inputs[f"{name}.explanation"].assign(split=name) for name in EVALUATED_SPLITS]
         ),
@@ -284,31 +303,47 @@ def _split_tables(inputs: Mapping[str, Any]) -> list[SplitTables]:
             localization={key: load() for key, load in inputs[f"{name}.localization"].items()},
             split=split,
             note=SPLIT_NOTES.get(split, ""),
-            source=name,
+            source=f"{REPORTING}/{name}",
         )
         for name, split in EVALUATED_SPLITS.items()
     ]
 
 
-def _histories(models: Cases) -> pd.DataFrame:
-    histories = {
-        number: pd.read_csv(models[name].folder / "history.csv")
-        for number, name in enumerate(sorted(models))
-    }
-    return long_history(histories, CURVES)
+def _still_valid(robustness: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame | None:
+    """Leave a table out that was computed from other scores than those reported, and say so."""
+    if robustness.empty:
+        return None
+    if set(robustness["computed_from"]) != {fingerprint(scores)}:
+        logger.warning(
+            "the report leaves robustness.csv out: it is about other scores than the present ones; "
+            "kedro run --pipelines robustness computes it again"
+        )
+        return None
+    return robustness
 
 
 def _pictures(gallery: pd.DataFrame, inputs: Mapping[str, Any]) -> list[CasePictures]:
-    return [
-        CasePictures(
-            case_id=row["case_id"],
-            caption=row["caption"],
-            ncct=inputs["scans"][row["case_id"]]["ncct"],
-            projection=inputs["projections"][row["case_id"]]["mip"],
-            call=inputs["occlusions"][row["case_id"]]["occlusion_2d"],
-            occlusion=inputs["occlusions"][row["case_id"]]["occlusion_mask"],
-            difference=inputs["priors"][row["case_id"]]["signed_difference"],
-            explanation=inputs["explanations"].get(row["case_id"], {}).get("explanation"),
-        )
-        for row in gallery.to_dict("records")
-    ]
+    return [_pictures_of(row, inputs) for row in gallery.to_dict("records")]
+
+
+def _pictures_of(row: Mapping[Any, Any], inputs: Mapping[str, Any]) -> CasePictures:
+    case = row["case_id"]
+    projection, priors = inputs["projections"][case], inputs["priors"][case]
+    annotation = inputs["annotations"].get(case, {})
+    called = mark_called(
+        projection["labels"],
+        midplane_of(priors["hemispheres"]),
+        row["called_side"],
+        row["called_segment"],
+    )
+    return CasePictures(
+        case_id=case,
+        caption=row["caption"],
+        ncct=inputs["scans"][case]["ncct"],
+        projection=projection["mip"],
+        call=called,
+        occlusion=inputs["occlusions"][case]["occlusion_mask"],
+        truth=annotation["occlusion_mask"] if "occlusion_mask" in annotation else None,
+        difference=priors["signed_difference"],
+        explanation=inputs["explanations"].get(case, {}).get("explanation"),
+    )

@@ -14,6 +14,7 @@ SHARED = {
     "explanations",
     "located_calls",
     "quality_findings",
+    "exclusions",
 }
 
 
@@ -93,8 +94,11 @@ def _report_nodes() -> list[Node]:
         "vessel_overlap",
         "quality_findings",
         "study_findings",
-        "detectors",
+        "training_history",
+        "robustness",
+        "detection_scores",
         "scans",
+        "annotations",
         "priors",
         "projections",
         "occlusions",
@@ -103,8 +107,22 @@ def _report_nodes() -> list[Node]:
     )
     return [
         node(
+            nodes.describe_cohort,
+            inputs="cohort",
+            outputs="cohort_overview",
+            name="describe_cohort",
+        ),
+        node(
+            nodes.tabulate_training,
+            inputs="detectors",
+            outputs="training_history",
+            name="tabulate_training",
+        ),
+        node(
             nodes.choose_gallery,
-            inputs=["cohort", "located_calls", "detection_scores", "params:report"],
+            inputs={name: name for name in ("located_calls", "detection_scores")}
+            | {f"{name}.detection": f"{name}.detection" for name in EVALUATED_SPLITS}
+            | {"options": "params:report"},
             outputs="gallery",
             name="choose_gallery",
         ),
@@ -127,6 +145,7 @@ def _split_nodes() -> list[Node]:
                 "cohort",
                 "calibration",
                 "quality_findings",
+                "exclusions",
                 "params:evaluation",
                 "params:split",
             ],

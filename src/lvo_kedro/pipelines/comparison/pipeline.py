@@ -1,0 +1,49 @@
+"""The comparison pipeline: each run fetched in a namespace of its own, each split compared."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Node, Pipeline, node, pipeline
+
+from lvo_kedro.pipelines.comparison import nodes
+from lvo_kedro.settings import EVALUATED_SPLITS
+
+FETCHED = ("detection_scores", "localization_calls", "calibration")
+
+
+def create_pipeline(**_: object) -> Pipeline:
+    """Two run ids to tables of differences and a page."""
+    fetched = [_fetch(name) for name in ("run_a", "run_b")]
+    return sum(fetched, start=pipeline([*map(_compare, EVALUATED_SPLITS), _write()]))
+
+
+def _fetch(name: str) -> Pipeline:
+    fetch = node(
+        nodes.fetch_run,
+        inputs="params:id",
+        outputs=[*FETCHED, "description"],
+        name="fetch_run",
+    )
+    return pipeline([fetch], namespace=name, parameters={"params:id": f"params:comparison.{name}"})
+
+
+def _compare(split: str) -> Node:
+    return node(
+        nodes.compare_split,
+        inputs=[
+            *(f"{run}.{name}" for run in ("run_a", "run_b") for name in FETCHED),
+            "params:comparison",
+            "params:evaluation",
+            f"params:{split}.split",
+        ],
+        outputs=[f"comparison.{split}", f"comparison.{split}_metrics"],
+        name=f"compare_{split}",
+    )
+
+
+def _write() -> Node:
+    inputs = {f"scores_{run}": f"run_{run}.detection_scores" for run in ("a", "b")}
+    inputs |= {run: f"{run}.description" for run in ("run_a", "run_b")}
+    inputs |= {split: f"comparison.{split}" for split in EVALUATED_SPLITS}
+    return node(
+        nodes.write_comparison, inputs=inputs, outputs="comparison.report", name="write_comparison"
+    )

@@ -1,0 +1,172 @@
+"""Nodes of the robustness pipeline."""
+
+from __future__ import annotations
+
+import zlib
+from functools import partial
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+from pydantic import Field
+
+from lvo_kedro.datasets.cases import Case, Cases, Task
+from lvo_kedro.datasets.fingerprint import fingerprint
+from lvo_kedro.detection import ChannelOptions, blank_channel
+from lvo_kedro.evaluation import EvaluationOptions, evaluate_robustness, fixed_points
+from lvo_kedro.imaging import (
+    BrainOptions,
+    QualityLimits,
+    ScanChange,
+    change_mask,
+    change_scan,
+    describe_scan,
+    extract_brain,
+    hash_scan,
+)
+from lvo_kedro.options import Options
+from lvo_kedro.reporting import plot_robustness
+
+CHANGES = (
+    ScanChange(kind="noise", amount=10),
+    ScanChange(kind="slices", amount=5),
+    ScanChange(kind="tilt", amount=15),
+    ScanChange(kind="roll", amount=10),
+    ScanChange(kind="offset", amount=5),
+    ScanChange(kind="offset", amount=-5),
+)
+
+
+class RobustnessOptions(Options):
+    """Which cases are changed, and how."""
+
+    split: str = "external"
+    """Split of the cohort whose cases are changed."""
+    cases: int = Field(default=0, ge=0)
+    """How many of them, half with LVO where there are as many; 0 takes all."""
+    changes: tuple[ScanChange, ...] = Field(default=CHANGES, min_length=1)
+    """Each is computed from the brain mask on, which takes as long as scoring a new scan."""
+    missing_channels: bool = True
+    """Score with each channel of the detector left empty in turn as well; this is quick."""
+    seed: int = 1
+    """Of the noise."""
+
+
+def list_changes(
+    cohort: pd.DataFrame,
+    scans: Cases,
+    options: RobustnessOptions,
+    channels: ChannelOptions,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Choose cases and list each once for every change of its scan, and for every channel."""
+    known = cohort[cohort["case_id"].isin(list(scans))]
+    chosen = _choose(known[known["split"] == options.split], options.cases)
+    names = channels.channels if options.missing_channels else ()
+    return (
+        _repeat(chosen, [change.name for change in options.changes]),
+        _repeat(chosen, [f"without_{name}" for name in names]),
+    )
+
+
+def _choose(cohort: pd.DataFrame, count: int) -> pd.DataFrame:
+    if not count or count >= len(cohort):
+        return cohort
+    turn = cohort.groupby("lvo").cumcount()  # alternately with and without LVO
+    first = cohort.assign(turn=turn).sort_values(["turn", "case_id"]).head(count)
+    return cohort.loc[first.sort_values("case_id").index]
+
+
+def _repeat(cohort: pd.DataFrame, changes: list[str]) -> pd.DataFrame:
+    listed = [
+        cohort.assign(
+            original=cohort["case_id"], change=name, case_id=cohort["case_id"] + "." + name
+        )
+        for name in changes
+    ]
+    columns = [*cohort.columns, "original", "change"]
+    return pd.concat([pd.DataFrame(columns=columns), *listed], ignore_index=True)
+
+
+def change_scans(
+    original_scans: Cases,
+    cohort: pd.DataFrame,
+    brain: BrainOptions,
+    quality: QualityLimits,
+    options: RobustnessOptions,
+) -> dict[str, Task]:
+    """Change every listed scan, and find its brain anew where the user gave no mask."""
+    changes = {change.name: change for change in options.changes}
+    return {
+        row.case_id: partial(
+            change_one_scan,
+            original_scans[row.original],
+            changes[row.change],
+            options.seed + zlib.crc32(row.original.encode()),
+            bool(row.brain_mask),
+            brain,
+            quality,
+        )
+        for row in cohort.itertuples()
+    }
+
+
+def change_one_scan(
+    scan: Case,
+    change: ScanChange,
+    seed: int,
+    keep_mask: bool,
+    brain: BrainOptions,
+    quality: QualityLimits,
+) -> dict[str, Any]:
+    """Change one scan."""
+    ncct = change_scan(scan["ncct"], change, seed)
+    mask = change_mask(scan["brain_mask"], change) if keep_mask else extract_brain(ncct, brain)
+    description = describe_scan(ncct, mask, quality) | {"content_hash": hash_scan(ncct)}
+    return {"ncct": ncct, "brain_mask": mask, "quality": description}
+
+
+def drop_channels(original_channels: Cases, cohort: pd.DataFrame) -> dict[str, Task]:
+    """Leave the listed channel of every case empty."""
+    return {
+        row.case_id: partial(
+            drop_channel, original_channels[row.original], row.change.removeprefix("without_")
+        )
+        for row in cohort.itertuples()
+        if row.original in original_channels
+    }
+
+
+def drop_channel(channels: Case, name: Any) -> dict[str, Any]:
+    """Leave one channel of one case empty."""
+    return {"channels": blank_channel(channels["channels"], name)}
+
+
+def measure_robustness(
+    detection_scores: pd.DataFrame,
+    localization_calls: pd.DataFrame,
+    calibration: dict[str, Any],
+    changed_cohort: pd.DataFrame,
+    changed_scores: pd.DataFrame,
+    changed_calls: pd.DataFrame,
+    dropped_cohort: pd.DataFrame,
+    dropped_scores: pd.DataFrame,
+    evaluation: EvaluationOptions,
+    options: RobustnessOptions,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Tabulate what each change does to AUC, calls and named occlusions of the same cases."""
+    points, _ = fixed_points(calibration, options.split)
+    scores = [table for table in (changed_scores, dropped_scores) if len(table)]
+    table, cases = evaluate_robustness(
+        pd.concat([changed_cohort, dropped_cohort], ignore_index=True),
+        (pd.concat(scores, ignore_index=True), changed_calls),
+        (detection_scores, localization_calls),
+        points,
+        evaluation,
+    )
+    # lets a later report see whether the scores are still those that this table is about
+    return table.assign(computed_from=fingerprint(detection_scores)), cases
+
+
+def draw_robustness(robustness: pd.DataFrame, calibration: dict[str, Any]) -> Figure:
+    """Draw the differences at the main operating point."""
+    return plot_robustness(robustness, next(iter(calibration["all"]["operating_points"])))
