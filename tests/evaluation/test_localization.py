@@ -82,6 +82,8 @@ def test_distances_by_hand() -> None:
     points = evaluate_localization(*tables(), {"half": 0.5}, FAST).points
     assert figure(points, "median_mm", "end_to_end", None) == (6, 3)
     assert figure(points, "median_mm", "all_lvo", None) == (5, 4)
+    assert figure(points, "median_if_right_mm", "end_to_end", None) == (4, 1)
+    assert figure(points, "median_if_right_mm", "all_lvo", None) == (3.5, 2)
     assert figure(points, "within_5_mm", "end_to_end", None) == (1 / 5, 5)
     assert figure(points, "within_10_mm", "given_detection", None) == (2 / 4, 4)
     assert figure(points, "point_given", "end_to_end", None) == (3 / 5, 5)
@@ -136,7 +138,10 @@ def test_vessel_table_by_hand() -> None:
     table = evaluate_vessels(metrics, FAST).set_index(["label", "metric"])
     assert table.loc[("C7", "dice"), "value"] == pytest.approx(0.7)
     assert table.loc[(LARGE_VESSELS, "dice"), "value"] == pytest.approx((0.6 + 1.4 / 3) / 2)
+    assert table.loc[("C7", "dice"), "sd"] == pytest.approx(0.2 / np.sqrt(2))
+    assert table.loc[("C7", "hd95_mm"), "median"] == 3
     assert table.loc[("M2", "hd95_mm"), "n"] == 1
+    assert np.isnan(table.loc[("M2", "hd95_mm"), "sd"])
     assert table.loc[("M2", "missing"), "value"] == 0.5
     with pytest.raises(TableError, match="label"):
         evaluate_vessels(metrics.drop(columns="label"), FAST)

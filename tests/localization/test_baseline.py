@@ -5,11 +5,12 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from nibabel.affines import apply_affine
 
 from lvo_kedro.errors import TableError
 from lvo_kedro.imaging.geometry import make_image
 from lvo_kedro.localization import SegmentBaseline, describe_segments, figure_localization
-from lvo_kedro.localization.baseline import FEATURES, TISSUE, WEIGHED
+from lvo_kedro.localization.baseline import FEATURES, PLACE, TISSUE, WEIGHED
 from lvo_kedro.localization.projection import back_project, project_labels, project_vessels
 from lvo_kedro.vocabulary import HEMISPHERES, VESSEL_LABELS
 
@@ -76,6 +77,17 @@ def test_it_names_dense_segments(baseline: SegmentBaseline, segments, side) -> N
     assert call.segment == call.best_segment
 
 
+@pytest.mark.parametrize(("segments", "side"), CASES)
+def test_it_points_to_the_clot(baseline: SegmentBaseline, segments, side) -> None:
+    call = baseline.call(described(segments, side, 99, "PIL"))
+    clot = draw_head(grid_with("PIL", spacing=(2.0, 2.0, 2.0)), segments, side)
+    away = np.linalg.norm(
+        apply_affine(clot.clot.affine, np.argwhere(clot.clot.dataobj)) - call.best_point, axis=1
+    )
+    # inside the clot or at its wall; of two segments, between them
+    assert away.min() < (4 if len(segments) == 1 else 10)
+
+
 @pytest.mark.parametrize("axes", ORIENTATIONS)
 def test_the_side_is_the_patients_in_every_orientation(baseline: SegmentBaseline, axes) -> None:
     call = baseline.call(described(("M1",), "right", 3, axes))
@@ -119,11 +131,13 @@ def test_calcium_is_no_clot() -> None:
     assert table["peak_difference"].abs().max() < 3
 
 
-def test_no_vessel_at_all_gives_no_difference() -> None:
+def test_no_vessel_at_all_gives_no_difference_and_no_point(baseline: SegmentBaseline) -> None:
     head = draw_head(grid_with(spacing=(2.0, 2.0, 2.0)), ("M1",), "left")
     nothing = make_image(np.zeros(head.ncct.shape, np.uint8), head.ncct.affine)
     table = describe_segments(head.ncct, nothing, priors_of(head, None, 0))
     assert not table[list(FEATURES)].to_numpy().any()
+    assert table[list(PLACE)].isna().all(axis=None)
+    assert baseline.call(table).best_point is None
 
 
 def test_it_is_plain_numbers(baseline: SegmentBaseline) -> None:

@@ -78,6 +78,34 @@ def test_nothing_marked_still_gives_a_best_guess_from_probabilities() -> None:
     assert (call.best_segment, call.best_side) == ("M1", "right")
 
 
+def test_the_point_is_that_of_the_likeliest_occlusion() -> None:
+    head = draw_head(grid_with("LPS"), ("M1",), "left")
+    projection = project_vessels(head.ncct, head.vessels)
+    mask = project_labels(head.clot, projection)
+    chance = np.zeros((*mask.shape, 4), dtype=np.float32)
+    chance[..., OCCLUSION_LABELS["M1"]] = 0.4 * (np.asarray(mask.dataobj) > 0)
+    chance[..., OCCLUSION_LABELS["M1"]][::-1][np.asarray(mask.dataobj) > 0] += 0.1
+    nothing = make_image(np.zeros(mask.shape, np.uint8), mask.affine)
+    chances = make_image(chance, mask.affine)
+    guess = name_occlusion(nothing, projection, probabilities=chances)
+    assert guess.segment is None
+    for call in (guess, name_occlusion(mask, projection)):
+        assert np.linalg.norm(np.subtract(call.best_point, head.centre)[:2]) < 2
+    assert name_occlusion(nothing, projection).best_point is None
+
+
+def test_the_point_of_one_side_is_not_drawn_to_the_other() -> None:
+    head = draw_head(grid_with(), ("M1",), "left")
+    projection = project_vessels(head.ncct, head.vessels)
+    mask = np.asarray(project_labels(head.clot, projection).dataobj).copy()
+    _, y, _ = np.argwhere(mask > 0)[0]
+    x = projection.points()[:, y, 0]
+    mask[(x > 20) & (x < 23), y] = OCCLUSION_LABELS["M1"]
+    both = name_occlusion(make_image(mask, projection.mip.affine), projection)
+    assert both.best_side == "left"
+    assert np.linalg.norm(np.subtract(both.best_point, head.centre)[:2]) < 2
+
+
 def test_small_marks_do_not_count() -> None:
     mask = mask_with({("left", "M1"): 40, ("left", "M2"): 8, ("right", "C7"): 5})
     assert name_occlusion(mask, options=CallOptions(minimum_area=10)).segment == "M1"

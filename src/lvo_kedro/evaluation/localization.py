@@ -261,30 +261,36 @@ class _Scope:
         ]
 
     def distances(self, limits_mm: tuple[float, ...]) -> list[dict[str, object]]:
-        """Rows about the distance between the true and the back-projected point, in mm."""
+        """Rows about the distance between the clot's centre and the called point, in mm.
+
+        ``median_if_right_mm`` counts only cases with side and segment right.
+        """
         error = self.cases["point_error_mm"].to_numpy(dtype=float)
         placed = self.members & self.found & np.isfinite(error)
+        right = placed & (self.cases["side_right"] & self.cases["segment_right"]).to_numpy()
         rows = [self._share(placed, self.members).row("point_given")]
-        for metric, level in (
-            ("median_mm", 0.5),
-            ("lower_quartile_mm", 0.25),
-            ("upper_quartile_mm", 0.75),
+        for metric, level, among in (
+            ("median_mm", 0.5, placed),
+            ("lower_quartile_mm", 0.25, placed),
+            ("upper_quartile_mm", 0.75, placed),
+            ("median_if_right_mm", 0.5, right),
         ):
-            figure = not_estimable("no point")
-            if placed.any():
-                figure = bootstrap_interval(
-                    partial(weighted_quantile, error[placed], level=level),
-                    self.weights[:, placed],
-                    self.confidence,
-                )
-                figure = Interval(
-                    figure.value, figure.low, figure.high, int(placed.sum()), figure.method
-                )
-            rows.append(figure.row(metric))
+            rows.append(self._quantile(error, level, among).row(metric))
         for limit in limits_mm:
             near = placed & (np.where(placed, error, np.inf) <= limit)
             rows.append(self._share(near, self.members).row(f"within_{limit:g}_mm"))
         return rows
+
+    def _quantile(self, values: FloatArray, level: float, among: BoolArray) -> Interval:
+        """Quantile over the cases ``among``."""
+        if not among.any():
+            return not_estimable("no point")
+        figure = bootstrap_interval(
+            partial(weighted_quantile, values[among], level=level),
+            self.weights[:, among],
+            self.confidence,
+        )
+        return Interval(figure.value, figure.low, figure.high, int(among.sum()), figure.method)
 
 
 def weighted_quantile(values: FloatArray, weights: FloatArray, *, level: float) -> FloatArray:

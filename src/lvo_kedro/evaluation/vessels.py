@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 METRICS = ("dice", "cldice", "hd95_mm", "msd_mm", "volume_error")
+SPREAD = ("sd", "median", "lower_quartile", "upper_quartile")
 LARGE_VESSELS = "C7, M1, M2"
 """Label of the rows on the mean of the three large-vessel segments in each case."""
 
@@ -24,7 +25,7 @@ LARGE_VESSELS = "C7, M1, M2"
 def evaluate_vessels(
     vessel_metrics: pd.DataFrame, options: EvaluationOptions | None = None
 ) -> pd.DataFrame:
-    """Mean of each metric over cases, by split and label.
+    """Mean and spread of each metric over cases, by split and label.
 
     Args:
         vessel_metrics: case_id, split, label, any of :data:`METRICS`, and ``missing`` (the label
@@ -33,9 +34,10 @@ def evaluate_vessels(
 
     Returns:
         Tidy table with split and label; the value is the mean over cases with a patient-bootstrap
-        interval. Columns median, lower_quartile, upper_quartile beside it. ``missing`` is the share
-        of cases (Wilson). The label :data:`LARGE_VESSELS` is the mean of C7, M1 and M2 in a case.
-        Cases without a finite value (a distance to nothing) are left out of that metric's n.
+        interval. Columns sd (of the sample), median, lower_quartile, upper_quartile beside it.
+        ``missing`` is the share of cases (Wilson). The label :data:`LARGE_VESSELS` is the mean of
+        C7, M1 and M2 in a case. Cases without a finite value (a distance to nothing) are left out
+        of that metric's n.
 
     Raises:
         TableError: A column is missing.
@@ -62,8 +64,7 @@ def evaluate_vessels(
                 lost = cases["missing"].dropna().astype(float)
                 figure = wilson_interval(float(lost.sum()), len(lost), options.confidence)
                 rows.append({**place, **figure.row("missing")})
-    extra = ["median", "lower_quartile", "upper_quartile"]
-    return pd.DataFrame(rows, columns=["split", "label", *COLUMNS, *extra])
+    return pd.DataFrame(rows, columns=["split", "label", *COLUMNS, *SPREAD])
 
 
 def _mean_row(cases: pd.DataFrame, metric: str, options: EvaluationOptions) -> dict[str, object]:
@@ -78,7 +79,8 @@ def _mean_row(cases: pd.DataFrame, metric: str, options: EvaluationOptions) -> d
     if values.size == 1:
         figure = Interval(figure.value, np.nan, np.nan, 1, "one case")
     lower, middle, upper = np.quantile(values, [0.25, 0.5, 0.75])
-    extra = {"median": middle, "lower_quartile": lower, "upper_quartile": upper}
+    deviation = float(values.std(ddof=1)) if values.size > 1 else np.nan
+    extra = dict(zip(SPREAD, (deviation, middle, lower, upper), strict=True))
     return {**figure.row(metric), **extra}
 
 

@@ -45,6 +45,8 @@ FEATURES: Final = ("peak_difference", "ridge_difference", "dense_ml_difference")
 TISSUE: Final = "territory_difference"
 """Of a side: the territory that its arteries supply against the other side's."""
 WEIGHED: Final = (*FEATURES, TISSUE)
+PLACE: Final = ("x_mm", "y_mm", "z_mm")
+"""World point of the densest run of a segment's artery."""
 ANSWERS: Final[tuple[tuple[Side, SegmentClass], ...]] = tuple(
     (side, name) for side in SIDES for name in CLASS_OF.values()
 )
@@ -95,8 +97,10 @@ def describe_segments(
         A row a side and segment: ``volume_ml`` of its label, and minus the other side's value in
         the mirrored region, calcium left out: ``peak_difference`` (HU), the densest part when
         averaged along the artery; ``ridge_difference`` (HU), the same of the densest points of
-        each cross section; ``dense_ml_difference``, the dense volume. Alike for all segments of a
-        side: ``territory_difference`` (HU), the territory's mean minus the other side's.
+        each cross section; ``dense_ml_difference``, the dense volume. ``x_mm``, ``y_mm``, ``z_mm``:
+        the world point at which the ridge is densest, NaN where nothing is searched. Alike for all
+        segments of a side: ``territory_difference`` (HU), the territory's mean minus the other
+        side's.
     """
     midplane = midplane_of(priors["hemispheres"])
     hu, labels, mirrored, affine = _around_vessels(ncct, vessel_labels, midplane)
@@ -112,10 +116,11 @@ def describe_segments(
         read = {side: lumen.read(region & half) for side, half in halves.items()}
         for side, opposite in (SIDES, SIDES[::-1]):
             volume = float((own & halves[side]).sum()) * lumen.voxel_ml
-            differences = dict(zip(FEATURES, read[side] - read[opposite], strict=True))
-            differences[TISSUE] = tissue[side]
-            rows.append({"side": side, "segment": segment, "volume_ml": volume} | differences)
-    return pd.DataFrame(rows, columns=["side", "segment", "volume_ml", *WEIGHED])
+            (own_values, place), (other_values, _) = read[side], read[opposite]
+            row = {"side": side, "segment": segment, "volume_ml": volume, TISSUE: tissue[side]}
+            row |= dict(zip(FEATURES, own_values - other_values, strict=True))
+            rows.append(row | dict(zip(PLACE, place, strict=True)))
+    return pd.DataFrame(rows, columns=["side", "segment", "volume_ml", *WEIGHED, *PLACE])
 
 
 def _compare_territories(
@@ -160,6 +165,7 @@ class _Lumen:
     def __init__(
         self, hu: NDArray[np.float32], affine: NDArray[np.float64], options: BaselineOptions
     ) -> None:
+        self.affine = affine
         self.spacing = np.linalg.norm(affine[:3, :3], axis=0)
         self.voxel_ml = float(self.spacing.prod()) / 1000
         self.options = options
@@ -168,20 +174,24 @@ class _Lumen:
         self.density = np.where(self.usable, smooth, 0)
         self.ridge = ndimage.maximum_filter(self.density, footprint=self.ball(options.calibre))
 
-    def read(self, region: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Return peak and ridge (HU) and dense volume (ml) in a region; 0 where nothing is."""
+    def read(self, region: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return peak and ridge (HU), dense volume (ml) and where the ridge is densest (world mm).
+
+        Where nothing is, the values are 0 and the place is NaN.
+        """
         usable = region & self.usable
         if not usable.any():
-            return np.zeros(len(FEATURES))
+            return np.zeros(len(FEATURES)), np.full(len(PLACE), np.nan)
         weight = usable.astype(np.float32)
         sigma = self.options.along / self.spacing
         total = np.maximum(ndimage.gaussian_filter(weight, sigma), 1e-6)
-        peaks = [
-            (ndimage.gaussian_filter(weight * values, sigma) / total)[usable].max()
+        peak, ridge = (
+            (ndimage.gaussian_filter(weight * values, sigma) / total)[usable]
             for values in (self.density, self.ridge)
-        ]
+        )
         dense = (self.density[usable] > self.options.dense).sum() * self.voxel_ml
-        return np.array([*peaks, dense], dtype=float)
+        place = apply_affine(self.affine, np.argwhere(usable)[ridge.argmax()])
+        return np.array([peak.max(), ridge.max(), dense], dtype=float), place
 
     def ball(self, radius: float) -> NDArray[np.bool_]:
         """Return the voxels within ``radius`` mm of one."""
@@ -262,6 +272,7 @@ class SegmentBaseline:
             finding=f"{side} {name} by density" if called else NO_OCCLUSION,
             best_segment=name,
             best_side=side,
+            best_point=_point_of(described, side, name),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -295,6 +306,16 @@ def _design(described: pd.DataFrame) -> NDArray[np.float64]:
     constants = np.broadcast_to(np.eye(classes), (len(SIDES), classes, classes))
     answers = np.concatenate([of_class, of_side, constants], axis=-1).reshape(len(ANSWERS), -1)
     return np.concatenate([answers, np.zeros((1, answers.shape[1]))])
+
+
+def _point_of(
+    described: pd.DataFrame, side: Side, name: SegmentClass
+) -> tuple[float, float, float] | None:
+    """Return the middle of the densest places of a class's segments, None where there is none."""
+    chosen = (described["side"] == side) & described["segment"].isin(name.split("+"))
+    place = described.loc[chosen, list(PLACE)].mean()
+    x, y, z = place.tolist()
+    return None if place.isna().any() else (x, y, z)
 
 
 def _spread(cases: list[pd.DataFrame]) -> NDArray[np.float64]:

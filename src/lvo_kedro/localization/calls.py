@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -55,6 +55,7 @@ class OcclusionCall:
         finding: The call in words.
         best_segment: Likeliest class, given that there is an occlusion.
         best_side: Likeliest side, given that there is one.
+        best_point: Where the likeliest occlusion lies (world mm); None where nothing shows it.
         areas: Marked area in mm2 by side and segment, such as ``left M1``.
     """
 
@@ -64,6 +65,7 @@ class OcclusionCall:
     finding: str
     best_segment: SegmentClass
     best_side: Side
+    best_point: tuple[float, float, float] | None = None
     areas: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -79,7 +81,7 @@ def name_occlusion(
     Args:
         mask: (X, Y, 1), 1 C7, 2 M1, 3 M2.
         projection: Its depth map tells at which height a pixel lies, which matters where the
-            midplane is tilted.
+            midplane is tilted; without it no point is given.
         midplane: Parts left from right in world coordinates; world x = 0 by default.
         probabilities: (X, Y, 1, 4) of background and labels, for the best guess.
         options: Thresholds.
@@ -91,14 +93,19 @@ def name_occlusion(
     pixel = float(abs(np.linalg.det(mask.affine[:2, :2])))
     marked = np.asarray(mask.dataobj)[..., 0]
     present = {s: (marked == OCCLUSION_LABELS[s]).astype(float) for s in SEGMENTS}
-    areas = _areas(present, distance, pixel)
-    expected = areas
+    chances = present
     if probabilities is not None:
         p = np.asarray(probabilities.dataobj)[:, :, 0]
-        expected = _areas({s: p[..., OCCLUSION_LABELS[s]] for s in SEGMENTS}, distance, pixel)
+        chances = {s: p[..., OCCLUSION_LABELS[s]] for s in SEGMENTS}
+    areas, expected = (_areas(weights, distance, pixel) for weights in (present, chances))
     least = options.minimum_share * max(area for side in SIDES for area in areas[side].values())
     found = {side: _segments(areas[side], max(least, options.minimum_area)) for side in SIDES}
-    return _call(found, areas, expected, options)
+    call = _call(found, areas, expected, options)
+    if projection is None:
+        return call
+    own_side = (distance > 0) == (call.best_side == "right")
+    likely = sum(chances[segment] for segment in SEGMENTS if segment in call.best_segment)
+    return replace(call, best_point=_point_of(np.where(own_side, likely, 0), projection))
 
 
 def class_of(segments: frozenset[Segment]) -> SegmentClass | None:
@@ -129,16 +136,28 @@ def _call(
     flat = {f"{side} {s}": round(a, 1) for side in SIDES for s, a in areas[side].items()}
     sides = [side for side in SIDES if found[side]]
     if not sides:
-        return OcclusionCall(None, None, 0.0, NO_OCCLUSION, best, best_side, flat)
+        return OcclusionCall(None, None, 0.0, NO_OCCLUSION, best, best_side, areas=flat)
     described = " and ".join(f"{side} {'+'.join(sorted(found[side]))}" for side in sides)
     named = class_of(found[sides[0]])
     if len(sides) > 1 or named is None:
         finding = f"impossible combination: {described}"
-        return OcclusionCall(None, None, 0.0, finding, best, best_side, flat)
+        return OcclusionCall(None, None, 0.0, finding, best, best_side, areas=flat)
     everything = sum(total.values())
     called = sum(expected[sides[0]][segment] for segment in found[sides[0]])
     confidence = called / everything if everything > 0 else 0.0
-    return OcclusionCall(named, sides[0], confidence, described, best, best_side, flat)
+    return OcclusionCall(named, sides[0], confidence, described, best, best_side, areas=flat)
+
+
+def _point_of(
+    weights: NDArray[np.float64], projection: Projection
+) -> tuple[float, float, float] | None:
+    """Return the mean world point of the pixels at least half as likely as the likeliest."""
+    points = projection.points()
+    weights = np.where(np.isfinite(points[..., 2]), weights, 0)
+    if not weights.any():
+        return None
+    x, y, z = points[weights >= weights.max() / 2].mean(axis=0)
+    return float(x), float(y), float(z)
 
 
 def _distance_to(

@@ -1,12 +1,12 @@
 """From logits to labels on the grid before nnU-Net's resampling, without storing resampled logits.
 
 nnU-Net resamples all channels to the full grid and then takes the largest. Here a few slices at a
-time are interpolated (the same linear weights) and only the winner is kept.
+time are interpolated (with the same weights) and only the winner is kept.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -44,7 +44,8 @@ def labels_from_logits(
     """
     plans, configuration = network.plans_manager, network.configuration_manager
     shape = properties["shape_after_cropping_and_before_resampling"]
-    if tuple(logits.shape[1:]) != tuple(shape) and not _is_plain_linear(network, properties):
+    across = _interpolation_across_slices(network, properties)
+    if tuple(logits.shape[1:]) != tuple(shape) and across is None:
         labels = convert_logits(
             *(logits, plans, configuration, network.label_manager, dict(properties)),
             num_threads_torch=torch.get_num_threads(),
@@ -52,7 +53,7 @@ def labels_from_logits(
         return np.asarray(labels, dtype=np.uint8)
     full = np.zeros(properties["shape_before_cropping"], dtype=np.uint8)
     box = tuple(slice(low, high) for low, high in properties["bbox_used_for_cropping"])
-    full[box] = _winners(logits, shape)
+    full[box] = _winners(logits, shape, nearest=across == "nearest")
     return full.transpose(plans.transpose_backward)
 
 
@@ -66,27 +67,38 @@ def remove_islands(labels: nib.Nifti1Image, smallest_ml: float) -> nib.Nifti1Ima
     return make_image(np.where(small[islands], 0, data).astype(data.dtype), labels.affine)
 
 
-def _is_plain_linear(network: nnUNetPredictor, properties: Mapping[str, Any]) -> bool:
-    """Tell whether nnU-Net would interpolate linearly along all three axes."""
+def _interpolation_across_slices(
+    network: nnUNetPredictor, properties: Mapping[str, Any]
+) -> Literal["linear", "nearest"] | None:
+    """Return how nnU-Net would interpolate along its first axis, if linearly along the others.
+
+    Thick slices are not interpolated but repeated. None where it would do something else.
+    """
     plans, configuration = network.plans_manager, network.configuration_manager
     resampling = configuration.resampling_fn_probabilities
     if getattr(resampling, "func", None) is not resample_data_or_seg_to_shape:
-        return False
+        return None
     settings = resampling.keywords
     to = [properties["spacing"][axis] for axis in plans.transpose_forward]
     planned = list(configuration.spacing)
     now = planned if len(planned) == len(to) else [to[0], *planned]
-    apart, _ = determine_do_sep_z_and_axis(settings["force_separate_z"], now, to)
-    return settings["order"] == 1 and not apart
+    apart, axis = determine_do_sep_z_and_axis(settings["force_separate_z"], now, to)
+    if settings["order"] != 1:
+        return None
+    if not apart:
+        return "linear"
+    return "nearest" if axis == 0 and settings["order_z"] == 0 else None
 
 
-def _winners(logits: torch.Tensor, shape: Sequence[int]) -> NDArray[np.uint8]:
+def _winners(
+    logits: torch.Tensor, shape: Sequence[int], *, nearest: bool = False
+) -> NDArray[np.uint8]:
     if tuple(logits.shape[1:]) == tuple(shape):
         return logits.argmax(dim=0).to(torch.uint8).numpy()
     winners = np.empty(tuple(shape), dtype=np.uint8)
     depth = logits.shape[1]
     position = (torch.arange(shape[0]) + 0.5) * (depth / shape[0]) - 0.5
-    position = position.clamp(0, depth - 1)
+    position = ((position + 0.5).floor() if nearest else position).clamp(0, depth - 1)
     below = position.floor().long()
     above = (below + 1).clamp(max=depth - 1)
     weight = (position - below)[:, None, None]

@@ -190,11 +190,6 @@ class FoldTrainer(nnUNetTrainer):
             self.report(row, self.current_epoch)
         self.current_epoch += 1
 
-    def on_train_end(self) -> None:
-        """Save the network without the optimizer's memory, and stop the workers."""
-        super().on_train_end()
-        (Path(self.output_folder) / LATEST).unlink(missing_ok=True)
-
     def save_checkpoint(self, filename: str) -> None:
         """Write a checkpoint of tensors and plain values only, never a half one."""
         if self.local_rank != 0:

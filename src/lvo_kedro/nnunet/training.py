@@ -21,7 +21,7 @@ from lvo_kedro.nnunet.manifest import (
     write_manifest,
 )
 from lvo_kedro.nnunet.options import MACHINE_FIELDS, PREDICTION_FIELDS, NnUNetOptions
-from lvo_kedro.nnunet.trainer import LATEST, FoldTrainer
+from lvo_kedro.nnunet.trainer import FINAL, LATEST, FoldTrainer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -70,7 +70,6 @@ def train_fold(
         clear_model(model_folder)
         write_json(model_folder / _UNDER_WAY, {"purpose": purpose})
     history = _train(dataset_folder, fold, model_folder, options, log)
-    (model_folder / _UNDER_WAY).unlink()
     metrics = {**history[-1], "seconds": sum(row["seconds"] for row in history)}
     facts = {
         "purpose": purpose,
@@ -83,6 +82,7 @@ def train_fold(
         "metrics": metrics,
     }
     write_manifest(model_folder, facts)
+    (model_folder / _UNDER_WAY).unlink()
     return metrics
 
 
@@ -93,6 +93,11 @@ def _train(
     options: NnUNetOptions,
     log: Callable[[Mapping[str, float], int], None] | None,
 ) -> list[dict[str, float]]:
+    weights = model_folder / f"fold_{fold}"
+    if (weights / FINAL).is_file():  # stopped after the last epoch, before the manifest
+        _remove_all_but_final(weights)
+        return _read_history(model_folder / HISTORY)
+
     def report(row: Mapping[str, float], epoch: int) -> None:
         write_history(model_folder / HISTORY, trainer.history)
         if log is not None:
@@ -104,12 +109,19 @@ def _train(
     with environment, own_random_state():
         trainer = _make_trainer(dataset_folder, fold, options)
         trainer.configure(options, model_folder, report)
-        latest = model_folder / f"fold_{fold}" / LATEST
-        if latest.is_file():
-            trainer.load_checkpoint(str(latest))
+        if (weights / LATEST).is_file():
+            trainer.load_checkpoint(str(weights / LATEST))
             logger.info("fold %d goes on after epoch %d", fold, trainer.current_epoch)
         trainer.run_training()
+    _remove_all_but_final(weights)
     return trainer.history
+
+
+def _remove_all_but_final(weights: Path) -> None:
+    """Remove checkpoints to go on from, half-written ones too: the manifest lists what is there."""
+    for path in weights.iterdir():
+        if path.name != FINAL:
+            path.unlink()
 
 
 def _make_trainer(dataset_folder: Path, fold: int, options: NnUNetOptions) -> FoldTrainer:
@@ -161,6 +173,11 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content
+
+
+def _read_history(path: Path) -> list[dict[str, float]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
 
 def write_history(path: Path, rows: Sequence[Mapping[str, float]]) -> None:

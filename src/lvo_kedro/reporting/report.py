@@ -93,18 +93,21 @@ def _overview_pictures(content: ReportContent) -> list[Picture]:
     return pictures
 
 
-def _vessel_parts(content: ReportContent) -> tuple[Picture, TableView] | None:
+def _vessel_parts(content: ReportContent) -> tuple[Picture, TableView, TableView] | None:
     if content.vessels is None or content.vessels.empty:
         return None
     metrics = list(dict.fromkeys(content.vessels["metric"]))
     source = source_of(content.source, "vessel_overlap")
     table = wide_view(content.vessels, "Vessel segmentation", ["label", "split"], metrics, source)
+    numbers = content.vessels.drop(columns="method").rename(columns={"value": "mean"})
+    numbers["metric"] = numbers["metric"].map(w.words)
+    spread = plain_view(numbers, "Vessel segmentation: spread over cases", source, folded=True)
     picture = draw(
         partial(breakdowns.plot_vessels, content.vessels, "dice", "Dice of the vessel labels"),
         "Mean Dice of each vessel label with interval and quartiles",
         source=source,
     )
-    return picture, table
+    return picture, table, spread
 
 
 def _robustness_parts(content: ReportContent) -> tuple[Picture, TableView] | None:

@@ -196,7 +196,7 @@ def _localization_tables(split: SplitTables, point: str) -> dict[str, TableView]
             folded=True,
         ),
         "points": metric_rows(
-            points, f"Distance of the back-projected point, {split.name}", keys, here("points")
+            points, f"Distance of the called point, {split.name}", keys, here("points")
         ),
     }
     methods = split.localization.get("methods", pd.DataFrame())

@@ -205,7 +205,7 @@ def locate_occlusion(
     projection, labels = _projection(projected), vessels["vessel_labels"]
     midplane = midplane_of(priors["hemispheres"])
     call = name_occlusion(mask, projection, midplane, probabilities, options)
-    clot, point = back_project(mask, projection, labels)
+    clot, _ = back_project(mask, projection, labels)
     return {
         "occlusion_2d": mask,
         "occlusion_mask": clot,
@@ -216,7 +216,7 @@ def locate_occlusion(
             "finding": call.finding,
             "best_side": call.best_side,
             "best_segment": call.best_segment,
-            "point_mm": None if point is None else [round(float(x), 1) for x in point],
+            "point_mm": call.best_point,
             "vessel_findings": check_vessels(labels, midplane),
             "trained_on": sorted(predictor.training_cases),
         },
@@ -308,7 +308,7 @@ def _density_call(fitted: Mapping[str, Any], densities: pd.DataFrame) -> dict[st
     if absent:
         finding = f"not named: {', '.join(absent)} not found in the scan"
         parts = ("called_side", "called_segment", "best_side", "best_segment")
-        return dict.fromkeys(parts, "") | {"confidence": 0.0, "finding": finding}
+        return dict.fromkeys(parts, "") | {"confidence": 0.0, "finding": finding, "point_mm": None}
     return {
         "called_side": call.side or "",
         "called_segment": call.segment or "",
@@ -316,6 +316,7 @@ def _density_call(fitted: Mapping[str, Any], densities: pd.DataFrame) -> dict[st
         "best_segment": call.best_segment,
         "confidence": round(call.confidence, 4),
         "finding": call.finding,
+        "point_mm": call.best_point,
     }
 
 
@@ -325,8 +326,8 @@ def _merged(by: Mapping[str, Mapping[str, Any]], options: LocalizationOptions) -
     way = "best" if options.guess else "called"
     row = {f"called_{part}": chosen[f"{way}_{part}"] for part in ("side", "segment")}
     row |= {"confidence": chosen["confidence"], "finding": chosen["finding"]}
-    x, y, z = by["network"]["point_mm"] or (np.nan,) * 3
-    row |= {"point_x": x, "point_y": y, "point_z": z}
+    point = (chosen["point_mm"] if row["called_side"] else None) or (np.nan,) * 3
+    row |= dict(zip(("point_x", "point_y", "point_z"), np.round(point, 1), strict=True))
     for method, call in by.items():
         row |= {f"{method}_{part}": call[f"{way}_{part}"] for part in ("side", "segment")}
     return row
