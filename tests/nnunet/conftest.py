@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 
 from lvo_kedro.imaging.geometry import make_image
 from lvo_kedro.nnunet import NnUNetOptions, load_predictor, prepare_dataset, train_fold
@@ -54,6 +55,16 @@ def phantom(
     affine = np.diag([spacing, spacing, spacing, 1.0])
     affine[:3, 3] = -spacing * np.asarray(shape) / 2
     return make_image(image, affine), make_image(labels, affine)
+
+
+def weights(folder: Path, fold: int = 0) -> dict[str, torch.Tensor]:
+    path = folder / f"fold_{fold}" / "checkpoint_final.pth"
+    stored: dict[str, torch.Tensor] = torch.load(path, weights_only=True)["network_weights"]
+    return stored
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
 
 
 @pytest.fixture(scope="session")

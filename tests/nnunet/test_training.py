@@ -12,28 +12,14 @@ import pytest
 import torch
 
 from lvo_kedro.errors import ModelError, TableError
-from lvo_kedro.nnunet import load_predictor, prepare_dataset, train_fold
+from lvo_kedro.nnunet import NnUNetOptions, load_predictor, prepare_dataset, train_fold
 from lvo_kedro.nnunet.dataset import read_prepared
 from lvo_kedro.nnunet.environment import DATASET
 
-from .conftest import LABELS, SPLITS, TINY, phantom
+from .conftest import LABELS, SPLITS, TINY, phantom, same, weights
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-class Killed(Exception):
-    """Stands for a process that ends in the middle of a training."""
-
-
-def weights(folder: Path, fold: int = 0) -> dict[str, torch.Tensor]:
-    path = folder / f"fold_{fold}" / "checkpoint_final.pth"
-    stored: dict[str, torch.Tensor] = torch.load(path, weights_only=True)["network_weights"]
-    return stored
-
-
-def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_our_folds_are_nnunets_splits(dataset: Path) -> None:
@@ -89,51 +75,13 @@ def test_folds_trained_side_by_side_are_those_trained_in_turn(
         assert same(weights(folder, fold), weights(models[fold], fold))
 
 
-def test_a_finished_fold_returns_at_once(dataset: Path, models: list[Path]) -> None:
-    calls: list[int] = []
-    written = (models[0] / "manifest.json").stat().st_mtime_ns
-    metrics = train_fold(dataset, 0, models[0], TINY, lambda row, epoch: calls.append(epoch))
-    assert calls == []
-    assert metrics["iterations"] == 75
-    assert (models[0] / "manifest.json").stat().st_mtime_ns == written
-
-
-def test_same_seed_same_network_and_another_machine_option_changes_nothing(
+def test_the_same_seed_gives_the_same_network(
     dataset: Path, models: list[Path], tmp_path: Path
 ) -> None:
     train_fold(dataset, 0, tmp_path / "again", TINY)
     assert same(weights(models[0]), weights(tmp_path / "again"))
     train_fold(dataset, 0, tmp_path / "seed", TINY.model_copy(update={"seed": 1}))
     assert not same(weights(models[0]), weights(tmp_path / "seed"))
-
-
-def test_a_killed_training_goes_on_and_ends_the_same(
-    dataset: Path, models: list[Path], tmp_path: Path
-) -> None:
-    def kill_in_second_epoch(row, epoch) -> None:
-        if epoch == 1:
-            raise Killed
-
-    with pytest.raises(Killed):
-        train_fold(dataset, 0, tmp_path, TINY, kill_in_second_epoch)
-    with pytest.raises(ModelError, match="manifest"):
-        load_predictor([tmp_path])
-    epochs: list[int] = []
-    train_fold(dataset, 0, tmp_path, TINY, lambda row, epoch: epochs.append(epoch))
-    assert epochs == [2]  # the second was saved before it was reported
-    assert same(weights(models[0]), weights(tmp_path))
-    assert len(list(csv.DictReader((tmp_path / "history.csv").open()))) == 3
-
-
-def test_a_changed_option_trains_anew(dataset: Path, models: list[Path], tmp_path: Path) -> None:
-    folder = tmp_path / "model"
-    shutil.copytree(models[0], folder)
-    (folder / "case.json").write_text("{}")  # of whoever keeps the folder
-    epochs: list[int] = []
-    changed = TINY.model_copy(update={"learning_rate": 5e-3, "step_size": 0.75})
-    train_fold(dataset, 0, folder, changed, lambda row, epoch: epochs.append(epoch))
-    assert epochs == [0, 1, 2]
-    assert (folder / "case.json").is_file()
 
 
 @pytest.mark.parametrize("harm", ["alter", "remove", "manifest"])
@@ -167,6 +115,47 @@ def test_a_folder_that_does_not_match_its_manifest_is_not_loaded(
 def test_folds_that_do_not_fit_are_refused(tmp_path: Path, names, labels, splits) -> None:
     with pytest.raises(TableError):
         prepare_dataset(tmp_path, dict.fromkeys(names, lambda: phantom(0)), labels, splits, TINY)
+
+
+PLANNERS = {
+    "ExperimentPlanner": "PlainConvUNet",
+    "nnUNetPlannerResEncM": "ResidualEncoderUNet",
+    "nnUNetPlannerResEncL": "ResidualEncoderUNet",
+    "nnUNetPlannerResEncXL": "ResidualEncoderUNet",
+}
+
+
+@pytest.mark.parametrize("planner", PLANNERS)
+def test_every_planner_of_nnunet_plans_by_its_name(tmp_path: Path, cases, planner: str) -> None:
+    options = NnUNetOptions(planner=planner, window=(0.0, 100.0))
+    prepare_dataset(tmp_path, cases, LABELS, SPLITS, options)
+    path = tmp_path / "preprocessed" / DATASET / "nnUNetPlans.json"
+    plans = json.loads(path.read_text())
+    assert plans["experiment_planner_used"] == planner
+    chosen = plans["configurations"]["3d_fullres"]
+    assert chosen["architecture"]["network_class_name"].endswith(PLANNERS[planner])
+    assert chosen["architecture"]["arch_kwargs"]["n_stages"] > 1
+
+
+def test_a_residual_encoder_takes_the_same_options_and_trains(tmp_path: Path, cases) -> None:
+    options = TINY.model_copy(
+        update={"planner": "nnUNetPlannerResEncM", "epochs": 1, "iterations_per_epoch": 1}
+    )
+    prepare_dataset(tmp_path / "data", cases, LABELS, SPLITS, options)
+    train_fold(tmp_path / "data", 0, tmp_path / "model", options)
+    plans = json.loads((tmp_path / "model" / "plans.json").read_text())
+    network = plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"]
+    assert network["n_blocks_per_stage"] == [1, 1]
+    assert network["features_per_stage"] == [8, 16]
+    image, _ = phantom(4)
+    assert load_predictor([tmp_path / "model"], options).predict(image).shape == image.shape
+
+
+def test_an_unknown_planner_is_named(tmp_path: Path, cases) -> None:
+    with pytest.raises(ModelError, match="'NoPlanner'"):
+        prepare_dataset(
+            tmp_path, cases, LABELS, SPLITS, TINY.model_copy(update={"planner": "NoPlanner"})
+        )
 
 
 def test_what_nnunet_cannot_do_is_said(dataset: Path, tmp_path: Path) -> None:

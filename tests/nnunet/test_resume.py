@@ -1,0 +1,142 @@
+"""A training that is stopped at any moment goes on; what is finished and unchanged stays."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from lvo_kedro.errors import ModelError
+from lvo_kedro.nnunet import NnUNetOptions, load_predictor, train_fold, training
+from lvo_kedro.nnunet.dataset import read_prepared
+from lvo_kedro.nnunet.options import MACHINE_FIELDS, PREDICTION_FIELDS
+from lvo_kedro.nnunet.trainer import FoldTrainer
+
+from .conftest import TINY, same, weights
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Killed(Exception):
+    """Stands for a process that ends in the middle of a training."""
+
+
+def after(calls: int, function: Callable, last_words: Callable = lambda *_: None) -> Callable:
+    """``function``, but the call after so many says ``last_words`` and is the last."""
+    count = iter(range(calls))
+
+    def until_killed(*arguments, **named):
+        if next(count, None) is None:
+            last_words(*arguments)
+            raise Killed
+        return function(*arguments, **named)
+
+    return until_killed
+
+
+def write_half(checkpoint: object, path: str) -> None:
+    Path(path).write_bytes(b"half a checkpoint")
+
+
+STEPS = TINY.iterations_per_epoch
+MOMENTS = {
+    "before the first checkpoint": (FoldTrainer, "train_step", 10, None, [0, 1, 2]),
+    "within an epoch": (FoldTrainer, "train_step", STEPS + 10, None, [1, 2]),
+    "while a checkpoint is written": (torch, "save", 1, write_half, [1, 2]),
+    "before a checkpoint is named": (os, "replace", 3, None, [1, 2]),
+    "while the last one is written": (torch, "save", 2, write_half, [2]),
+    "before the manifest": (training, "write_manifest", 0, None, []),
+}
+"""Where the training is stopped, after how many calls, and which epochs are left to train."""
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_stopped_training_goes_on_and_ends_the_same(
+    dataset: Path, models: list[Path], tmp_path: Path, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, name, calls, last_words, left = MOMENTS[moment]
+    killer = after(calls, getattr(owner, name), *([last_words] if last_words else []))
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(owner, name, killer)
+        train_fold(dataset, 0, tmp_path, TINY)
+    with pytest.raises(ModelError, match="manifest"):
+        load_predictor([tmp_path])
+    epochs: list[int] = []
+    metrics = train_fold(dataset, 0, tmp_path, TINY, lambda row, epoch: epochs.append(epoch))
+    assert epochs == left
+    assert same(weights(models[0]), weights(tmp_path))
+    assert metrics["iterations"] == 3 * STEPS
+    assert len(list(csv.DictReader((tmp_path / "history.csv").open()))) == 3
+    assert [path.name for path in (tmp_path / "fold_0").iterdir()] == ["checkpoint_final.pth"]
+    assert load_predictor([tmp_path]).training_cases == {"a", "b"}
+
+
+SUICIDE = """
+import os, signal, sys
+from pathlib import Path
+from lvo_kedro.nnunet import NnUNetOptions, train_fold
+
+def kill(row, epoch):
+    if epoch == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+options = NnUNetOptions.model_validate_json(sys.argv[3])
+train_fold(Path(sys.argv[1]), 0, Path(sys.argv[2]), options, kill)
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_the_system_kills(dataset: Path, models: list[Path], tmp_path: Path) -> None:
+    command = [sys.executable, "-c", SUICIDE, str(dataset), str(tmp_path), TINY.model_dump_json()]
+    assert subprocess.run(command, check=False, capture_output=True).returncode == -signal.SIGKILL  # noqa: S603
+    epochs: list[int] = []
+    train_fold(dataset, 0, tmp_path, TINY, lambda row, epoch: epochs.append(epoch))
+    assert epochs == [2]  # the second was saved before it was reported
+    assert same(weights(models[0]), weights(tmp_path))
+
+
+def test_a_finished_fold_returns_at_once(dataset: Path, models: list[Path]) -> None:
+    calls: list[int] = []
+    written = (models[0] / "manifest.json").stat().st_mtime_ns
+    elsewhere = TINY.model_copy(update={"device": "auto", "workers": 3, "step_size": 0.9})
+    for options in (TINY, elsewhere):
+        metrics = train_fold(dataset, 0, models[0], options, lambda row, epoch: calls.append(epoch))
+        assert metrics["iterations"] == 3 * STEPS
+    assert calls == []
+    assert (models[0] / "manifest.json").stat().st_mtime_ns == written
+
+
+def test_a_changed_option_trains_anew(dataset: Path, models: list[Path], tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(models[0], folder)
+    (folder / "case.json").write_text("{}")  # of whoever keeps the folder
+    epochs: list[int] = []
+    changed = TINY.model_copy(update={"learning_rate": 5e-3, "step_size": 0.75})
+    train_fold(dataset, 0, folder, changed, lambda row, epoch: epochs.append(epoch))
+    assert epochs == [0, 1, 2]
+    assert (folder / "case.json").is_file()
+
+
+@pytest.mark.filterwarnings("ignore:Pydantic serializer")
+def test_every_option_that_shapes_the_network_counts_as_a_change(dataset: Path) -> None:
+    prepared = read_prepared(dataset)
+
+    def purpose(options: NnUNetOptions, fold: int = 0) -> str:
+        return training._purpose(dataset, prepared, prepared["splits"][fold], fold, options)
+
+    changed = {
+        name: purpose(TINY.model_copy(update={name: "another"})) != purpose(TINY)
+        for name in NnUNetOptions.model_fields
+    }
+    without = MACHINE_FIELDS | PREDICTION_FIELDS
+    assert changed == {name: name not in without for name in NnUNetOptions.model_fields}
+    assert purpose(TINY, fold=1) != purpose(TINY)
