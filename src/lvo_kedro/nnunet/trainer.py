@@ -65,8 +65,7 @@ class FoldTrainer(nnUNetTrainer):
     def configure(self, options: NnUNetOptions, model_folder: Path, report: Log) -> None:
         """Take over the options, the folder that is to be kept and the receiver of metrics."""
         self.options, self.report, self.history = options, report, []
-        if not self.is_ddp:
-            self.device = torch.device(device_name(options))
+        self.device = torch.device(device_name(options))
         self.output_folder_base = str(model_folder)
         self.output_folder = str(model_folder / f"fold_{self.fold}")
         Path(self.output_folder).mkdir(parents=True, exist_ok=True)
@@ -147,7 +146,7 @@ class FoldTrainer(nnUNetTrainer):
 
     def on_train_epoch_start(self) -> None:
         """Seed the epoch and set nnU-Net's learning rate."""
-        seed_everything(self.options.seed, self.fold, self.current_epoch, self.local_rank)
+        seed_everything(self.options.seed, self.fold, self.current_epoch)
         self._iteration = self.current_epoch * self.num_iterations_per_epoch
         super().on_train_epoch_start()
 
@@ -181,19 +180,16 @@ class FoldTrainer(nnUNetTrainer):
         last = self.current_epoch == self.num_epochs - 1
         if (self.current_epoch + 1) % self.save_every == 0 and not last:
             self.save_checkpoint(str(Path(self.output_folder) / LATEST))
-        if self.local_rank == 0:
-            logger.info(
-                "fold %d, epoch %d of %d: loss %.3f, validation %.3f, Dice %.3f, %.0f s left",
-                *(self.fold, self.current_epoch + 1, self.num_epochs, row["train_loss"]),
-                *(row["validation_loss"], row["pseudo_dice"], row["seconds_left"]),
-            )
-            self.report(row, self.current_epoch)
+        logger.info(
+            "fold %d, epoch %d of %d: loss %.3f, validation %.3f, Dice %.3f, %.0f s left",
+            *(self.fold, self.current_epoch + 1, self.num_epochs, row["train_loss"]),
+            *(row["validation_loss"], row["pseudo_dice"], row["seconds_left"]),
+        )
+        self.report(row, self.current_epoch)
         self.current_epoch += 1
 
     def save_checkpoint(self, filename: str) -> None:
         """Write a checkpoint of tensors and plain values only, never a half one."""
-        if self.local_rank != 0:
-            return
         network: Any = getattr(self.network, "module", self.network)
         network = getattr(network, "_orig_mod", network)
         checkpoint = {
