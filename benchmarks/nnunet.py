@@ -1,18 +1,17 @@
 """Ten scans with one model: nnU-Net's own command line against our resident predictor.
 
 Whole processes are timed, from start to the last label file written, by the clock and in seconds of
-all processors together (which a busy machine changes less). Both get the same files,
-model, sliding window and mirroring. The model is trained for a moment on simulated scans: what is
-compared is speed and equality, not accuracy.
+all processors together (which a busy machine changes less). Both get the same files, model, sliding
+window and mirroring; on a CPU our way is timed again in bfloat16. The model is trained for a moment
+on simulated scans: what is compared is speed and equality, not accuracy.
 
-    python benchmarks/nnunet.py                     # ten scans, about five minutes on two cores
+    python benchmarks/nnunet.py                     # ten scans, about ten minutes on two cores
     python benchmarks/nnunet.py --cases 2 --iterations 5
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 
 from lvo_kedro.imaging.geometry import to_ras
 from lvo_kedro.nnunet import NnUNetOptions, load_predictor, prepare_dataset, train_fold
@@ -52,10 +52,15 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=10)
     parser.add_argument("--iterations", type=int, default=40)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--bfloat16", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--ours", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     options = OPTIONS.model_copy(
-        update={"device": arguments.device, "iterations_per_epoch": arguments.iterations}
+        update={
+            "device": arguments.device,
+            "iterations_per_epoch": arguments.iterations,
+            "bfloat16": arguments.bfloat16,
+        }
     )
     if arguments.ours:
         predict_ours(*(Path(p) for p in arguments.ours), options)
@@ -65,7 +70,7 @@ def main() -> None:
 
 
 def compare(folder: Path, count: int, options: NnUNetOptions) -> None:
-    """Run both and print seconds, ratio and the share of identical voxels."""
+    """Run all ways and print a row of each: seconds, ratio, agreement with nnU-Net's labels."""
     scans, model = folder / "scans", folder / "model"
     truths = simulate(scans, folder / "labels", count)
     cases = {n: partial(_load, scans / f"{n}_0000.nii.gz", truths[n]) for n in truths}
@@ -73,32 +78,47 @@ def compare(folder: Path, count: int, options: NnUNetOptions) -> None:
     splits = [{"train": names[:-1], "val": names[-1:]}]
     prepare_dataset(folder / "dataset", cases, VESSEL_LABELS, splits, options)
     train_fold(folder / "dataset", 0, model, options)
-    device = options.device if options.device != "auto" else _device()
+    rows = []
+    for way, command in commands(scans, model, folder, options).items():
+        seconds, cpu_seconds = _time(command)
+        row = {"way": way, "seconds": seconds, "cpu_seconds": cpu_seconds}
+        rows.append(row | agreement(folder / "nnU-Net", folder / way, names))
+    table = pd.DataFrame(rows)
+    table.insert(3, "times_faster", table["seconds"].iloc[0] / table["seconds"])
+    print(f"{count} scans, {_device(options)}")
+    print(table.round(3).to_string(index=False))
+
+
+def commands(
+    scans: Path, model: Path, folder: Path, options: NnUNetOptions
+) -> dict[str, list[str]]:
+    """Return the command of each way; the first is nnU-Net's own."""
     theirs = [
         *(str(Path(sys.executable).parent / "nnUNetv2_predict_from_modelfolder"),),
-        *("-i", str(scans), "-o", str(folder / "theirs"), "-m", str(model), "-f", "0"),
-        *("-step_size", str(options.step_size), "-device", device, "--disable_tta"),
+        *("-i", str(scans), "-o", str(folder / "nnU-Net"), "-m", str(model), "-f", "0"),
+        *("-step_size", str(options.step_size), "-device", _device(options), "--disable_tta"),
     ]
     ours = [sys.executable, __file__, "--device", options.device]
-    ours += ["--ours", str(scans), str(model), str(folder / "ours")]
-    times = {name: _time(c) for name, c in (("nnU-Net", theirs), ("lvo_kedro", ours))}
-    seconds, cpu_seconds = ({n: t[i] for n, t in times.items()} for i in (0, 1))
-    files = [f"{name}.nii.gz" for name in names]
-    same = [
-        np.mean(_array(folder / "theirs" / file) == _array(folder / "ours" / file))
-        for file in files
-    ]
-    found = np.mean([(_array(folder / "ours" / file) > 0).mean() for file in files])
-    result = {
-        "device": device,
-        "cases": count,
-        "seconds": {name: round(value, 1) for name, value in seconds.items()},
-        "cpu_seconds": {name: round(value, 1) for name, value in cpu_seconds.items()},
-        "times_faster": round(seconds["nnU-Net"] / seconds["lvo_kedro"], 2),
-        "identical_voxels_percent": round(100 * float(min(same)), 3),
-        "labelled_voxels_percent": round(100 * float(found), 3),
+    ways = {"lvo_kedro": [*ours, "--ours", str(scans), str(model), str(folder / "lvo_kedro")]}
+    if _device(options) == "cpu":
+        way = "lvo_kedro, bfloat16"
+        ways[way] = [*ours, "--bfloat16", "--ours", str(scans), str(model), str(folder / way)]
+    return {"nnU-Net": theirs, **ways}
+
+
+def agreement(theirs: Path, ours: Path, names: list[str]) -> dict[str, float]:
+    """Return the least share (%) of identical voxels in a scan, the same of labelled ones alone.
+
+    Among labelled voxels are all that either way labels.
+    """
+    pairs = [[_array(folder / f"{name}.nii.gz") for folder in (theirs, ours)] for name in names]
+    labelled = [(one > 0) | (other > 0) for one, other in pairs]
+    return {
+        "identical_percent": 100 * min(np.mean(one == other) for one, other in pairs),
+        "labelled_identical_percent": 100
+        * min(np.mean((one == other)[there]) for (one, other), there in zip(pairs, labelled)),
+        "labelled_percent": 100 * float(np.mean([there.mean() for there in labelled])),
     }
-    print(json.dumps(result, indent=1))
 
 
 def predict_ours(scans: Path, model: Path, output: Path, options: NnUNetOptions) -> None:
@@ -142,9 +162,11 @@ def _time(command: list[str]) -> tuple[float, float]:
     return time.perf_counter() - start, used
 
 
-def _device() -> str:
+def _device(options: NnUNetOptions) -> str:
     import torch  # noqa: PLC0415 (only the parent process needs it here)
 
+    if options.device != "auto":
+        return options.device
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 

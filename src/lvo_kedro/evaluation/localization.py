@@ -48,7 +48,7 @@ class LocalizationEvaluation:
     Attributes:
         summary: Tidy, with operating_point, scope and segment: accuracies of segment and side.
         confusion: operating_point, scope, truth, called, count; every combination is there.
-        points: Tidy, with operating_point and scope: distance of the back-projected point.
+        points: Tidy, with operating_point and scope: distance of the called point.
         folds: Tidy, with fold: end-to-end accuracies by fold and their spread.
         calls: One row an LVO case: truth, call, whether detected, side_right, segment_right.
         metrics: Flat name to finite number.

@@ -60,4 +60,4 @@ class EvaluationOptions(Options):
     failures: int = Field(default=20, ge=0)
     """How many false negatives and false positives are ranked, of each."""
     distances_mm: tuple[float, ...] = (5.0, 10.0, 20.0)
-    """Distances within which the share of back-projected points is given."""
+    """Distances within which the share of called points is given."""
