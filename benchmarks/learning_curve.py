@@ -86,10 +86,10 @@ def measure(data: Path, cases: Sequence[str], model: Path, options: NnUNetOption
     tables = []
     for case in cases:
         ncct, truth, mask = _load(data, case)
-        table = measure_vessels(predictor.predict(ncct, mask), truth)
+        table = measure_vessels(predictor.predict(ncct, mask), truth)[["label", "dice"]]
         large = table.loc[table["label"].isin(OCCLUSION_LABELS), "dice"].mean()
-        table.loc[len(table), ["label", "dice"]] = LARGE, large
-        tables.append(table[["label", "dice"]].assign(case_id=case))
+        together = pd.DataFrame({"label": [LARGE], "dice": [large]})
+        tables.append(pd.concat([table, together]).assign(case_id=case))
     return pd.concat(tables, ignore_index=True)
 
 
