@@ -1,18 +1,20 @@
 """Ten scans with one model: nnU-Net's own command line against our resident predictor.
 
-Whole processes are timed, from start to the last label file written, by the clock and in seconds of
-all processors together (which a busy machine changes less). Both get the same files, model, sliding
-window and mirroring; on a CPU our way is timed again in bfloat16. The model is trained for a moment
-on simulated scans: what is compared is speed and equality, not accuracy.
+    python benchmarks/nnunet.py [--data data/demo] [--cases 10]      # after make demo
 
-    python benchmarks/nnunet.py                     # ten scans, about ten minutes on two cores
-    python benchmarks/nnunet.py --cases 2 --iterations 5
+Whole processes are timed, from start to the last label file written, by the clock and in seconds of
+all processors together (which a busy machine changes less). Both get the same files, network,
+sliding window and mirroring; on a CPU our way is timed again in bfloat16. The network is the demo's
+fold 0, the scans are its external ones, whole and at their own spacing, so that both ways have to
+resample to the network's 2 mm and back.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,59 +27,35 @@ import numpy as np
 import pandas as pd
 
 from lvo_kedro.imaging.geometry import to_ras
-from lvo_kedro.nnunet import NnUNetOptions, load_predictor, prepare_dataset, train_fold
-from lvo_kedro.simulation import SimulationOptions, simulate_case
-from lvo_kedro.vocabulary import VESSEL_LABELS
-
-OPTIONS = NnUNetOptions(
-    window=(0.0, 100.0),
-    patch_size=(32, 64, 64),
-    batch_size=2,
-    features_per_stage=(16, 32, 64, 128),
-    epochs=1,
-    validation_iterations=1,
-    optimizer="adamw",
-    learning_rate=5e-3,
-    background_weight=0.1,
-    foreground_oversampling=1.0,
-    deep_supervision=False,
-    augmentation="none",
-    mirror_prediction="none",
-)
+from lvo_kedro.nnunet import NnUNetOptions, load_predictor
 
 
 def main() -> None:
-    """Train, predict both ways, compare."""
+    """Predict both ways, compare."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("data/demo"))
     parser.add_argument("--cases", type=int, default=10)
-    parser.add_argument("--iterations", type=int, default=40)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--bfloat16", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--ours", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    options = OPTIONS.model_copy(
-        update={
-            "device": arguments.device,
-            "iterations_per_epoch": arguments.iterations,
-            "bfloat16": arguments.bfloat16,
-        }
+    options = NnUNetOptions(
+        device=arguments.device, bfloat16=arguments.bfloat16, mirror_prediction="none"
     )
     if arguments.ours:
         predict_ours(*(Path(p) for p in arguments.ours), options)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        compare(Path(folder), arguments.cases, options)
+    elif not (arguments.data / "06_models" / "vessels" / "fold_0").is_dir():
+        print(f"no finished demo in {arguments.data}: run make demo first")
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            compare(Path(folder), arguments.data, arguments.cases, options)
 
 
-def compare(folder: Path, count: int, options: NnUNetOptions) -> None:
+def compare(folder: Path, data: Path, count: int, options: NnUNetOptions) -> None:
     """Run all ways and print a row of each: seconds, ratio, agreement with nnU-Net's labels."""
     scans, model = folder / "scans", folder / "model"
-    truths = simulate(scans, folder / "labels", count)
-    cases = {n: partial(_load, scans / f"{n}_0000.nii.gz", truths[n]) for n in truths}
-    names = sorted(cases)
-    splits = [{"train": names[:-1], "val": names[-1:]}]
-    prepare_dataset(folder / "dataset", cases, VESSEL_LABELS, splits, options)
-    train_fold(folder / "dataset", 0, model, options)
+    names = copy_scans(data, scans, count)
+    copy_model(data / "06_models" / "vessels" / "fold_0", model)
     rows = []
     for way, command in commands(scans, model, folder, options).items():
         seconds, cpu_seconds = _time(command)
@@ -85,8 +63,27 @@ def compare(folder: Path, count: int, options: NnUNetOptions) -> None:
         rows.append(row | agreement(folder / "nnU-Net", folder / way, names))
     table = pd.DataFrame(rows)
     table.insert(3, "times_faster", table["seconds"].iloc[0] / table["seconds"])
-    print(f"{count} scans, {_device(options)}")
+    print(f"{len(names)} scans, {_device(options)}")
     print(table.round(3).to_string(index=False))
+
+
+def copy_scans(data: Path, scans: Path, count: int) -> list[str]:
+    """Write external scans as RAS+ (nnU-Net's command line does not turn them)."""
+    scans.mkdir(parents=True)
+    cohort = pd.read_csv(data / "02_intermediate" / "cohort.csv")
+    names = cohort.loc[cohort["split"] == "external", "case_id"].head(count).tolist()
+    for name in names:
+        ncct = nib.load(data / "02_intermediate" / "scans" / name / "ncct.nii.gz")
+        nib.save(to_ras(ncct), scans / f"{name}_0000.nii.gz")
+    return names
+
+
+def copy_model(trained: Path, model: Path) -> None:
+    """Copy a model without the frame in which it was trained: the command line knows none."""
+    shutil.copytree(trained, model)
+    manifest = json.loads((model / "manifest.json").read_text(encoding="utf-8"))
+    manifest["options"] |= {"spacing": None, "crop_margin": None}
+    (model / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 
 
 def commands(
@@ -131,22 +128,8 @@ def predict_ours(scans: Path, model: Path, output: Path, options: NnUNetOptions)
         nib.save(labels, output / f"{name}.nii.gz")
 
 
-def simulate(scans: Path, labels: Path, count: int) -> dict[str, Path]:
-    """Write simulated scans as RAS+ (nnU-Net's command line does not turn them)."""
-    scans.mkdir(parents=True)
-    labels.mkdir(parents=True)
-    written = {}
-    for seed in range(count):
-        case = simulate_case(seed, SimulationOptions())
-        name = f"case{seed:03d}"
-        nib.save(to_ras(case.ncct), scans / f"{name}_0000.nii.gz")
-        written[name] = labels / f"{name}.nii.gz"
-        nib.save(to_ras(case.vessel_labels), written[name])
-    return written
-
-
-def _load(*paths: Path) -> tuple[nib.Nifti1Image, ...]:
-    return tuple(nib.load(path) for path in paths)
+def _load(path: Path) -> tuple[nib.Nifti1Image]:
+    return (nib.load(path),)
 
 
 def _array(path: Path) -> np.ndarray:
