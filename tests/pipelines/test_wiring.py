@@ -10,7 +10,7 @@ from kedro.framework.startup import bootstrap_project
 from lvo_kedro.cohort import FoldOptions
 from lvo_kedro.hooks import MissingDataError
 from lvo_kedro.localization import SegmentBaseline
-from lvo_kedro.localization.baseline import WEIGHED
+from lvo_kedro.localization.baseline import PLACE, WEIGHED
 from lvo_kedro.pipeline_registry import METHOD, register_pipelines
 from lvo_kedro.pipelines.evaluation.nodes import ReportOptions, choose_gallery
 from lvo_kedro.pipelines.localization_training.nodes import _density_call
@@ -98,7 +98,7 @@ def test_an_unknown_option_is_named(empty):
 def test_densities_of_segments_that_were_not_found_name_nothing():
     order = [(side, segment) for side in ("left", "right") for segment in ("C7", "M1", "M2")]
     nothing = pd.DataFrame(order, columns=["side", "segment"])
-    nothing = nothing.assign(volume_ml=1.0, **dict.fromkeys(WEIGHED, 0.0))
+    nothing = nothing.assign(volume_ml=1.0, **dict.fromkeys((*WEIGHED, *PLACE), 0.0))
     dense = nothing.assign(peak_difference=[0, 20.0, 0, 0, -20.0, 0])
     fitted = SegmentBaseline().fit([dense, nothing] * 6, [("left", "M1"), None] * 6).to_json()
     assert _density_call(fitted, dense)["best_segment"] == "M1"
