@@ -36,6 +36,8 @@ def results(env: str | None) -> None:
             {name: catalog.load(f"{name}.summary") for name in settings.EVALUATED_SPLITS}
         )
         click.echo(_as_table(figures))
+        if catalog.exists("control_summary"):
+            click.echo(f"\nAUC with shuffled labels:\n{_control(catalog.load('control_summary'))}")
         if "simulated" in catalog.load("cohort"):
             click.echo("\nSimulated data: these figures say nothing about patients.")
         options = TrackingOptions(**context.config_loader["mlflow"])
@@ -55,6 +57,12 @@ def _as_table(figures: pd.DataFrame) -> str:
         for split in figures.index.unique(level=0)
     }
     return pd.DataFrame(cells).fillna("").rename(columns=lambda c: c.replace("_", " ")).to_string()
+
+
+def _control(summary: pd.DataFrame) -> str:
+    """Show the control's AUC, one row a shuffle and one for their mean."""
+    titled = summary.assign(title=summary["shuffle"])
+    return _as_table(titled.set_index("split", append=True).swaplevel())
 
 
 @cli.command()

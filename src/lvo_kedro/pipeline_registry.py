@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from kedro.pipeline import Pipeline, node, pipeline
+from kedro.pipeline import Pipeline, pipeline
 
-from lvo_kedro.cohort import shuffle_labels
 from lvo_kedro.pipelines import (
     comparison,
+    control,
     detection_training,
     evaluation,
     inference,
@@ -17,12 +17,14 @@ from lvo_kedro.pipelines import (
     segmentation,
     simulation,
 )
+from lvo_kedro.pipelines.control.pipeline import deal_labels
 from lvo_kedro.pipelines.robustness.pipeline import (
     CHANGED,
     DROPPED,
     change_scans,
     drop_channels,
 )
+from lvo_kedro.settings import SHUFFLES
 
 METHOD = (
     preprocessing,
@@ -95,17 +97,15 @@ def _parameters(nodes: Pipeline) -> set[str]:
 def _control(detection: Pipeline, evaluation: Pipeline) -> Pipeline:
     """Train and evaluate detection on shuffled labels: the AUC must then be that of a coin.
 
-    Every dataset gets the prefix ``control``.
+    Each shuffle has a namespace of its own.
     """
-    shuffle = node(
-        shuffle_labels,
-        inputs=["true_cohort", "folds", "params:control_seed"],
-        outputs="cohort",
-        name="shuffle_labels",
-    )
     figures = [n for n in evaluation.nodes if n.name.endswith("evaluate_detection")]
     scores = [n for n in detection.from_nodes("train_detectors").nodes if n.name != "explain_scans"]
-    nodes = pipeline([shuffle, *scores, *figures])
+    nodes = pipeline([*deal_labels().nodes, *scores, *figures])
     taken = ("channels", "folds", "quality_findings", "exclusions")
     shared = {"true_cohort": "cohort"} | {name: name for name in taken}
-    return pipeline(nodes, namespace="control", inputs=shared, parameters=_parameters(nodes))
+    same = _parameters(nodes) - {"params:seed"}
+    shuffled = [
+        pipeline(nodes, namespace=name, inputs=shared, parameters=same) for name in SHUFFLES
+    ]
+    return sum(shuffled, start=control.create_pipeline())

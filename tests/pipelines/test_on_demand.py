@@ -6,9 +6,12 @@ import re
 
 import mlflow
 import pytest
+from click.testing import CliRunner
 from mlflow.tracking import MlflowClient
 
+from lvo_kedro.cli import cli
 from lvo_kedro.errors import RunError, TableError
+from lvo_kedro.settings import SHUFFLES
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
 
@@ -84,6 +87,25 @@ def test_a_run_that_is_not_there_is_answered_with_those_that_are(tiny):
     with pytest.raises(RunError, match="no run 'nowhere'") as caught:
         tiny.run("comparison", comparison={"run_a": "nowhere", "run_b": "nowhere"})
     assert run_of(tiny, "all") in str(caught.value)
+
+
+def test_a_control_learns_labels_that_are_shuffled_anew_each_time(tiny):
+    before = tiny.load("detection_scores")
+    tiny.run("control")
+    dealt = [tiny.load(f"{name}.cohort").set_index("case_id")["lvo"] for name in SHUFFLES]
+    assert len({tuple(labels) for labels in dealt}) == len(SHUFFLES)
+    for name, labels in zip(SHUFFLES, dealt, strict=True):
+        scores = tiny.load(f"{name}.detection_scores").set_index("case_id")
+        assert (scores["lvo"] == labels[scores.index]).all()  # learned and judged by them
+    summary = tiny.load("control_summary").set_index(["split", "shuffle"])["value"]
+    for split in ("cross_validation", "external_test"):
+        areas = summary[split]
+        assert areas["mean"] == pytest.approx(areas[list(SHUFFLES)].mean())
+    metrics = MlflowClient().get_run(run_of(tiny, "control")).data.metrics
+    assert metrics["control_metrics.external_test.mean_auc"] == areas["mean"]
+    assert tiny.load("detection_scores").equals(before)
+    shown = CliRunner().invoke(cli, ["results", "--env", "tiny"]).output
+    assert re.search(r"AUC with shuffled labels:\n.*\n *control_1 +[01]\.\d\d", shown)
 
 
 @pytest.fixture(scope="module")

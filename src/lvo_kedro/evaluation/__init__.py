@@ -45,6 +45,7 @@ from lvo_kedro.evaluation.paired import require_same_cases
 from lvo_kedro.evaluation.relocation import compare_locations, compare_methods
 from lvo_kedro.evaluation.robustness import evaluate_robustness
 from lvo_kedro.evaluation.roc import PairedTest, auc_interval, paired_delong
+from lvo_kedro.evaluation.shuffles import evaluate_shuffles
 from lvo_kedro.evaluation.vessels import evaluate_vessels
 
 __all__ = [
@@ -78,6 +79,7 @@ __all__ = [
     "evaluate_explanations",
     "evaluate_localization",
     "evaluate_robustness",
+    "evaluate_shuffles",
     "evaluate_vessels",
     "findings_table",
     "fixed_points",
