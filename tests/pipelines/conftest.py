@@ -36,10 +36,12 @@ class Project:
         bootstrap_project(self.folder)
         return KedroSession.create(self.folder, env=env, runtime_params=parameters)
 
-    def run(self, *pipelines: str, env: str | None = "tiny", **parameters: Any) -> None:
-        """Run named pipelines, or the whole method."""
+    def run(
+        self, *pipelines: str, env: str | None = "tiny", node: str | None = None, **parameters: Any
+    ) -> None:
+        """Run named pipelines (or one node of them), or the whole method."""
         with self.session(env, **parameters) as session:
-            session.run(pipeline_names=list(pipelines) or None)
+            session.run(pipeline_names=list(pipelines) or None, node_names=[node] if node else None)
 
     def load(self, name: str, env: str = "tiny") -> Any:
         """Load a catalog entry."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+from joblib import Parallel, delayed
 
 from lvo_kedro.simulation import (
     CohortOptions,
@@ -30,8 +31,10 @@ def readings() -> pd.DataFrame:
     """Oracle scores and artefacts of a small cohort, one row a case."""
     simulation = SimulationOptions(spacing=2.5, slice_thickness=(2.5, 4.0))
     options = CohortOptions(development=60, external=0, repeat_scans=0, simulation=simulation)
-    rows = []
-    for _, row in plan_cohort(options).iterrows():
+
+    def read(row: pd.Series) -> dict[str, float]:
         case = simulate_case(int(row["seed"]), case_options(row, options))
-        rows.append({"lvo": row["lvo"], **oracle_scores(case), **artefact_features(case)})
-    return pd.DataFrame(rows)
+        return {"lvo": row["lvo"], **oracle_scores(case), **artefact_features(case)}
+
+    plan = plan_cohort(options)
+    return pd.DataFrame(Parallel(2)(delayed(read)(row) for _, row in plan.iterrows()))
