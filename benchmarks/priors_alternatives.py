@@ -35,8 +35,11 @@ if TYPE_CHECKING:
 PLAIN = DifferenceOptions(refine=False)
 WAYS: dict[str, tuple[str, PriorOptions]] = {
     "affine, 4 mm": ("ct", PriorOptions(spacing=4.0, iterations=(0, 0, 0))),
-    "SyN 4 mm": ("ct", PriorOptions(spacing=4.0)),
-    "SyN 3 mm (default)": ("ct", PriorOptions()),
+    "SyN 4 mm, a fifth sampled": ("ct", PriorOptions(spacing=4.0, sampling=0.2)),
+    "SyN 4 mm, half": ("ct", PriorOptions(spacing=4.0, sampling=0.5)),
+    "SyN 4 mm, all": ("ct", PriorOptions(spacing=4.0, sampling=1.0)),
+    "SyN 3 mm, a fifth": ("ct", PriorOptions(spacing=3.0, sampling=0.2)),
+    "SyN 3 mm, half": ("ct", PriorOptions(spacing=3.0, sampling=0.5)),
     "SyN 3 mm, T1 template": ("t1", PriorOptions()),
     "SyN 3 mm, mirror unrefined": ("ct", PriorOptions(difference=PLAIN)),
     "SyN 3 mm, finest level too": ("ct", PriorOptions(iterations=(40, 20, 10))),

@@ -94,6 +94,7 @@ def register(
     iterations: Sequence[int] = (40, 20, 0),
     start: NDArray[np.float64] | None = None,
     mask: NDArray[np.bool_] | None = None,
+    sampling: float = 0.2,
     seed: int = 0,
 ) -> Mapping:
     """Register ``moving`` to ``fixed`` by mutual information.
@@ -107,7 +108,8 @@ def register(
         iterations: Per level, coarse to fine.
         start: 4 x 4, fixed world to moving world; None starts from the centres of mass.
         mask: Voxels of ``fixed`` that count; None: all.
-        seed: Of the random sampling in the affine stages.
+        sampling: Part of the voxels that the affine stages look at.
+        seed: Of that sampling.
 
     Raises:
         RegistrationError: ANTs gave up.
@@ -124,6 +126,7 @@ def register(
                 mask=None if mask is None else _to_ants(ants, mask.astype(np.float32), grid),
                 mask_all_stages=mask is not None and kind != "SyNOnly",
                 reg_iterations=tuple(iterations),
+                aff_random_sampling_rate=sampling,
                 outprefix=str(Path(folder) / "map"),
             )
             return _read_mapping(ants, result, grid)

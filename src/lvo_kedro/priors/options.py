@@ -59,6 +59,8 @@ class PriorOptions(Options):
     """SyN iterations per level, coarse to fine; the last is the working grid itself."""
     refine_iterations: tuple[int, ...] = (20, 10, 0)
     """The same for the registration of the mirrored brain."""
+    sampling: float = Field(0.2, gt=0, le=1)
+    """Part of the voxels by which the affine stages are judged."""
     seed: int = 20
     """Seed of the registration's random sampling."""
     difference: DifferenceOptions = DifferenceOptions()

@@ -178,6 +178,7 @@ def _attempt(
         iterations=options.iterations,
         start=start,
         mask=None if scan.seen.all() else scan.seen,
+        sampling=options.sampling,
         seed=options.seed,
     )
     return judge(scan, atlas, mapping, name)
