@@ -25,7 +25,7 @@ from lvo_kedro.detection import (
 )
 from lvo_kedro.hooks import TrackingHooks
 from lvo_kedro.imaging.geometry import Grid
-from lvo_kedro.tracking import TrackingOptions, use_tracking
+from lvo_kedro.tracking import TrackingOptions, log_parameters, use_tracking
 
 SHAPE = (32, 32, 32)
 
@@ -93,3 +93,13 @@ def test_nothing_is_registered_unless_a_name_is_set(finished):
     assert not client.search_registered_models()
     folds = [r for r in client.search_runs(["1"]) if "fold" in r.data.tags]
     assert len(folds) == 2
+
+
+def test_the_files_of_new_scans_are_no_parameters_of_a_run(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    use_tracking(TrackingOptions(), tmp_path)
+    with mlflow.start_run() as run:
+        parameters = {"new_scans": ["/data/Smith^John.nii.gz"], "folds": {"count": 5}}
+        log_parameters(run.info.run_id, parameters)
+    assert MlflowClient().get_run(run.info.run_id).data.params == {"folds.count": "5"}
+    assert b"Smith" not in (tmp_path / "data" / "mlflow" / "mlflow.db").read_bytes()

@@ -27,6 +27,8 @@ from lvo_kedro.options import Options
 PACKAGES = ("lvo-kedro", "kedro", "torch", "nnunetv2", "antspyx", "monai", "nibabel", "mlflow")
 PARENT_TAG = "mlflow.parentRunId"
 METRICS_PER_CALL = 900
+PRIVATE = ("new_scans",)
+"""Parameters that name a user's files: they are neither tracked nor reported."""
 
 
 class TrackingOptions(Options):
@@ -184,9 +186,15 @@ def log_history(run_id: str, history: pd.DataFrame) -> None:
         MlflowClient().log_batch(run_id, metrics=metrics[start : start + METRICS_PER_CALL])
 
 
+def without_private(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that may be shown: none of them names a patient's file."""
+    return {name: value for name, value in parameters.items() if name not in PRIVATE}
+
+
 def log_parameters(run_id: str, parameters: Mapping[str, Any]) -> None:
-    """Log nested parameters flat; MLflow cuts what is too long for it."""
-    flat = [Param(name, str(value)[:6000]) for name, value in flatten(parameters).items()]
+    """Log nested parameters flat, but not the private ones; MLflow cuts what is too long for it."""
+    shown = flatten(without_private(parameters))
+    flat = [Param(name, str(value)[:6000]) for name, value in shown.items()]
     for start in range(0, len(flat), 100):
         MlflowClient().log_batch(run_id, params=flat[start : start + 100])
 

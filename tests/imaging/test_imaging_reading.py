@@ -207,9 +207,9 @@ def test_files_that_are_no_scans(tmp_path: Path) -> None:
     empty = tmp_path / "folder"
     empty.mkdir()
     for path, found in (
-        (picture, "a file picture.png"),
+        (picture, "ends in neither .nii nor"),
         (words, "not NIfTI"),
-        (tmp_path / "absent.nii", "no file or folder absent.nii"),
+        (tmp_path / "absent.nii", "no file or folder for ncct"),
         (empty, "no DICOM image in the folder"),
     ):
         with pytest.raises(ScanError, match=found):

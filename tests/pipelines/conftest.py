@@ -73,9 +73,16 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
     mlflow.end_run()
 
 
+PATIENT = "Smith^John"
+"""In the name of the file of the last scan, and nowhere else."""
+
+
 def spoil(raw: Path) -> None:
-    """Cut the last scan of the cohort off half-way, as a broken copy would."""
+    """Cut the last scan of the cohort off half-way, as a broken copy would, and name it badly."""
     table = (raw / "cases.csv").read_text().splitlines()
-    scan = raw / "scans" / table[-1].split(",")[0] / "ncct.nii.gz"
+    old = f"scans/{table[-1].split(',')[0]}/ncct.nii.gz"
+    scan = (raw / old).rename(raw / f"{PATIENT}.nii.gz")
+    table[-1] = table[-1].replace(old, scan.name)
+    (raw / "cases.csv").write_text("\n".join([*table, ""]))
     content = scan.read_bytes()
     scan.write_bytes(content[: len(content) // 2])

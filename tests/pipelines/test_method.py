@@ -13,6 +13,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from lvo_kedro.vocabulary import RESEARCH_ONLY
+from tests.pipelines.conftest import PATIENT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
 
@@ -148,6 +149,11 @@ def test_nothing_that_leaves_the_project_shows_a_patient(tiny):
 
     for run in table["run_id"]:
         assert not [path for path in walk(run) if ".nii" in path or ".dcm" in path]
+    assert PATIENT in tiny.load("cohort")["ncct"].iloc[-1]
+    files = [*tiny.data.glob("mlflow/**/*"), *tiny.data.glob("08_reporting/**/*")]
+    for path in (path for path in files if path.is_file()):
+        assert PATIENT.encode() not in path.read_bytes(), path
+    assert PATIENT not in " ".join(tiny.load("scans").failed.values())
 
 
 def test_a_second_run_computes_nothing_again(tiny):

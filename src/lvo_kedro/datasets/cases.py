@@ -18,6 +18,7 @@ import joblib
 from kedro.io import AbstractDataset, DatasetError
 
 from lvo_kedro.datasets.fingerprint import fingerprint
+from lvo_kedro.datasets.names import withhold_names
 from lvo_kedro.errors import CaseError
 
 logger = logging.getLogger(__name__)
@@ -249,10 +250,11 @@ def _run_case(
         fields = task(folder=work) if resumable else task()
         record |= {"state": DONE, "written": _write_fields(work, fields, files)}
     except Exception as error:
-        refused = isinstance(error, CaseError)
+        refused, message = isinstance(error, CaseError), str(error)
         if not refused:
-            logger.debug("%s", traceback.format_exc())
-        message = str(error) if refused else f"{type(error).__name__}: {error} ({_origin(error)})"
+            message = withhold_names(message, task, folder)
+            logger.debug("%s", withhold_names(traceback.format_exc(), task, folder))
+            message = f"{type(error).__name__}: {message} ({_origin(error)})"
         record |= {"state": FAILED, "error": message, "refused": refused}
     record["seconds"] = round(time.monotonic() - start, 2)
     _write_json(work / RECORD, record)

@@ -30,8 +30,9 @@ def fingerprint(value: Any) -> str:
     """Return the SHA-256 digest (hex) of ``value``.
 
     A function counts with its source and that of all of this package which it uses. A path counts
-    with its content. An object with an attribute ``fingerprint`` counts with that; where the
-    attribute is ``None``, as for a logger, it has no influence on results.
+    with its content, or with the error that reading it gives. An object with an attribute
+    ``fingerprint`` counts with that; where the attribute is ``None``, as for a logger, it has no
+    influence on results.
 
     Raises:
         TypeError: ``value`` has a type for which nothing says what equality means.
@@ -80,7 +81,10 @@ def _sequence_parts(value: Any) -> list[str]:
 
 @_parts.register
 def _path_parts(value: Path) -> list[str]:
-    return ["path", content_digest(value)]
+    try:
+        return ["path", content_digest(value)]
+    except OSError as error:  # its own task will say what is wrong; the others' go on
+        return ["path", type(error).__name__]
 
 
 @_parts.register(pd.DataFrame | pd.Series)

@@ -1,7 +1,8 @@
 """Reading what a user hands over: the head scan, and labels or masks drawn on it.
 
 Whatever comes in leaves as an image in RAS+ with right-angled axes and a header that carries
-geometry alone.
+geometry alone. Errors say what a file was to be (``ncct``, ``brain_mask``, ...), never its name,
+which may be a patient's.
 """
 
 from __future__ import annotations
@@ -66,9 +67,9 @@ def read_ncct(path: str | Path, limits: ScanLimits = ScanLimits()) -> nib.Nifti1
     if path.is_dir():
         image = read_series(path, limits)
     else:
-        image = _read_nifti(path)
+        image = _read_nifti(path, "ncct")
         check(image, HEADER_RULES, limits)
-        image = make_image(_voxels(image, path), image.affine)
+        image = make_image(_voxels(image, "ncct"), image.affine)
     data = np.asanyarray(image.dataobj)
     check(data, VALUE_RULES, limits)
     np.maximum(data, AIR_HU, out=data)
@@ -78,7 +79,10 @@ def read_ncct(path: str | Path, limits: ScanLimits = ScanLimits()) -> nib.Nifti1
 
 
 def read_labels(
-    path: str | Path, ncct: nib.Nifti1Image, allowed: Collection[int]
+    path: str | Path,
+    ncct: nib.Nifti1Image,
+    allowed: Collection[int],
+    role: str = "labels",
 ) -> nib.Nifti1Image:
     """Read a label image that was drawn on ``ncct`` or on a copy of it with another grid.
 
@@ -86,6 +90,7 @@ def read_labels(
         path: NIfTI file with whole numbers; any orientation, spacing or shear.
         ncct: The scan, as :func:`read_ncct` returned it.
         allowed: Label values that may occur beside 0.
+        role: What errors call the file, such as its column in the cohort table.
 
     Returns:
         uint8 labels on ``ncct``'s grid, brought there by world coordinates (nearest neighbour).
@@ -93,14 +98,13 @@ def read_labels(
     Raises:
         ScanError: Unreadable, unknown values, no label at all, or labels that lie outside the scan.
     """
-    path = Path(path)
-    image = _read_nifti(path)
+    image = _read_nifti(Path(path), role)
     check(image, HEADER_RULES[:5], ScanLimits())
-    data = _voxels(image, path)
-    _check_label_values(data, allowed, path)
+    data = _voxels(image, role)
+    _check_label_values(data, allowed, role)
     labels = make_image(data.astype(np.uint8), image.affine)
     on_scan = resample(labels, grid_of(ncct), order=0)
-    _check_labels_arrived(labels, on_scan, ncct, path)
+    _check_labels_arrived(labels, on_scan, ncct, role)
     return on_scan
 
 
@@ -110,19 +114,19 @@ def read_mask(path: str | Path, ncct: nib.Nifti1Image) -> nib.Nifti1Image:
     Raises:
         ScanError: As :func:`read_labels`; a mask holds 0 and 1 alone.
     """
-    return read_labels(path, ncct, allowed=(1,))
+    return read_labels(path, ncct, allowed=(1,), role="brain_mask")
 
 
-def _read_nifti(path: Path) -> nib.Nifti1Image:
+def _read_nifti(path: Path, role: str) -> nib.Nifti1Image:
     if not path.is_file():
         raise ScanError(
-            f"no file or folder {path.name}", "a NIfTI file or DICOM folder", "check the path"
+            f"no file or folder for {role}", "a NIfTI file or DICOM folder", "check the path"
         )
     if path.stat().st_size == 0:
-        raise ScanError(f"the empty file {path.name}", "a NIfTI file", "copy or export it again")
+        raise ScanError(f"an empty file for {role}", "a NIfTI file", "copy or export it again")
     if not path.name.lower().endswith((".nii", ".nii.gz")):
         raise ScanError(
-            f"a file {path.name}",
+            f"a file for {role} that ends in neither .nii nor .nii.gz",
             "a NIfTI file (.nii, .nii.gz) or a folder with DICOM files",
             "give the folder of the series, or convert the scan to NIfTI",
         )
@@ -130,53 +134,55 @@ def _read_nifti(path: Path) -> nib.Nifti1Image:
         image = nib.load(path)
     except _UNREADABLE as error:
         raise ScanError(
-            f"a file {path.name} that is not NIfTI ({type(error).__name__})",
+            f"a file for {role} that is not NIfTI ({type(error).__name__})",
             "a NIfTI file",
             "copy or export it again",
         ) from error
     if not isinstance(image, nib.Nifti1Image):
         raise ScanError(
-            f"a file of type {type(image).__name__}", "a NIfTI file", "convert the scan to NIfTI"
+            f"a file of type {type(image).__name__} for {role}",
+            "a NIfTI file",
+            "convert the scan to NIfTI",
         )
     # a single volume in a 4D file is what many converters write
     return image.slicer[..., 0] if len(image.shape) == 4 and image.shape[3] == 1 else image
 
 
-def _voxels(image: nib.Nifti1Image, path: Path) -> np.ndarray:
+def _voxels(image: nib.Nifti1Image, role: str) -> np.ndarray:
     try:
         return np.array(image.get_fdata(dtype=np.float32, caching="unchanged"))
     except _UNREADABLE as error:
         raise ScanError(
-            f"the truncated or damaged file {path.name} ({type(error).__name__})",
+            f"a truncated or damaged file for {role} ({type(error).__name__})",
             f"{int(np.prod(image.shape))} voxels",
             "copy or export it again",
         ) from error
 
 
-def _check_label_values(data: np.ndarray, allowed: Collection[int], path: Path) -> None:
+def _check_label_values(data: np.ndarray, allowed: Collection[int], role: str) -> None:
     present = np.unique(data)
     unknown = [float(v) for v in present if v not in {0, *allowed}]
     expected = f"0 and labels out of {sorted(allowed)}"
     if unknown:
         words = ", ".join(f"{v:g}" for v in unknown[:5]) + (", ..." if len(unknown) > 5 else "")
         raise ScanError(
-            f"values {words} in {path.name}", expected, "relabel the image or remove these values"
+            f"values {words} in {role}", expected, "relabel the image or remove these values"
         )
     if not np.any(present):
         raise ScanError(
-            f"no label in {path.name}", expected, "leave the path empty when nothing is annotated"
+            f"no label in {role}", expected, "leave the path empty when nothing is annotated"
         )
 
 
 def _check_labels_arrived(
-    labels: nib.Nifti1Image, on_scan: nib.Nifti1Image, ncct: nib.Nifti1Image, path: Path
+    labels: nib.Nifti1Image, on_scan: nib.Nifti1Image, ncct: nib.Nifti1Image, role: str
 ) -> None:
     drawn = float((np.asarray(labels.dataobj) > 0).sum()) * grid_of(labels).voxel_volume_ml
     arrived = float((np.asarray(on_scan.dataobj) > 0).sum()) * grid_of(on_scan).voxel_volume_ml
     if arrived >= 0.5 * drawn:
         return
     raise ScanError(
-        f"{arrived:.2f} of {drawn:.2f} ml labels of {path.name} inside the scan "
+        f"{arrived:.2f} of {drawn:.2f} ml labels of {role} inside the scan "
         f"({box_overlap(ncct, labels):.0%} of its box)",
         "labels in the scan's own world coordinates",
         "save the labels with the affine of the scan on which they were drawn",

@@ -1,6 +1,8 @@
 """Which files of a folder are the one CT series wanted, and whether it is complete.
 
-Only headers are read here, and of these no attribute that identifies a patient.
+Only headers are read here, and of these no attribute that identifies a patient. Errors quote what
+is technical (modality, series number, thickness, kernel), and call a slice by its place in the
+series: the names of files and folders may be a patient's, as may a series' description.
 """
 
 from __future__ import annotations
@@ -80,7 +82,7 @@ def find_series(folder: Path, limits: ScanLimits) -> list[Slice]:
     Raises:
         ScanError: No series or several, or one that is incomplete or inconsistent.
     """
-    slices = _without_copies(_choose_series(_read_headers(folder), folder))
+    slices = _without_copies(_choose_series(_read_headers(folder)))
     check(slices, SERIES_RULES, limits)
     normal = slices[0].directions[:, 2]
     slices = sorted(slices, key=lambda s: float(s.origin @ normal))
@@ -90,20 +92,21 @@ def find_series(folder: Path, limits: ScanLimits) -> list[Slice]:
 
 def _read_headers(folder: Path) -> list[Slice]:
     slices = []
-    for path in sorted(p for p in [*folder.glob("*"), *folder.glob("*/*")] if p.is_file()):
-        header = _read_header(path)
+    paths = sorted(p for p in [*folder.glob("*"), *folder.glob("*/*")] if p.is_file())
+    for number, path in enumerate(paths, start=1):
+        header = _read_header(path, f"{number} of {len(paths)} in the order of names")
         if header is not None and "SOPInstanceUID" in header:
             slices.append(Slice(path, header))
     if not slices:
         raise ScanError(
-            f"no DICOM image in the folder {folder.name}",
+            "no DICOM image in the folder",
             "the files of one CT series",
             "check the path; files may lie one folder deeper at most",
         )
     return slices
 
 
-def _read_header(path: Path) -> pydicom.Dataset | None:
+def _read_header(path: Path, place: str) -> pydicom.Dataset | None:
     """Return the header of a DICOM file with all its pixels, or None for any other file."""
     try:
         with warnings.catch_warnings():
@@ -119,7 +122,7 @@ def _read_header(path: Path) -> pydicom.Dataset | None:
     if complete:
         return header
     raise ScanError(
-        f"the truncated DICOM file {path.name} ({path.stat().st_size} bytes)",
+        f"a truncated DICOM file ({place}, {path.stat().st_size} bytes)",
         "whole files",
         "transfer the series again",
     )
@@ -137,7 +140,7 @@ def _has_all_pixels(header: pydicom.Dataset, file: BinaryIO) -> bool:
     return end - start >= pixels * int(header.BitsAllocated) // 8
 
 
-def _choose_series(slices: list[Slice], folder: Path) -> list[Slice]:
+def _choose_series(slices: list[Slice]) -> list[Slice]:
     """Return the slices of the only axial CT series, or say what there is instead."""
     left_out: dict[str, int] = defaultdict(int)
     series: dict[str, list[Slice]] = defaultdict(list)
@@ -150,19 +153,19 @@ def _choose_series(slices: list[Slice], folder: Path) -> list[Slice]:
     words = ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items()))
     if not series:
         raise ScanError(
-            f"only {words} in the folder {folder.name}",
+            f"only {words} in the folder",
             "the slices of one non-contrast head CT series",
             "give the folder of the axial series",
         )
     if len(series) > 1:
         raise ScanError(
-            f"{len(series)} CT series in the folder {folder.name}: "
+            f"{len(series)} CT series in the folder: "
             + "; ".join(_describe(s) for s in series.values()),
             "one",
             "put the wanted series into a folder of its own",
         )
     if words:
-        logger.info("left out of %s: %s", folder.name, words)
+        logger.info("left out of the series: %s", words)
     return next(iter(series.values()))
 
 
@@ -195,11 +198,14 @@ def _without_copies(slices: list[Slice]) -> list[Slice]:
 
 
 def _missing(slices: list[Slice], _: ScanLimits) -> str | None:
-    needed = "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"
-    for item in slices:
-        absent = [tag for tag in needed if not item.header.get(tag)]
-        if absent:
-            return f"no {absent[0]} in {item.path.name}"
+    return _lacking(slices, "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
+
+
+def _lacking(slices: list[Slice], *tags: str) -> str | None:
+    for tag in tags:
+        count = sum(item.header.get(tag) in (None, "", []) for item in slices)
+        if count:
+            return f"no {tag} in {count} of {len(slices)} slices"
     return None
 
 
@@ -209,11 +215,7 @@ def _multi_frame(slices: list[Slice], _: ScanLimits) -> str | None:
 
 
 def _no_rescale(slices: list[Slice], _: ScanLimits) -> str | None:
-    for item in slices:
-        for tag in ("RescaleSlope", "RescaleIntercept"):
-            if item.header.get(tag) is None:
-                return f"no {tag} in {item.path.name}"
-    return None
+    return _lacking(slices, "RescaleSlope", "RescaleIntercept")
 
 
 def _mixed_rescale(slices: list[Slice], _: ScanLimits) -> str | None:
@@ -254,10 +256,10 @@ def _same_place(slices: list[Slice], _: ScanLimits) -> str | None:
     steps = _steps(slices)
     if steps.min() > 0.01:
         return None
-    at = int(steps.argmin())
+    at = int(steps.argmin()) + 1
     return (
         f"{int((steps <= 0.01).sum())} pairs of slices at one position "
-        f"({slices[at].path.name} and {slices[at + 1].path.name})"
+        f"(the first: slices {at} and {at + 1} of {len(slices)})"
     )
 
 
@@ -271,8 +273,8 @@ def _gap(slices: list[Slice], limits: ScanLimits) -> str | None:
         return None
     at = int(gaps[0])
     return (
-        f"a gap of {steps[at]:.1f} mm between {slices[at].path.name} and "
-        f"{slices[at + 1].path.name} in steps of {np.median(steps):.1f} mm"
+        f"a gap of {steps[at]:.1f} mm between slices {at + 1} and {at + 2} of {len(slices)} "
+        f"in steps of {np.median(steps):.1f} mm"
     )
 
 

@@ -39,7 +39,7 @@ from lvo_kedro.reporting import (
     render_report,
 )
 from lvo_kedro.settings import EVALUATED_SPLITS
-from lvo_kedro.tracking import package_versions, provenance
+from lvo_kedro.tracking import package_versions, provenance, without_private
 
 logger = logging.getLogger(__name__)
 
@@ -284,7 +284,7 @@ def write_report(
             [inputs[f"{name}.explanation"].assign(split=name) for name in EVALUATED_SPLITS]
         ),
         gallery=_pictures(gallery, inputs),
-        parameters=parameters,
+        parameters=without_private(parameters),
         operating_points_from=(
             "On out-of-fold scores of the development cases: for external cases on all of them, "
             "for a development case on those of the other folds."

@@ -88,9 +88,11 @@ def align_annotation(
     """Read the annotations that one case has."""
     ncct, fields = scan["ncct"], {}
     if vessel_labels:
-        fields["vessel_labels"] = read_labels(vessel_labels, ncct, VESSEL_LABELS.values())
+        known = VESSEL_LABELS.values()
+        fields["vessel_labels"] = read_labels(vessel_labels, ncct, known, "vessel_labels")
     if occlusion_mask:
-        fields["occlusion_mask"] = read_labels(occlusion_mask, ncct, OCCLUSION_LABELS.values())
+        known = OCCLUSION_LABELS.values()
+        fields["occlusion_mask"] = read_labels(occlusion_mask, ncct, known, "occlusion_mask")
     return fields
 
 
