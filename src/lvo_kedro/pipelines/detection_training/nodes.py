@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from pydantic import Field
 
+from lvo_kedro import stages
 from lvo_kedro.cohort import fold_of_cases, splits_of_cases
 from lvo_kedro.datasets.cases import Case, Cases, Task
 from lvo_kedro.detection import (
@@ -121,25 +122,8 @@ def score_scans(
 
     A development case gets the fold that held its patient out, any other case the mean of all.
     """
-    blind = _blind_detectors(list(channels), detectors, cohort, folds)
+    blind = stages.blind_networks(list(channels), detectors, cohort, folds)
     return {name: partial(score_scan, case, blind[name]) for name, case in channels.items()}
-
-
-def _blind_detectors(
-    cases: list[str], detectors: Cases, cohort: pd.DataFrame, folds: pd.DataFrame
-) -> dict[str, list[Case]]:
-    """Return, for each case, the networks that have not seen its patient."""
-    held_out = fold_of_cases(cohort, folds)
-    every = [detectors[name] for name in sorted(detectors)]
-    return {
-        case: [d for d in every if case not in held_out or fold_of(d.name) == held_out[case]]
-        for case in cases
-    }
-
-
-def fold_of(training: str) -> int:
-    """Return the fold in a training's name, such as ``fold_2`` or ``fold_2_seed_1``."""
-    return int(training.split("_")[1])
 
 
 def score_scan(channels: Case, detectors: list[Case]) -> dict[str, Any]:
@@ -163,7 +147,7 @@ def explain_scans(
     """Show where every score comes from, by the networks that gave it; off unless asked for."""
     if not options.enabled:
         return {}
-    blind = _blind_detectors(list(channels), detectors, cohort, folds)
+    blind = stages.blind_networks(list(channels), detectors, cohort, folds)
     return {
         name: partial(explain_scan, scans[name], priors[name], case, blind[name], options)
         for name, case in channels.items()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 import nibabel as nib
@@ -12,7 +11,8 @@ import numpy as np
 import pandas as pd
 from nibabel.affines import apply_affine
 
-from lvo_kedro.cohort import fold_of_cases, splits_of_cases
+from lvo_kedro import stages
+from lvo_kedro.cohort import fold_of_cases
 from lvo_kedro.datasets.cases import Case, Cases, Task
 from lvo_kedro.imaging.geometry import make_image
 from lvo_kedro.localization import (
@@ -29,9 +29,8 @@ from lvo_kedro.localization import (
     project_labels,
     project_vessels,
 )
-from lvo_kedro.nnunet import NnUNetOptions, load_predictor, prepare_dataset, train_fold
+from lvo_kedro.nnunet import NnUNetOptions, load_predictor
 from lvo_kedro.options import Options
-from lvo_kedro.tracking import FoldLog
 from lvo_kedro.vocabulary import OCCLUSION_LABELS, SegmentClass, Side
 
 
@@ -114,23 +113,15 @@ def prepare_occlusion_dataset(
     options: NnUNetOptions,
 ) -> dict[str, Task]:
     """Export, plan and preprocess the labelled projections for nnU-Net, once for all folds."""
-    splits = splits_of_cases(cohort, folds, list(occlusion_labels))
-    chosen = sorted({case for split in splits for cases in split.values() for case in cases})
-    pairs = {case: (projections[case], occlusion_labels[case]) for case in chosen}
-    return {"dataset": partial(write_occlusion_dataset, pairs, splits, options.preparation())}
-
-
-def write_occlusion_dataset(
-    pairs: Mapping[str, tuple[Case, Case]],
-    splits: list[dict[str, list[str]]],
-    options: NnUNetOptions,
-    *,
-    folder: Path,
-) -> dict[str, Any]:
-    """Write nnU-Net's dataset into ``folder``."""
-    cases = {name: partial(_labelled_projection, *pair) for name, pair in pairs.items()}
-    prepare_dataset(folder, cases, OCCLUSION_LABELS, splits, options)
-    return {}
+    return stages.dataset_task(
+        projections,
+        occlusion_labels,
+        _labelled_projection,
+        OCCLUSION_LABELS,
+        cohort=cohort,
+        folds=folds,
+        options=options,
+    )
 
 
 def _labelled_projection(projection: Case, labels: Case) -> tuple[nib.Nifti1Image, nib.Nifti1Image]:
@@ -141,24 +132,7 @@ def train_occlusion_folds(
     occlusion_dataset: Cases, folds: pd.DataFrame, options: NnUNetOptions
 ) -> dict[str, Task]:
     """Train one network a fold."""
-    return {
-        f"fold_{fold}": partial(
-            train_occlusion_fold,
-            occlusion_dataset["dataset"],
-            fold,
-            options.training().of_training(number),
-            FoldLog("occlusion_models", f"fold_{fold}"),
-        )
-        for number, fold in enumerate(sorted(set(folds["fold"])))
-    }
-
-
-def train_occlusion_fold(
-    dataset: Case, fold: int, options: NnUNetOptions, log: FoldLog, *, folder: Path
-) -> dict[str, Any]:
-    """Train one fold in ``folder``, from where an earlier attempt was stopped."""
-    train_fold(dataset.folder, fold, folder, options, log)
-    return {}
+    return stages.fold_tasks(occlusion_dataset, folds, options, "occlusion_models")
 
 
 def locate_occlusions(
@@ -172,15 +146,14 @@ def locate_occlusions(
     call: CallOptions,
 ) -> dict[str, Task]:
     """Find the occluded segment of every scan with networks that have not seen its patient."""
-    held_out = fold_of_cases(cohort, folds)
-    every = [occlusion_models[name] for name in sorted(occlusion_models)]
+    blind = stages.blind_networks(list(projections), occlusion_models, cohort, folds)
     return {
         name: partial(
             locate_occlusion,
             vessels[name],
             priors[name],
             projection,
-            [occlusion_models[f"fold_{held_out[name]}"]] if name in held_out else every,
+            blind[name],
             network.prediction(),
             call,
         )

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import pandas as pd
 
-from lvo_kedro.cohort import fold_of_cases, splits_of_cases
+from lvo_kedro import stages
 from lvo_kedro.datasets.cases import Case, Cases, Task
 from lvo_kedro.localization import measure_vessels
-from lvo_kedro.nnunet import NnUNetOptions, load_predictor, prepare_dataset, train_fold
-from lvo_kedro.tracking import FoldLog
+from lvo_kedro.nnunet import NnUNetOptions, load_predictor
 from lvo_kedro.vocabulary import VESSEL_LABELS
 
 
@@ -26,24 +23,16 @@ def prepare_vessel_dataset(
     options: NnUNetOptions,
 ) -> dict[str, Task]:
     """Export, plan and preprocess the annotated development cases, once for all folds."""
-    labelled = [case for case, fields in annotations.items() if "vessel_labels" in fields]
-    splits = splits_of_cases(cohort, folds, labelled)
-    chosen = sorted({case for split in splits for cases in split.values() for case in cases})
-    pairs = {case: (scans[case], annotations[case]) for case in chosen}
-    return {"dataset": partial(write_vessel_dataset, pairs, splits, options.preparation())}
-
-
-def write_vessel_dataset(
-    pairs: Mapping[str, tuple[Case, Case]],
-    splits: list[dict[str, list[str]]],
-    options: NnUNetOptions,
-    *,
-    folder: Path,
-) -> dict[str, Any]:
-    """Write nnU-Net's dataset into ``folder``; scans are read one at a time."""
-    cases = {name: partial(_labelled_scan, *pair) for name, pair in pairs.items()}
-    prepare_dataset(folder, cases, VESSEL_LABELS, splits, options)
-    return {}
+    labelled = {case: images for case, images in annotations.items() if "vessel_labels" in images}
+    return stages.dataset_task(
+        scans,
+        labelled,
+        _labelled_scan,
+        VESSEL_LABELS,
+        cohort=cohort,
+        folds=folds,
+        options=options,
+    )
 
 
 def _labelled_scan(
@@ -56,24 +45,7 @@ def train_vessel_folds(
     vessel_dataset: Cases, folds: pd.DataFrame, options: NnUNetOptions
 ) -> dict[str, Task]:
     """Train one network a fold."""
-    return {
-        f"fold_{fold}": partial(
-            train_nnunet_fold,
-            vessel_dataset["dataset"],
-            fold,
-            options.training().of_training(number),
-            FoldLog("vessel_models", f"fold_{fold}"),
-        )
-        for number, fold in enumerate(sorted(set(folds["fold"])))
-    }
-
-
-def train_nnunet_fold(
-    dataset: Case, fold: int, options: NnUNetOptions, log: FoldLog, *, folder: Path
-) -> dict[str, Any]:
-    """Train one fold in ``folder``, from where an earlier attempt was stopped."""
-    train_fold(dataset.folder, fold, folder, options, log)
-    return {}
+    return stages.fold_tasks(vessel_dataset, folds, options, "vessel_models")
 
 
 def predict_vessels(
@@ -87,15 +59,9 @@ def predict_vessels(
 
     A development case gets the fold that held its patient out, any other case all folds together.
     """
-    held_out = fold_of_cases(cohort, folds)
-    every = [vessel_models[name] for name in sorted(vessel_models)]
+    blind = stages.blind_networks(list(scans), vessel_models, cohort, folds)
     return {
-        name: partial(
-            predict_vessels_of_case,
-            scan,
-            [vessel_models[f"fold_{held_out[name]}"]] if name in held_out else every,
-            options.prediction(),
-        )
+        name: partial(predict_vessels_of_case, scan, blind[name], options.prediction())
         for name, scan in scans.items()
     }
 

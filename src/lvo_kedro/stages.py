@@ -1,0 +1,120 @@
+"""What the stages' nodes do alike: nnU-Net's data and folds, and who may judge which case.
+
+Stages 1 and 3 prepare and train nnU-Net in the same way on different images. All three give a
+case to networks that have not seen its patient (*blind* ones). The nodes in
+:mod:`lvo_kedro.pipelines` say which images, which labels and which options.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import nibabel as nib
+
+from lvo_kedro.cohort import fold_of_cases, splits_of_cases
+from lvo_kedro.datasets.cases import Case, Cases, Task
+from lvo_kedro.nnunet import NnUNetOptions, prepare_dataset, train_fold
+from lvo_kedro.tracking import FoldLog
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
+Reader = Callable[[Case, Case], tuple[nib.Nifti1Image, ...]]
+"""Gives image, labels and (optionally) mask of a case, from the images' and the labels' case."""
+
+
+def dataset_task(
+    images: Cases,
+    labels: Mapping[str, Case],
+    reader: Reader,
+    values: Mapping[str, int],
+    *,
+    cohort: pd.DataFrame,
+    folds: pd.DataFrame,
+    options: NnUNetOptions,
+) -> dict[str, Task]:
+    """Return the one task that makes nnU-Net's dataset: labelled development cases, for all folds.
+
+    Args:
+        images: Cases with an image.
+        labels: Those of them that have labels.
+        reader: Picks the images out of both; a function of a module.
+        values: Name and value of each label.
+        cohort: The cohort table.
+        folds: The fold table.
+        options: Those of the preparation count.
+    """
+    splits = splits_of_cases(cohort, folds, list(labels))
+    chosen = sorted({case for split in splits for cases in split.values() for case in cases})
+    pairs = {case: (images[case], labels[case]) for case in chosen}
+    return {"dataset": partial(write_dataset, pairs, reader, values, splits, options.preparation())}
+
+
+def write_dataset(
+    pairs: Mapping[str, tuple[Case, Case]],
+    reader: Reader,
+    values: Mapping[str, int],
+    splits: list[dict[str, list[str]]],
+    options: NnUNetOptions,
+    *,
+    folder: Path,
+) -> dict[str, Any]:
+    """Write nnU-Net's dataset into ``folder``; images are read one case at a time."""
+    cases = {name: partial(reader, *pair) for name, pair in pairs.items()}
+    prepare_dataset(folder, cases, values, splits, options)
+    return {}
+
+
+def fold_tasks(
+    dataset: Cases, folds: pd.DataFrame, options: NnUNetOptions, entry: str
+) -> dict[str, Task]:
+    """Return a task a fold that trains nnU-Net on a prepared dataset.
+
+    Args:
+        dataset: What :func:`dataset_task` made.
+        folds: The fold table.
+        options: Those of the training count; each fold gets its device.
+        entry: Catalog entry of the models, under which the curves are logged.
+    """
+    return {
+        f"fold_{fold}": partial(
+            train_network,
+            dataset["dataset"],
+            fold,
+            options.training().of_training(number),
+            FoldLog(entry, f"fold_{fold}"),
+        )
+        for number, fold in enumerate(sorted(set(folds["fold"])))
+    }
+
+
+def train_network(
+    dataset: Case, fold: int, options: NnUNetOptions, log: FoldLog, *, folder: Path
+) -> dict[str, Any]:
+    """Train one fold in ``folder``, from where an earlier attempt was stopped."""
+    train_fold(dataset.folder, fold, folder, options, log)
+    return {}
+
+
+def blind_networks(
+    cases: Collection[str], models: Cases, cohort: pd.DataFrame, folds: pd.DataFrame
+) -> dict[str, list[Case]]:
+    """Return, for each case, the networks that have not seen its patient.
+
+    A development case gets those of the fold that held its patient out, any other case all.
+    """
+    held_out = fold_of_cases(cohort, folds)
+    every = [models[name] for name in sorted(models)]
+    return {
+        case: [m for m in every if case not in held_out or fold_of(m.name) == held_out[case]]
+        for case in cases
+    }
+
+
+def fold_of(training: str) -> int:
+    """Return the fold in a training's name, such as ``fold_2`` or ``fold_2_seed_1``."""
+    return int(training.split("_")[1])
