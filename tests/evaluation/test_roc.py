@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from lvo_kedro.errors import TableError
 from lvo_kedro.evaluation import auc_interval, bootstrap_interval, paired_delong, patient_weights
-from lvo_kedro.evaluation.roc import (
+from lvo_kedro.evaluation.curves import (
     precision_recall_table,
     roc_table,
     weighted_auc,

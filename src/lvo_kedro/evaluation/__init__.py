@@ -10,23 +10,18 @@ findings of each evaluation say where figures would be better than they should.
 from lvo_kedro.evaluation.bootstrap import bootstrap_interval, patient_weights
 from lvo_kedro.evaluation.calibration import calibration_table, recalibration, reliability_table
 from lvo_kedro.evaluation.checks import (
-    Finding,
     check_duplicate_scans,
     check_external,
-    check_fitted_elsewhere,
-    check_informative,
     check_out_of_fold,
     check_patient_separation,
-    check_same_cases,
     check_study,
-    findings_table,
-    raise_on_errors,
     training_patients,
 )
 from lvo_kedro.evaluation.comparison import Comparison, compare_runs
 from lvo_kedro.evaluation.detection import DetectionEvaluation, evaluate_detection
 from lvo_kedro.evaluation.explanations import evaluate_explanations
 from lvo_kedro.evaluation.failures import choose_cases
+from lvo_kedro.evaluation.findings import Finding, findings_table, raise_on_errors
 from lvo_kedro.evaluation.flow import count_flow
 from lvo_kedro.evaluation.intervals import (
     Interval,
@@ -45,6 +40,11 @@ from lvo_kedro.evaluation.paired import require_same_cases
 from lvo_kedro.evaluation.relocation import compare_locations, compare_methods
 from lvo_kedro.evaluation.robustness import evaluate_robustness
 from lvo_kedro.evaluation.roc import PairedTest, auc_interval, paired_delong
+from lvo_kedro.evaluation.score_checks import (
+    check_fitted_elsewhere,
+    check_informative,
+    check_same_cases,
+)
 from lvo_kedro.evaluation.shuffles import evaluate_shuffles
 from lvo_kedro.evaluation.vessels import evaluate_vessels
 

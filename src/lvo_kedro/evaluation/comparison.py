@@ -9,19 +9,15 @@ import pandas as pd
 
 from lvo_kedro.errors import TableError
 from lvo_kedro.evaluation.bootstrap import bootstrap_interval, patient_weights
-from lvo_kedro.evaluation.checks import Finding, findings_table
+from lvo_kedro.evaluation.curves import roc_table, weighted_auc
+from lvo_kedro.evaluation.findings import Finding, findings_table
 from lvo_kedro.evaluation.intervals import (
     COLUMNS,
 )
 from lvo_kedro.evaluation.operating import OperatingPoints, calls_of
 from lvo_kedro.evaluation.options import EvaluationOptions
 from lvo_kedro.evaluation.paired import align_pairs, mcnemar_rows
-from lvo_kedro.evaluation.roc import (
-    auc_interval,
-    paired_delong,
-    roc_table,
-    weighted_auc,
-)
+from lvo_kedro.evaluation.roc import auc_interval, paired_delong
 from lvo_kedro.evaluation.tables import BoolArray, FloatArray, listing, prepare_scores
 
 

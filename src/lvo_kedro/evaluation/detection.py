@@ -12,15 +12,21 @@ import pandas as pd
 from lvo_kedro.errors import TableError
 from lvo_kedro.evaluation.bootstrap import bootstrap_interval, patient_weights
 from lvo_kedro.evaluation.calibration import calibration_table, reliability_table
-from lvo_kedro.evaluation.checks import (
-    Finding,
-    check_fitted_elsewhere,
-    check_informative,
-    check_same_cases,
-    findings_table,
+from lvo_kedro.evaluation.curves import (
+    precision_recall_table,
+    roc_table,
+    weighted_auc,
+    weighted_average_precision,
 )
 from lvo_kedro.evaluation.failures import quality_against_errors, rank_failures
-from lvo_kedro.evaluation.intervals import COLUMNS, Interval, spread_interval, wilson_interval
+from lvo_kedro.evaluation.findings import Finding, findings_table
+from lvo_kedro.evaluation.intervals import (
+    COLUMNS,
+    Interval,
+    finite_numbers,
+    spread_interval,
+    wilson_interval,
+)
 from lvo_kedro.evaluation.operating import (
     OperatingPoints,
     Threshold,
@@ -30,12 +36,11 @@ from lvo_kedro.evaluation.operating import (
     predictive_values,
 )
 from lvo_kedro.evaluation.options import EvaluationOptions
-from lvo_kedro.evaluation.roc import (
-    auc_interval,
-    precision_recall_table,
-    roc_table,
-    weighted_auc,
-    weighted_average_precision,
+from lvo_kedro.evaluation.roc import auc_interval
+from lvo_kedro.evaluation.score_checks import (
+    check_fitted_elsewhere,
+    check_informative,
+    check_same_cases,
 )
 from lvo_kedro.evaluation.subgroups import subgroup_table
 from lvo_kedro.evaluation.tables import FloatArray, prepare_scores
@@ -119,27 +124,18 @@ def evaluate_detection(
             a case scored twice or labelled differently in the two tables, no operating point.
     """
     options = options or EvaluationOptions()
-    if not operating_points:
-        raise TableError("no operating point", "at least one", "fix one on development scores")
+    main = _main_point(operating_points, options)
     prepared = prepare_scores(scores)
     findings = check_same_cases(prepared, cohort)
     joined = join_cohort(prepared, cohort)
     labels, probability = joined["lvo"].to_numpy(), joined["probability"].to_numpy(dtype=float)
     weights = patient_weights(joined["patient_id"], labels, options.resamples, options.seed)
-    main = options.operating_point or next(iter(operating_points))
-    if main not in operating_points:
-        raise TableError(
-            f"the main operating point {main!r}",
-            f"one of {sorted(operating_points)}",
-            "correct operating_point in the evaluation's parameters",
-        )
     findings += check_informative(joined, options.confidence)
     findings += check_fitted_elsewhere(joined, fitted_on, "operating point and calibration")
     findings += _repeated_patients(joined)
     threshold, confidence = operating_points[main], options.confidence
     summary = _summary(labels, probability, weights, options)
     operating = operating_table(joined, operating_points, confidence)
-    folds = fold_table(joined, operating_points[main], options)
     calibration = calibration_table(joined, weights, confidence)
     return DetectionEvaluation(
         summary=summary,
@@ -155,7 +151,7 @@ def evaluate_detection(
             joined, options.calibration_bins, options.minimum_bin, confidence
         ),
         subgroups=subgroup_table(joined, threshold, options),
-        folds=folds,
+        folds=fold_table(joined, threshold, options),
         seeds=seed_table(joined, options),
         failures=rank_failures(joined, threshold, quality, options.failures),
         quality=quality_against_errors(joined, threshold, quality, confidence),
@@ -163,6 +159,20 @@ def evaluate_detection(
         scores=_with_calls(joined, operating_points),
         metrics=flat_metrics(summary, operating, calibration),
     )
+
+
+def _main_point(points: OperatingPoints, options: EvaluationOptions) -> str:
+    """Return the name of the operating point that the breakdowns are made at."""
+    if not points:
+        raise TableError("no operating point", "at least one", "fix one on development scores")
+    main = options.operating_point or next(iter(points))
+    if main not in points:
+        raise TableError(
+            f"the main operating point {main!r}",
+            f"one of {sorted(points)}",
+            "correct operating_point in the evaluation's parameters",
+        )
+    return main
 
 
 def join_cohort(scores: pd.DataFrame, cohort: pd.DataFrame) -> pd.DataFrame:
@@ -290,8 +300,5 @@ def flat_metrics(
     for table, key in ((summary, None), (operating, "operating_point"), (calibration, "stage")):
         for row in table.to_dict("records"):
             stem = str(row["metric"]) if key is None else f"{row['metric']}_{row[key]}"
-            for ending, column in (("", "value"), ("_low", "low"), ("_high", "high")):
-                number = float(row[column])
-                if np.isfinite(number):
-                    metrics[f"{stem}{ending}"] = number
+            metrics |= finite_numbers(stem, row)
     return metrics

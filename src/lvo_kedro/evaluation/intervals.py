@@ -16,7 +16,7 @@ import numpy as np
 from scipy.stats import norm
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 COLUMNS: Final = ("metric", "value", "low", "high", "n", "method")
 """The columns that every table of estimates has."""
@@ -65,6 +65,21 @@ class Interval:
             "n": self.n,
             "method": self.method,
         }
+
+
+def finite_numbers(name: str, row: Mapping[Any, Any]) -> dict[str, float]:
+    """Value and limits of a table's row under plain names, for an experiment tracker.
+
+    Args:
+        name: Of the value; the limits are ``<name>_low`` and ``<name>_high``.
+        row: With value, low and high.
+
+    Returns:
+        Those of the three that are finite.
+    """
+    endings = {"": "value", "_low": "low", "_high": "high"}
+    numbers = {f"{name}{ending}": float(row[column]) for ending, column in endings.items()}
+    return {key: number for key, number in numbers.items() if math.isfinite(number)}
 
 
 def not_estimable(reason: str, n: int = 0, value: float = math.nan) -> Interval:

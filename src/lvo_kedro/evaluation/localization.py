@@ -9,33 +9,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pandas as pd
 
-from lvo_kedro.errors import TableError
 from lvo_kedro.evaluation.bootstrap import bootstrap_interval, patient_weights
 from lvo_kedro.evaluation.intervals import (
     COLUMNS,
     Interval,
+    finite_numbers,
     not_estimable,
     spread_interval,
     wilson_interval,
 )
+from lvo_kedro.evaluation.occlusions import NO_CALL, occlusion_cases
 from lvo_kedro.evaluation.operating import OperatingPoints, calls_of
 from lvo_kedro.evaluation.options import EvaluationOptions
-from lvo_kedro.evaluation.tables import (
-    BoolArray,
-    FloatArray,
-    listing,
-    prepare_scores,
-    require_columns,
-)
 from lvo_kedro.vocabulary import SEGMENT_CLASSES
 
-NO_CALL: Final = "none"
-"""Called class where nothing, or nothing possible, was named, or the case was not detected."""
+if TYPE_CHECKING:
+    from lvo_kedro.evaluation.tables import BoolArray, FloatArray
+
 SCOPES: Final = ("end_to_end", "given_detection", "all_lvo")
 EVERY: Final = "all"
 """Level of ``segment`` in rows about all segments together."""
@@ -125,73 +120,6 @@ def evaluate_localization(
         calls=cases.assign(detected=detected.astype(int)),
         metrics=_flat_metrics(table, distances),
     )
-
-
-def occlusion_cases(
-    calls: pd.DataFrame, scores: pd.DataFrame, cohort: pd.DataFrame | None = None
-) -> pd.DataFrame:
-    """One row for each scored LVO case, with truth, call and whether the call is right.
-
-    Args:
-        calls: As :func:`evaluate_localization`.
-        scores: As :func:`evaluate_localization`.
-        cohort: As :func:`evaluate_localization`.
-
-    Returns:
-        Sorted by case_id, with called_class, side_right, segment_right and segment_touched.
-
-    Raises:
-        TableError: As :func:`evaluate_localization`.
-    """
-    require_columns(calls, ("case_id", "side", "segment", "called_side", "called_segment"), "call")
-    scores = prepare_scores(scores)
-    twice = calls.loc[calls["case_id"].duplicated(), "case_id"]
-    if not twice.empty:
-        raise TableError(
-            f"case {twice.iloc[0]!r} twice in the call table", "one row a case", "drop one"
-        )
-    kept = [c for c in ("case_id", "patient_id", "split", "fold", "probability") if c in scores]
-    wanted = [
-        "case_id",
-        "side",
-        "segment",
-        "called_side",
-        "called_segment",
-        "confidence",
-        "finding",
-        "point_error_mm",
-    ]
-    positives = scores.loc[scores["lvo"] == 1, kept]
-    table = positives.merge(
-        calls[[c for c in wanted if c in calls]], on="case_id", how="left", validate="1:1"
-    ).sort_values("case_id", ignore_index=True)
-    if table.empty:
-        raise TableError(
-            "no case with LVO among the scores", "at least one", "evaluate another set"
-        )
-    for column in ("side", "segment", "called_side", "called_segment"):
-        table[column] = table[column].astype(object).where(table[column].notna(), "").astype(str)
-    if cohort is not None:
-        truth = cohort.set_index("case_id")
-        for column in ("side", "segment"):
-            given = table["case_id"].map(truth[column]).fillna("").astype(str)
-            table[column] = table[column].where(table[column] != "", given)
-    unknown = set(table.loc[table["side"] == "", "case_id"])
-    if unknown:
-        raise TableError(
-            f"{len(unknown)} LVO cases without a true side: {listing(unknown)}",
-            "left or right",
-            "give a row in the call table for every scored LVO case, or pass the cohort table",
-        )
-    if "point_error_mm" not in table:
-        table["point_error_mm"] = np.nan
-    named = table["called_segment"].isin(SEGMENT_CLASSES)
-    table["called_class"] = table["called_segment"].where(named, NO_CALL)
-    table["side_right"] = table["side"] == table["called_side"]
-    table["segment_right"] = (table["segment"] == table["called_class"]) & named
-    pairs = zip(table["segment"], table["called_class"], strict=True)
-    table["segment_touched"] = [bool(set(a.split("+")) & set(b.split("+"))) for a, b in pairs]
-    return table
 
 
 @dataclass(frozen=True)
@@ -337,8 +265,5 @@ def _flat_metrics(summary: pd.DataFrame, points: pd.DataFrame) -> dict[str, floa
     for row in [*overall.to_dict("records"), *points.to_dict("records")]:
         parts = [str(row["metric"]), str(row["scope"]), str(row["operating_point"])]
         stem = "_".join(part for part in parts if part)
-        for ending, column in (("", "value"), ("_low", "low"), ("_high", "high")):
-            number = float(row[column])
-            if np.isfinite(number):
-                metrics[f"{stem}{ending}"] = number
+        metrics |= finite_numbers(stem, row)
     return metrics

@@ -13,12 +13,8 @@ import pandas as pd
 
 from lvo_kedro.errors import TableError
 from lvo_kedro.evaluation.intervals import COLUMNS
-from lvo_kedro.evaluation.localization import (
-    EVERY,
-    NO_CALL,
-    evaluate_localization,
-    occlusion_cases,
-)
+from lvo_kedro.evaluation.localization import EVERY, evaluate_localization
+from lvo_kedro.evaluation.occlusions import NO_CALL, occlusion_cases
 from lvo_kedro.evaluation.operating import OperatingPoints, calls_of
 from lvo_kedro.evaluation.options import EvaluationOptions
 from lvo_kedro.evaluation.paired import paired_row

@@ -1,4 +1,4 @@
-"""The area under the ROC curve, its intervals and tests, and the precision-recall curve.
+"""The area under the ROC curve, its intervals and tests.
 
 The area is the share of (LVO, no LVO) pairs of cases that the score orders rightly, ties counting
 one half. Its variance is DeLong's, computed from midranks in O(n log n).
@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import pandas as pd
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 from scipy.stats import norm, rankdata
 
-from lvo_kedro.evaluation.bootstrap import percentile_limits
 from lvo_kedro.evaluation.intervals import Interval, normal_quantile
 from lvo_kedro.evaluation.tables import BoolArray, FloatArray, check_labels_and_scores
 
@@ -209,126 +207,3 @@ def newcombe_limits(area: float, positives: int, negatives: int, z: float) -> tu
     low = 0.0 if area <= tiny else float(brentq(distance, tiny**2, min(area, 1 - tiny)))
     high = 1.0 if area >= 1 - tiny else float(brentq(distance, max(area, tiny), 1 - tiny**1.5))
     return low, high
-
-
-def weighted_auc(positives: BoolArray, scores: FloatArray, weights: FloatArray) -> FloatArray:
-    """Area under the ROC curve of weighted cases, for many weightings at once.
-
-    Args:
-        positives: Shape (n,).
-        scores: Shape (n,).
-        weights: Shape (resamples, n).
-
-    Returns:
-        Areas, shape (resamples,); nan where a class has no weight.
-    """
-    hits, alarms = _cumulative(positives, scores, weights)
-    pairs = hits[:, -1] * alarms[:, -1]
-    step, tied = np.diff(hits, axis=1, prepend=0), np.diff(alarms, axis=1, prepend=0)
-    below = alarms[:, -1:] - alarms
-    right = (step * (below + tied / 2)).sum(axis=1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(pairs > 0, right / pairs, np.nan)
-
-
-def weighted_average_precision(
-    positives: BoolArray, scores: FloatArray, weights: FloatArray
-) -> FloatArray:
-    """Average precision of weighted cases: the precision-recall area without interpolation.
-
-    Args:
-        positives: Shape (n,).
-        scores: Shape (n,).
-        weights: Shape (resamples, n).
-
-    Returns:
-        Areas, shape (resamples,); nan where no case with LVO has weight.
-    """
-    hits, alarms = _cumulative(positives, scores, weights)
-    called = hits + alarms
-    precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
-    steps = np.diff(hits, axis=1, prepend=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (precision * steps).sum(axis=1) / np.where(hits[:, -1] > 0, hits[:, -1], np.nan)
-
-
-def _cumulative(
-    positives: BoolArray, scores: FloatArray, weights: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Weight of true and false positives at each distinct score, from the highest downward."""
-    order = np.argsort(-scores, kind="stable")
-    last = np.flatnonzero(np.diff(scores[order], append=np.nan) != 0)
-    hits = np.cumsum(weights[:, order] * positives[order], axis=1)[:, last]
-    alarms = np.cumsum(weights[:, order] * ~positives[order], axis=1)[:, last]
-    return hits, alarms
-
-
-def roc_table(
-    labels: ArrayLike, scores: ArrayLike, weights: FloatArray, confidence: float = 0.95
-) -> pd.DataFrame:
-    """The ROC curve with a band for the sensitivity at each false-positive rate.
-
-    Args:
-        labels: 0 or 1, shape (n,).
-        scores: Shape (n,).
-        weights: Patient resamples, shape (resamples, n).
-        confidence: Coverage of the pointwise band.
-
-    Returns:
-        Columns threshold (a case is called at or above it), fpr, tpr, low, high, from (0, 0) to
-        (1, 1); the band is the percentile interval of the resampled curves at that fpr.
-
-    Raises:
-        TableError: As :func:`auc_interval`.
-    """
-    positives, values = check_labels_and_scores(labels, scores)
-    tpr, fpr = _rates(positives, values, np.ones((1, values.size)))
-    tpr_b, fpr_b = _rates(positives, values, weights)
-    curves = np.stack([_sensitivity_at(fpr[0], f, t) for f, t in zip(fpr_b, tpr_b, strict=True)])
-    low, high = percentile_limits(curves, confidence)
-    low[-1] = high[-1] = 1.0
-    thresholds = np.concatenate([[np.inf], np.unique(values)[::-1]])
-    return pd.DataFrame(
-        {"threshold": thresholds, "fpr": fpr[0], "tpr": tpr[0], "low": low, "high": high}
-    )
-
-
-def _rates(
-    positives: BoolArray, scores: FloatArray, weights: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """True and false positive rates from (0, 0) on, each of shape (resamples, points)."""
-    hits, alarms = _cumulative(positives, scores, weights)
-    start = np.zeros((weights.shape[0], 1))
-    tpr = np.concatenate([start, hits / hits[:, -1:]], axis=1)
-    fpr = np.concatenate([start, alarms / alarms[:, -1:]], axis=1)
-    return tpr, fpr
-
-
-def _sensitivity_at(grid: FloatArray, fpr: FloatArray, tpr: FloatArray) -> FloatArray:
-    """The highest sensitivity that a resampled curve reaches at or below each rate of the grid."""
-    index = np.searchsorted(fpr, grid + 1e-12, side="right") - 1
-    return tpr[np.clip(index, 0, tpr.size - 1)]
-
-
-def precision_recall_table(labels: ArrayLike, scores: ArrayLike) -> pd.DataFrame:
-    """The precision-recall curve.
-
-    Args:
-        labels: 0 or 1, shape (n,).
-        scores: Shape (n,).
-
-    Returns:
-        Columns threshold, recall, precision, from the highest threshold downward.
-
-    Raises:
-        TableError: As :func:`auc_interval`.
-    """
-    positives, values = check_labels_and_scores(labels, scores)
-    hits, alarms = _cumulative(positives, values, np.ones((1, values.size)))
-    return pd.DataFrame(
-        {
-            "threshold": np.unique(values)[::-1],
-            "recall": hits[0] / hits[0, -1],
-            "precision": hits[0] / (hits[0] + alarms[0]),
-        }
-    )

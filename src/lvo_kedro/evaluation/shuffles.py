@@ -9,9 +9,10 @@ import pandas as pd
 
 from lvo_kedro.errors import TableError
 from lvo_kedro.evaluation.bootstrap import bootstrap_interval, patient_weights
+from lvo_kedro.evaluation.curves import weighted_auc
 from lvo_kedro.evaluation.intervals import COLUMNS
 from lvo_kedro.evaluation.options import EvaluationOptions
-from lvo_kedro.evaluation.roc import auc_interval, weighted_auc
+from lvo_kedro.evaluation.roc import auc_interval
 from lvo_kedro.evaluation.tables import prepare_scores
 
 if TYPE_CHECKING:

@@ -1,0 +1,87 @@
+"""Whether the call of each occlusion is right: one row a scored case with LVO."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from lvo_kedro.errors import TableError
+from lvo_kedro.evaluation.tables import listing, prepare_scores, require_columns
+from lvo_kedro.vocabulary import SEGMENT_CLASSES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NO_CALL: Final = "none"
+"""Called class where nothing, or nothing possible, was named, or the case was not detected."""
+TRUTH: Final = ("side", "segment")
+CALLED: Final = ("called_side", "called_segment")
+OPTIONAL: Final = ("confidence", "finding", "point_error_mm")
+
+
+def occlusion_cases(
+    calls: pd.DataFrame, scores: pd.DataFrame, cohort: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """One row for each scored LVO case, with truth, call and whether the call is right.
+
+    Args:
+        calls: As :func:`~lvo_kedro.evaluation.evaluate_localization`.
+        scores: As :func:`~lvo_kedro.evaluation.evaluate_localization`.
+        cohort: As :func:`~lvo_kedro.evaluation.evaluate_localization`.
+
+    Returns:
+        Sorted by case_id, with called_class, side_right, segment_right and segment_touched.
+
+    Raises:
+        TableError: As :func:`~lvo_kedro.evaluation.evaluate_localization`.
+    """
+    table = _with_truth(_scored_occlusions(calls, scores), cohort)
+    if "point_error_mm" not in table:
+        table["point_error_mm"] = np.nan
+    named = table["called_segment"].isin(SEGMENT_CLASSES)
+    table["called_class"] = table["called_segment"].where(named, NO_CALL)
+    table["side_right"] = table["side"] == table["called_side"]
+    table["segment_right"] = (table["segment"] == table["called_class"]) & named
+    pairs = zip(table["segment"], table["called_class"], strict=True)
+    table["segment_touched"] = [bool(set(a.split("+")) & set(b.split("+"))) for a, b in pairs]
+    return table
+
+
+def _scored_occlusions(calls: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    """Join calls to the scored cases with LVO; what is not named, or has no row, is empty."""
+    require_columns(calls, ("case_id", *TRUTH, *CALLED), "call")
+    scores = prepare_scores(scores)
+    twice = calls.loc[calls["case_id"].duplicated(), "case_id"]
+    if not twice.empty:
+        raise TableError(
+            f"case {twice.iloc[0]!r} twice in the call table", "one row a case", "drop one"
+        )
+    kept = [c for c in ("case_id", "patient_id", "split", "fold", "probability") if c in scores]
+    wanted = [c for c in ("case_id", *TRUTH, *CALLED, *OPTIONAL) if c in calls]
+    positives = scores.loc[scores["lvo"] == 1, kept]
+    table = positives.merge(calls[wanted], on="case_id", how="left", validate="1:1")
+    if table.empty:
+        raise TableError(
+            "no case with LVO among the scores", "at least one", "evaluate another set"
+        )
+    for column in (*TRUTH, *CALLED):
+        table[column] = table[column].astype(object).where(table[column].notna(), "").astype(str)
+    return table.sort_values("case_id", ignore_index=True)
+
+
+def _with_truth(table: pd.DataFrame, cohort: pd.DataFrame | None) -> pd.DataFrame:
+    """Fill in the cohort's side and segment where the calls have none."""
+    if cohort is not None:
+        truth = cohort.set_index("case_id")
+        for column in TRUTH:
+            given = table["case_id"].map(truth[column]).fillna("").astype(str)
+            table[column] = table[column].where(table[column] != "", given)
+    unknown = set(table.loc[table["side"] == "", "case_id"])
+    if unknown:
+        raise TableError(
+            f"{len(unknown)} LVO cases without a true side: {listing(unknown)}",
+            "left or right",
+            "give a row in the call table for every scored LVO case, or pass the cohort table",
+        )
+    return table
