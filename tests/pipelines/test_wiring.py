@@ -12,7 +12,7 @@ from lvo_kedro.hooks import MissingDataError
 from lvo_kedro.localization import SegmentBaseline
 from lvo_kedro.localization.baseline import PLACE, WEIGHED
 from lvo_kedro.pipeline_registry import METHOD, register_pipelines
-from lvo_kedro.pipelines.evaluation.nodes import ReportOptions, choose_gallery
+from lvo_kedro.pipelines.evaluation.report_nodes import ReportOptions, choose_gallery
 from lvo_kedro.pipelines.localization_training.nodes import _density_call
 from tests.pipelines.conftest import ROOT
 

@@ -14,14 +14,12 @@ from lvo_kedro.reporting.breakdowns import (
 from lvo_kedro.reporting.cards import render_checklist, render_model_card
 from lvo_kedro.reporting.content import NOT_TO_BE_USED_FOR, ReportContent, SplitTables
 from lvo_kedro.reporting.curves import (
-    long_history,
     plot_calibration,
     plot_decision_curve,
     plot_precision_recall,
     plot_predictive_values,
     plot_roc,
     plot_scores,
-    plot_training,
 )
 from lvo_kedro.reporting.pairs import (
     ComparisonContent,
@@ -33,6 +31,7 @@ from lvo_kedro.reporting.panels import CasePictures, plot_case
 from lvo_kedro.reporting.report import render_report
 from lvo_kedro.reporting.robustness import plot_robustness
 from lvo_kedro.reporting.style import to_png, to_svg
+from lvo_kedro.reporting.training import long_history, plot_training
 
 __all__ = [
     "NOT_TO_BE_USED_FOR",

@@ -1,4 +1,4 @@
-"""Figures of detection: ROC, precision-recall, calibration, decision curve, scores, training.
+"""Figures of detection: ROC, precision-recall, calibration, decision curve, scores.
 
 Each takes the tables of :func:`lvo_kedro.evaluation.evaluate_detection` under their names, as its
 ``tables()`` gives them or as they were read back from files, and returns a matplotlib figure.
@@ -20,14 +20,13 @@ from lvo_kedro.reporting.style import (
     MARKERS,
     MUTED,
     VERMILION,
-    empty_figure,
     new_figure,
-    new_row,
     style,
     unit_square,
 )
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Tables = Mapping[str, pd.DataFrame]
@@ -43,16 +42,11 @@ def plot_roc(detection: Tables, title: str = "ROC curve") -> Figure:
     Returns:
         The figure.
     """
-    curve = detection["roc"]
     auc = w.pick(detection["summary"], "auc")
     with style():
         figure, axes = new_figure()
-        axes.fill_between(
-            curve["fpr"], curve["low"], curve["high"], step="post", color=BLUE, alpha=0.14, lw=0
-        )
         axes.plot([0, 1], [0, 1], color=MUTED, lw=0.9, ls=(0, (4, 4)))
-        label = f"AUC {w.figure(auc)}" if auc else "ROC"
-        axes.plot(curve["fpr"], curve["tpr"], color=BLUE, drawstyle="steps-post", label=label)
+        draw_curve(axes, detection["roc"], f"AUC {w.figure(auc)}" if auc else "ROC")
         for index, (name, part) in enumerate(_by_point(detection["operating"])):
             sensitivity, specificity = (w.pick(part, m) for m in ("sensitivity", "specificity"))
             if sensitivity is None or specificity is None:
@@ -73,6 +67,22 @@ def plot_roc(detection: Tables, title: str = "ROC curve") -> Figure:
         axes.set_title(title)
         axes.legend(loc="lower right")
     return figure
+
+
+def draw_curve(axes: Axes, curve: pd.DataFrame, label: str, colour: str = BLUE) -> None:
+    """Draw one ROC curve with its pointwise band.
+
+    Args:
+        axes: Where to.
+        curve: Columns fpr, tpr, low, high.
+        label: In the legend.
+        colour: Of curve and band.
+    """
+    rate = curve["fpr"]
+    axes.fill_between(
+        rate, curve["low"], curve["high"], step="post", color=colour, alpha=0.12, lw=0
+    )
+    axes.plot(rate, curve["tpr"], color=colour, drawstyle="steps-post", label=label)
 
 
 def _by_point(operating: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -274,55 +284,3 @@ def plot_scores(detection: Tables, title: str = "Scores") -> Figure:
         axes.grid(axis="y", visible=False)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=3)
     return figure
-
-
-def plot_training(history: pd.DataFrame, title: str = "Training") -> Figure:
-    """Loss and validation curves, a thin line a fold and the mean over folds.
-
-    Args:
-        history: Long: metric, step, value, and fold. Wide histories are brought to this form by
-            :func:`long_history`.
-        title: Above the figure.
-
-    Returns:
-        The figure, one axes a metric.
-    """
-    table = history.dropna(subset=["value"])
-    metrics = list(dict.fromkeys(table["metric"]))
-    if not metrics:
-        return empty_figure("no training history")
-    with style():
-        figure, grid = new_row(len(metrics), 3.4 * len(metrics) + 0.6, 3.1)
-        for axes, metric in zip(grid, metrics, strict=True):
-            part = table.loc[table["metric"] == metric]
-            for index, (fold, curve) in enumerate(part.groupby("fold")):
-                colour = CYCLE[index % len(CYCLE)]
-                steps = curve.sort_values("step")
-                axes.plot(steps["step"], steps["value"], color=colour, lw=1, label=f"fold {fold}")
-            mean = part.groupby("step")["value"].mean()
-            axes.plot(mean.index, mean, color=INK, lw=1.8, label="mean")
-            axes.set(xlabel="Epoch", title=w.words(metric))
-        grid[-1].legend()
-        figure.suptitle(title, x=0.01, ha="left", color=MUTED, size=10)
-    return figure
-
-
-def long_history(
-    histories: Mapping[int, pd.DataFrame], metrics: tuple[str, ...], step: str = "epoch"
-) -> pd.DataFrame:
-    """Bring one wide history a fold into the form that :func:`plot_training` takes.
-
-    Args:
-        histories: Fold to a table with one row an epoch.
-        metrics: Columns to keep, where they exist.
-        step: Column of the epoch.
-
-    Returns:
-        Columns fold, step, metric, value.
-    """
-    parts = [pd.DataFrame(columns=["fold", "step", "metric", "value"])]
-    for fold, table in histories.items():
-        kept = [name for name in metrics if name in table]
-        long = table.melt(id_vars=[step], value_vars=kept, var_name="metric")
-        parts.append(long.rename(columns={step: "step"}).assign(fold=fold))
-    return pd.concat([part for part in parts[1:] if not part.empty] or parts, ignore_index=True)

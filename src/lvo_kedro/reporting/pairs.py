@@ -10,6 +10,7 @@ import pandas as pd
 
 from lvo_kedro import __version__
 from lvo_kedro.reporting import words as w
+from lvo_kedro.reporting.curves import draw_curve
 from lvo_kedro.reporting.page import environment
 from lvo_kedro.reporting.style import (
     BLUE,
@@ -162,13 +163,8 @@ def plot_two_curves(tables: Tables, title: str = "ROC curves") -> Figure:
         axes.plot([0, 1], [0, 1], color=MUTED, lw=0.9, ls=(0, (4, 4)))
         for run, curve in tables["curves"].groupby("run"):
             area = w.pick(tables["summary"], "auc", run=run)
-            colour = COLOURS[str(run)]
-            rate = curve["fpr"]
-            axes.fill_between(
-                rate, curve["low"], curve["high"], step="post", color=colour, alpha=0.1, lw=0
-            )
             label = f"{run}: AUC {w.figure(area)}" if area else str(run)
-            axes.plot(rate, curve["tpr"], color=colour, drawstyle="steps-post", label=label)
+            draw_curve(axes, curve, label, COLOURS[str(run)])
         unit_square(axes, "1 − specificity", "Sensitivity")
         axes.set_title(title)
         axes.legend(loc="lower right")

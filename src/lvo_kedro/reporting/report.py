@@ -9,13 +9,14 @@ import pandas as pd
 
 from lvo_kedro import __version__
 from lvo_kedro.errors import TableError
-from lvo_kedro.reporting import breakdowns, curves
+from lvo_kedro.reporting import breakdowns
 from lvo_kedro.reporting import words as w
 from lvo_kedro.reporting.page import environment
 from lvo_kedro.reporting.panels import plot_case
 from lvo_kedro.reporting.robustness import plot_robustness
 from lvo_kedro.reporting.sets import split_view
 from lvo_kedro.reporting.style import to_png
+from lvo_kedro.reporting.training import plot_training
 from lvo_kedro.reporting.views import (
     Picture,
     TableView,
@@ -83,7 +84,7 @@ def _overview_pictures(content: ReportContent) -> list[Picture]:
     if content.history is not None and not content.history.empty:
         pictures.append(
             draw(
-                partial(curves.plot_training, content.history, "Training of the detector"),
+                partial(plot_training, content.history, "Training of the detector"),
                 "Training and validation curves of each fold",
                 "Thin: one fold. Thick: mean.",
                 wide=True,

@@ -106,10 +106,20 @@ def _confusion_pictures(split: SplitTables, point: str) -> dict[str, Picture]:
 
 
 def _split_tables(split: SplitTables, point: str) -> dict[str, TableView]:
-    folder = f"{split.source}/detection" if split.source else ""
-    here, name = partial(source_of, folder), split.name
-    tables = split.detection
-    views = {
+    """The tables of a set; each names the file that it is."""
+    here = partial(source_of, f"{split.source}/detection" if split.source else "")
+    return {
+        **_detection_tables(split, here),
+        **_probability_tables(split, here),
+        **_breakdown_tables(split, here),
+        **_localization_tables(split, point),
+    }
+
+
+def _detection_tables(split: SplitTables, here: Callable[[str], str]) -> dict[str, TableView]:
+    """Figures at the operating points, without a threshold, and at other prevalences."""
+    tables, name = split.detection, split.name
+    return {
         "operating": metric_rows(
             tables["operating"],
             f"At the fixed operating points, {name}",
@@ -125,6 +135,30 @@ def _split_tables(split: SplitTables, point: str) -> dict[str, TableView]:
             here("predictive_values"),
             folded=True,
         ),
+    }
+
+
+def _probability_tables(split: SplitTables, here: Callable[[str], str]) -> dict[str, TableView]:
+    """How far the probabilities can be taken at their word."""
+    tables, name = split.detection, split.name
+    return {
+        "calibration": metric_rows(
+            tables["calibration"], f"Calibration, {name}", ["stage"], here("calibration")
+        ),
+        "reliability": tidy_view(
+            tables["reliability"],
+            f"Reliability bins, {name}",
+            here("reliability"),
+            ["stage", "bin"],
+            folded=True,
+        ),
+    }
+
+
+def _breakdown_tables(split: SplitTables, here: Callable[[str], str]) -> dict[str, TableView]:
+    """The same figures by fold, seed and subgroup, and the cases behind the errors."""
+    tables, name = split.detection, split.name
+    return {
         "folds": wide_view(
             tables["folds"],
             "Spread between folds",
@@ -138,16 +172,6 @@ def _split_tables(split: SplitTables, point: str) -> dict[str, TableView]:
             ["seed"],
             ["auc"],
             here("seeds"),
-        ),
-        "calibration": metric_rows(
-            tables["calibration"], f"Calibration, {name}", ["stage"], here("calibration")
-        ),
-        "reliability": tidy_view(
-            tables["reliability"],
-            f"Reliability bins, {name}",
-            here("reliability"),
-            ["stage", "bin"],
-            folded=True,
         ),
         "subgroups": wide_view(
             tables["subgroups"],
@@ -171,7 +195,6 @@ def _split_tables(split: SplitTables, point: str) -> dict[str, TableView]:
             folded=True,
         ),
     }
-    return views | _localization_tables(split, point)
 
 
 def _localization_tables(split: SplitTables, point: str) -> dict[str, TableView]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline, node, pipeline
 
-from lvo_kedro.pipelines.evaluation import nodes
+from lvo_kedro.pipelines.evaluation import nodes, report_nodes
 from lvo_kedro.settings import EVALUATED_SPLITS
 
 SHARED = {
@@ -107,19 +107,19 @@ def _report_nodes() -> list[Node]:
     )
     return [
         node(
-            nodes.describe_cohort,
+            report_nodes.describe_cohort,
             inputs="cohort",
             outputs="cohort_overview",
             name="describe_cohort",
         ),
         node(
-            nodes.tabulate_training,
+            report_nodes.tabulate_training,
             inputs="detectors",
             outputs="training_history",
             name="tabulate_training",
         ),
         node(
-            nodes.choose_gallery,
+            report_nodes.choose_gallery,
             inputs={name: name for name in ("located_calls", "detection_scores")}
             | {f"{name}.detection": f"{name}.detection" for name in EVALUATED_SPLITS}
             | {"options": "params:report"},
@@ -127,7 +127,7 @@ def _report_nodes() -> list[Node]:
             name="choose_gallery",
         ),
         node(
-            nodes.write_report,
+            report_nodes.write_report,
             inputs={name: name for name in names}
             | {"gallery": "gallery", "options": "params:report"},
             outputs=["report", "model_card", "checklist"],
@@ -177,9 +177,9 @@ def _split_nodes() -> list[Node]:
             outputs="summary",
             name="summarize_split",
         ),
-        node(nodes.draw_roc, inputs="detection", outputs="roc_figure", name="draw_roc"),
+        node(report_nodes.draw_roc, inputs="detection", outputs="roc_figure", name="draw_roc"),
         node(
-            nodes.draw_confusion,
+            report_nodes.draw_confusion,
             inputs="localization",
             outputs="confusion_figure",
             name="draw_confusion",
