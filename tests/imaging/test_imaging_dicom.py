@@ -211,10 +211,14 @@ def test_several_series_are_listed(series: Series) -> None:
     assert "kernel BONE" in caught.value.found
 
 
-def test_only_scouts_or_another_modality(series: Series) -> None:
-    series.kinds = ("ORIGINAL", "PRIMARY", "LOCALIZER")
+@pytest.mark.parametrize("kinds", [("ORIGINAL", "PRIMARY", "LOCALIZER"), ("LOCALIZER",)])
+def test_only_scouts(series: Series, kinds: tuple[str, ...]) -> None:
+    series.kinds = kinds
     with pytest.raises(ScanError, match=r"only 41 localizer \(scout\) image"):
         read_ncct(series.write())
+
+
+def test_another_modality(series: Series) -> None:
     series.kinds, series.modality = ("ORIGINAL",), "MR"
     with pytest.raises(ScanError, match="MR image"):
         read_ncct(series.write())

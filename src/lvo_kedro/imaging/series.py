@@ -170,7 +170,8 @@ def _choose_series(slices: list[Slice]) -> list[Slice]:
 
 
 def _unusable(header: pydicom.Dataset) -> str | None:
-    kinds = {str(word).upper() for word in header.get("ImageType", None) or ()}
+    words = header.get("ImageType") or ()  # one word alone is no list
+    kinds = {word.upper() for word in ((words,) if isinstance(words, str) else words)}
     if header.get("Modality") != "CT":
         return f"{header.get('Modality') or 'unknown'} image(s) (modality is not CT)"
     if kinds & {"LOCALIZER", "SCOUT"}:
