@@ -80,7 +80,7 @@ def published_or_kept(
             return kept["cost"], f"KEPT from {kept['when']}, not run again"
         shutil.rmtree(out)
     cost = run_apart("published", files, out, threads)
-    when = datetime.datetime.now(datetime.UTC).isoformat(timespec="minutes")
+    when = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="minutes")
     record.write_text(json.dumps({"of": origin, "when": when, "cost": cost}, indent=1))
     return cost, "run now"
 
