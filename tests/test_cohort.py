@@ -102,6 +102,19 @@ def test_all_problems_are_listed_at_once(folder):
     assert "row 3, case_id = 'A1': unique; row 2 has it already" in str(caught.value)
 
 
+@pytest.mark.parametrize("path", ["./scans/a1.nii.gz", "scans/series/../a1.nii.gz", "link.nii.gz"])
+def test_one_scan_under_two_names_is_one_scan(folder, path):
+    (folder / "link.nii.gz").symlink_to(folder / "scans" / "a1.nii.gz")
+    with pytest.raises(CohortError, match="one row a scan; row 2 has it already"):
+        validate_cohort(table({}, {"case_id": "a2", "patient_id": "p2", "ncct": path}), folder)
+
+
+def test_a_table_with_another_separator_says_what_was_read(folder):
+    joined = pd.DataFrame({";".join(GOOD): [";".join(GOOD.values())]})
+    with pytest.raises(CohortError, match="there are: case_id;patient_id;ncct"):
+        validate_cohort(joined, folder)
+
+
 def test_a_missing_column_and_an_empty_table(folder):
     with pytest.raises(CohortError, match="'': this column is required"):
         validate_cohort(table({}).drop(columns="split"), folder)

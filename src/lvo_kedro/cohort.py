@@ -86,14 +86,16 @@ def validate_cohort(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
     """
     missing = [c for c in REQUIRED if c not in table.columns]
     if missing:
-        raise CohortError([Problem(1, c, "", "this column is required") for c in missing])
+        present = ", ".join(map(str, table.columns))
+        rule = f"this column is required; separated by commas there are: {present}"
+        raise CohortError([Problem(1, c, "", rule) for c in missing])
     table = table.astype(str).apply(lambda column: column.str.strip())
     if table.empty:
         raise CohortError([Problem(2, "case_id", "", "the table has no case")])
     problems = [
         *_cell_problems(table, folder),
         *_occlusion_problems(table),
-        *_identity_problems(table),
+        *_identity_problems(table, folder),
     ]
     if problems:
         raise CohortError(sorted(problems))
@@ -166,10 +168,10 @@ def _occlusion_problems(table: pd.DataFrame) -> list[Problem]:
     return problems
 
 
-def _identity_problems(table: pd.DataFrame) -> list[Problem]:
+def _identity_problems(table: pd.DataFrame, folder: Path) -> list[Problem]:
     problems = []
     seen: dict[str, int] = {}
-    scans: dict[str, int] = {}
+    scans: dict[Path, int] = {}
     splits: dict[str, tuple[int, str]] = {}
     rows = zip(table["case_id"], table["patient_id"], table["ncct"], table["split"], strict=True)
     for n, (case, patient, ncct, split) in enumerate(rows, start=2):
@@ -177,8 +179,9 @@ def _identity_problems(table: pd.DataFrame) -> list[Problem]:
         first = seen.setdefault(case.lower(), n)
         if first != n:
             problems.append(Problem(n, "case_id", case, f"unique; row {first} has it already"))
-        first = scans.setdefault(ncct, n)
-        if first != n:
+        # the same scan may be spelled in two ways, or be a link
+        first = scans.setdefault((folder / ncct).resolve(), n)
+        if ncct and first != n:
             problems.append(Problem(n, "ncct", ncct, f"one row a scan; row {first} has it already"))
         first, other = splits.setdefault(patient, (n, split))
         if other != split:
