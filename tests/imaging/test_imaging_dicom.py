@@ -234,6 +234,38 @@ def test_truncated_slice(series: Series, part: float) -> None:
         read_ncct(folder)
 
 
+@pytest.mark.parametrize("size", [0, 100, 200, 600])
+def test_a_slice_that_ends_before_its_pixels_is_not_left_out(series: Series, size: int) -> None:
+    folder = series.write()
+    last = sorted(folder.iterdir())[-1]
+    last.write_bytes(last.read_bytes()[:size])
+    with pytest.raises(ScanError, match="truncated DICOM file"):
+        read_ncct(folder)
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "words"),
+    [
+        ("PixelSpacing", [0, 0], "pixels of 0 x 0 mm"),
+        ("PixelSpacing", [0.001, 0.001], "pixels of 0.001 x 0.001 mm"),
+        ("PixelSpacing", [1], "PixelSpacing of 1 number"),
+        ("ImageOrientationPatient", [1, 0, 0, 0, 1], "ImageOrientationPatient of 5 number"),
+        ("ImagePositionPatient", [1, 2], "ImagePositionPatient of 2 number"),
+        ("BitsStored", None, "no BitsStored in 1 of"),
+    ],
+)
+def test_headers_that_do_not_say_where_a_slice_lies(
+    series: Series, tag: str, value: list[float] | None, words: str
+) -> None:
+    folder = series.write()
+    path = sorted(folder.iterdir())[3]
+    header = pydicom.dcmread(path)
+    setattr(header, tag, value)
+    header.save_as(path)
+    with pytest.raises(ScanError, match=words):
+        read_ncct(folder)
+
+
 def test_one_file_of_a_series(series: Series) -> None:
     path = next(series.write().iterdir())
     with pytest.raises(ScanError, match="a file") as caught:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 import numpy as np
 import pydicom
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import CTImageStorage
 
 from lvo_kedro.errors import ScanError
 from lvo_kedro.imaging.rules import Rule, ScanLimits, check
@@ -47,6 +48,10 @@ _TAGS = [
     "RescaleSlope",
     "RescaleIntercept",
 ]
+_GEOMETRY = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}
+"""How many numbers say where a slice lies."""
+_PREAMBLE = 132
+"""Bytes before a DICOM file's first attribute."""
 _TO_RAS = np.array([-1.0, -1.0, 1.0])
 
 
@@ -107,7 +112,11 @@ def _read_headers(folder: Path) -> list[Slice]:
 
 
 def _read_header(path: Path, place: str) -> pydicom.Dataset | None:
-    """Return the header of a DICOM file with all its pixels, or None for any other file."""
+    """Return the header of a DICOM file with all its pixels, or None for any other file.
+
+    Raises:
+        ScanError: A DICOM file that ends early.
+    """
     try:
         with warnings.catch_warnings():
             # pydicom quotes odd values in its warnings, which may be those of a patient
@@ -116,7 +125,9 @@ def _read_header(path: Path, place: str) -> pydicom.Dataset | None:
                 header = pydicom.dcmread(file, specific_tags=_TAGS, stop_before_pixels=True)
                 complete = _has_all_pixels(header, file)
     except InvalidDicomError:
-        return None
+        if path.suffix.lower() != ".dcm" or path.stat().st_size >= _PREAMBLE:
+            return None
+        complete = False
     except (EOFError, OSError, ValueError, KeyError, AttributeError):
         complete = False
     if complete:
@@ -130,8 +141,9 @@ def _read_header(path: Path, place: str) -> pydicom.Dataset | None:
 
 def _has_all_pixels(header: pydicom.Dataset, file: BinaryIO) -> bool:
     """Tell whether the pixels follow where reading ``file`` stopped, to the last."""
-    if "Rows" not in header:  # reports and other objects without pixels
-        return True
+    if "Rows" not in header:
+        # reports and other objects have no pixels; a CT image without them ends in its header
+        return header.file_meta.get("MediaStorageSOPClassUID") != CTImageStorage
     start, end = file.tell(), file.seek(0, os.SEEK_END)
     if header.file_meta.TransferSyntaxUID.is_compressed:
         file.seek(max(start, end - 4096))
@@ -199,7 +211,12 @@ def _without_copies(slices: list[Slice]) -> list[Slice]:
 
 
 def _missing(slices: list[Slice], _: ScanLimits) -> str | None:
-    return _lacking(slices, "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
+    if lacking := _lacking(slices, *_GEOMETRY):
+        return lacking
+    for tag, count in _GEOMETRY.items():
+        if others := {item.header[tag].VM for item in slices} - {count}:
+            return f"{tag} of {min(others)} number(s) instead of {count}"
+    return None
 
 
 def _lacking(slices: list[Slice], *tags: str) -> str | None:
@@ -207,6 +224,13 @@ def _lacking(slices: list[Slice], *tags: str) -> str | None:
         count = sum(item.header.get(tag) in (None, "", []) for item in slices)
         if count:
             return f"no {tag} in {count} of {len(slices)} slices"
+    return None
+
+
+def _absurd_pixels(slices: list[Slice], limits: ScanLimits) -> str | None:
+    for _, _, *pixel in (item.form for item in slices):
+        if not all(limits.min_spacing_mm <= v <= limits.max_spacing_mm for v in pixel):
+            return f"pixels of {pixel[0]:g} x {pixel[1]:g} mm"
     return None
 
 
@@ -227,6 +251,8 @@ def _mixed_rescale(slices: list[Slice], _: ScanLimits) -> str | None:
 
 
 def _eight_bits(slices: list[Slice], _: ScanLimits) -> str | None:
+    if lacking := _lacking(slices, "BitsStored"):
+        return lacking
     bits = min(int(item.header.BitsStored) for item in slices)
     return f"{bits} bits a pixel" if bits <= 8 else None
 
@@ -290,6 +316,11 @@ def _crooked(slices: list[Slice], _: ScanLimits) -> str | None:
 SERIES_RULES: tuple[Rule, ...] = (
     Rule(_multi_frame, "one file a slice", "convert the series to NIfTI first"),
     Rule(_missing, "position, orientation and spacing in every slice", "export the series again"),
+    Rule(
+        _absurd_pixels,
+        "{min_spacing_mm:g} to {max_spacing_mm:g} mm between pixels",
+        "export the original CT series",
+    ),
     Rule(_no_rescale, "the rescale to HU in every slice", "export the original CT series"),
     Rule(_mixed_rescale, "one rescale for all slices", "export the series again"),
     Rule(_eight_bits, "at least 12 bits", "export the original CT series, not a windowed copy"),
