@@ -199,6 +199,15 @@ def test_truncated_files(head: nib.Nifti1Image, tmp_path: Path, part: float, end
         read_ncct(path)
 
 
+def test_a_compressed_file_whose_checksum_is_wrong(head: nib.Nifti1Image, tmp_path: Path) -> None:
+    content = bytearray(gzip.compress(head.to_bytes(), compresslevel=0))
+    content[len(content) // 2] ^= 0xFF  # stored as it is, so that it can still be unpacked
+    path = tmp_path / "scan.nii.gz"
+    path.write_bytes(content)
+    with pytest.raises(ScanError, match="truncated or damaged file for ncct"):
+        read_ncct(path)
+
+
 def test_files_that_are_no_scans(tmp_path: Path) -> None:
     picture = tmp_path / "picture.png"
     picture.write_bytes(b"\x89PNG....")
@@ -275,6 +284,15 @@ def test_labels_that_cannot_be_used(
     ):
         with pytest.raises(ScanError, match=words):
             read_labels(write(image, tmp_path / "labels.nii"), head, allowed=(1, 2, 3, 4))
+
+
+def test_labels_are_not_asked_for_as_a_series(head: nib.Nifti1Image, tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("words")
+    for name in ("labels.txt", "absent.nii"):
+        with pytest.raises(ScanError) as caught:
+            read_labels(tmp_path / name, head, allowed=(1,), role="vessel_labels")
+        assert "vessel_labels" in str(caught.value)
+        assert "DICOM" not in str(caught.value) and "series" not in str(caught.value)
 
 
 def test_a_brain_mask_of_another_tool(
