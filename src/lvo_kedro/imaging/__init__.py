@@ -11,6 +11,7 @@ from lvo_kedro.imaging.changes import ScanChange, change_mask, change_scan
 from lvo_kedro.imaging.description import QualityLimits, describe_scan, hash_scan
 from lvo_kedro.imaging.reading import read_labels, read_mask, read_ncct
 from lvo_kedro.imaging.rules import ScanLimits
+from lvo_kedro.imaging.sides import check_side
 
 __all__ = [
     "BrainOptions",
@@ -19,6 +20,7 @@ __all__ = [
     "ScanLimits",
     "change_mask",
     "change_scan",
+    "check_side",
     "describe_scan",
     "extract_brain",
     "hash_scan",

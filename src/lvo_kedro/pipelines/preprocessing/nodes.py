@@ -15,6 +15,7 @@ from lvo_kedro.datasets.cases import Case, Cases, Task
 from lvo_kedro.imaging import (
     BrainOptions,
     QualityLimits,
+    check_side,
     describe_scan,
     extract_brain,
     hash_scan,
@@ -23,7 +24,7 @@ from lvo_kedro.imaging import (
     read_ncct,
 )
 from lvo_kedro.imaging.geometry import make_image
-from lvo_kedro.vocabulary import OCCLUSION_LABELS, VESSEL_LABELS
+from lvo_kedro.vocabulary import OCCLUSION_LABELS, VESSEL_LABELS, Side
 
 
 def check_cohort(cases: pd.DataFrame, folder: str) -> pd.DataFrame:
@@ -76,6 +77,7 @@ def align_annotations(cohort: pd.DataFrame, scans: Cases) -> dict[str, Task]:
             scans[row.case_id],
             Path(row.vessel_labels) if row.vessel_labels else None,
             Path(row.occlusion_mask) if row.occlusion_mask else None,
+            row.side or None,
         )
         for row in rows.itertuples()
         if row.case_id in scans
@@ -83,16 +85,19 @@ def align_annotations(cohort: pd.DataFrame, scans: Cases) -> dict[str, Task]:
 
 
 def align_annotation(
-    scan: Case, vessel_labels: Path | None, occlusion_mask: Path | None
+    scan: Case, vessel_labels: Path | None, occlusion_mask: Path | None, side: Side | None
 ) -> dict[str, Any]:
-    """Read the annotations that one case has."""
+    """Read the annotations that one case has; its clot must lie on the side that is named."""
     ncct, fields = scan["ncct"], {}
     if vessel_labels:
         known = VESSEL_LABELS.values()
         fields["vessel_labels"] = read_labels(vessel_labels, ncct, known, "vessel_labels")
     if occlusion_mask:
         known = OCCLUSION_LABELS.values()
-        fields["occlusion_mask"] = read_labels(occlusion_mask, ncct, known, "occlusion_mask")
+        mask = read_labels(occlusion_mask, ncct, known, "occlusion_mask")
+        if side:
+            check_side(mask, scan["brain_mask"], side)
+        fields["occlusion_mask"] = mask
     return fields
 
 
