@@ -18,7 +18,7 @@ help:
 	@echo "make lint     ruff, mypy, import contracts"
 	@echo "make viz      look at the pipelines in a browser"
 	@echo "make mlflow   look at the runs in a browser"
-	@echo "make bench    speed and agreement against the published method"
+	@echo "make bench    speed and agreement against the published method; SCAN=path"
 
 install: $(INSTALLED)
 
@@ -52,7 +52,7 @@ mlflow: install
 	$(BIN)/kedro mlflow-ui --env demo
 
 bench: install
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(if $(SCAN),--scan $(SCAN))
 
 clean-demo:
 	rm -rf data/demo

@@ -3,6 +3,7 @@
     python benchmarks/detection.py --data-path [--scans 3] [--shape 512 512 91]
     python benchmarks/detection.py --step
     python benchmarks/detection.py --gpu [--batch 1]
+    python benchmarks/detection.py              # all of it; the GPU where there is one
 
 ``--data-path`` needs the project's environment; ``--step`` and ``--gpu`` need torch and numpy
 alone and run from a source checkout. The published way is written here from its description: four
@@ -271,7 +272,7 @@ def measure(way: Way, batch: Tensor, action: str, seconds: float) -> dict[str, f
 
 def operations(shape: tuple[int, ...], width: int) -> float:
     """Return floating-point operations of one forward pass of one sample (convolutions)."""
-    network, total = network_class()(4, width).eval(), 0.0
+    network, total = network_class()(4, width).eval().to("meta"), 0.0
 
     def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal total
@@ -281,8 +282,8 @@ def operations(shape: tuple[int, ...], width: int) -> float:
     for module in network.modules():
         module.register_forward_hook(count)
     with torch.no_grad():
-        network(torch.zeros(1, 4, *(n // 2 for n in shape)))
-    return total * 8
+        network(torch.zeros(1, 4, *shape, device="meta"))  # shapes alone, nothing is computed
+    return total
 
 
 def matrix_rate(device: torch.device) -> float:
@@ -395,11 +396,13 @@ def main() -> None:
         folder, way, count, repeats = given.read
         sys.path.insert(0, str(SOURCE))
         report(**measure_reading(Path(folder), int(count), way, int(repeats)))
-    if given.data_path:
+        return
+    everything = not (given.data_path or given.step or given.gpu)
+    if given.data_path or everything:
         data_path(given.scans, tuple(given.shape))
-    if given.step:
+    if given.step or everything:
         cpu()
-    if given.gpu:
+    if given.gpu or (everything and torch.cuda.is_available()):
         gpu(given.batch)
 
 
