@@ -147,7 +147,8 @@ def test_an_annotation_that_fails_is_told_by_its_column(
     for case, image in images.items():
         nib.save(image, raw / f"{NAME} {case}.nii.gz")
     cut(raw / f"{NAME} case-cut.nii.gz")
-    cohort = pd.DataFrame({"case_id": list(images), "vessel_labels": "", "occlusion_mask": ""})
+    cohort = pd.DataFrame({"case_id": list(images), "side": "left"})
+    cohort[["vessel_labels", "occlusion_mask"]] = ""
     cohort[column] = [str(raw / f"{NAME} {case}.nii.gz") for case in images]
     nib.save(head, tmp_path / "head.nii")
     scans = compute({case: partial(take, tmp_path / "head.nii") for case in images}, tmp_path / "s")
