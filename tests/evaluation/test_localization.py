@@ -89,6 +89,18 @@ def test_distances_by_hand() -> None:
     assert figure(points, "point_given", "end_to_end", None) == (3 / 5, 5)
 
 
+def test_an_occlusion_without_an_annotated_clot_is_neither_near_nor_far() -> None:
+    calls, scores = tables()
+    calls.loc[calls["case_id"] == "a", "point_error_mm"] = np.nan
+    apparent = evaluate_localization(calls, scores, {"half": 0.5}, FAST).points
+    assert figure(apparent, "within_10_mm", "end_to_end", None) == (1 / 5, 5)
+    calls["clot_annotated"] = (calls["case_id"] != "a").astype(int)
+    points = evaluate_localization(calls, scores, {"half": 0.5}, FAST).points
+    assert figure(points, "within_10_mm", "end_to_end", None) == (1 / 4, 4)
+    assert figure(points, "point_given", "given_detection", None) == (2 / 3, 3)
+    assert figure(points, "median_mm", "end_to_end", None) == (43, 2)
+
+
 def test_weighted_quantile_is_numpys_median_and_respects_weights() -> None:
     values = np.array([5.0, 1.0, 3.0, 9.0])
     ones = np.ones((1, 4))
@@ -164,6 +176,16 @@ def test_two_runs_on_the_same_cases() -> None:
     changed = comparison.changed.loc[comparison.changed["operating_point"] == "youden"]
     assert len(changed) == (right_a != right_b).sum()
     assert set(changed["right"]) <= {"A", "B"}
+
+
+def test_tables_that_were_read_as_text_are_compared_as_numbers() -> None:
+    good, poor = make_study(60).scores, make_study(60, separation=1.2).scores
+    good.loc[0, "probability"] = 1e-5  # as text it would rank above 0.9
+    expected = compare_runs(good, poor, OPERATING_POINTS, options=FAST)
+    read = compare_runs(good.astype(str), poor.astype(str), OPERATING_POINTS, options=FAST)
+    assert not expected.changed.empty
+    pd.testing.assert_frame_equal(read.changed, expected.changed)
+    pd.testing.assert_frame_equal(read.cases, expected.cases)
 
 
 def test_a_run_equals_itself_and_lost_cases_are_said() -> None:

@@ -74,15 +74,16 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
 
 
 PATIENT = "Smith^John"
-"""In the name of the file of the last scan, and nowhere else."""
+"""In the names of the files of the first and the last scan, and nowhere else."""
 
 
 def spoil(raw: Path) -> None:
-    """Cut the last scan of the cohort off half-way, as a broken copy would, and name it badly."""
+    """Name the first and the last scan badly, and cut the last off half-way, like a broken copy."""
     table = (raw / "cases.csv").read_text().splitlines()
-    old = f"scans/{table[-1].split(',')[0]}/ncct.nii.gz"
-    scan = (raw / old).rename(raw / f"{PATIENT}.nii.gz")
-    table[-1] = table[-1].replace(old, scan.name)
+    for row, name in ((1, f"{PATIENT} sound.nii.gz"), (-1, f"{PATIENT}.nii.gz")):
+        old = f"scans/{table[row].split(',')[0]}/ncct.nii.gz"
+        scan = (raw / old).rename(raw / name)
+        table[row] = table[row].replace(old, name)
     (raw / "cases.csv").write_text("\n".join([*table, ""]))
     content = scan.read_bytes()
     scan.write_bytes(content[: len(content) // 2])

@@ -58,5 +58,8 @@ def test_a_call_comes_with_a_point_and_no_call_with_none(
     point = table[["point_x", "point_y", "point_z"]].to_numpy()[0]
     assert np.array_equal(point, [1.0, 2.0, 3.0] if named else [np.nan] * 3, equal_nan=True)
     truth = {"a": {"truth": {"centre_mm": [1.0, 2.0, 6.0]}}}
-    error = measure_points(table, cases(truth))["point_error_mm"].iloc[0]
+    measured = measure_points(table, cases(truth)).iloc[0]
+    error = measured["point_error_mm"]
     assert error == pytest.approx(3.0) if named else np.isnan(error)
+    assert measured["clot_annotated"] == 1
+    assert measure_points(table, cases({"a": {"truth": {}}})).iloc[0]["clot_annotated"] == 0

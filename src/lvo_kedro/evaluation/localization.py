@@ -74,7 +74,8 @@ def evaluate_localization(
 
     Args:
         calls: case_id, side, segment (truth), called_side, called_segment (empty where nothing is
-            named), point_error_mm where there is one.
+            named), point_error_mm where there is one; clot_annotated (0 or 1) where some clots have
+            no annotation to measure a distance from.
         scores: case_id, patient_id, lvo, probability; fold where there is one. These cases are
             evaluated: an LVO case without a row in ``calls`` counts as wrong.
         operating_points: Name to threshold, or to one threshold a fold.
@@ -191,12 +192,14 @@ class _Scope:
     def distances(self, limits_mm: tuple[float, ...]) -> list[dict[str, object]]:
         """Rows about the distance between the clot's centre and the called point, in mm.
 
-        ``median_if_right_mm`` counts only cases with side and segment right.
+        Only of clots that are annotated: without a true point a called one is neither near nor
+        far. ``median_if_right_mm`` counts only cases with side and segment right.
         """
         error = self.cases["point_error_mm"].to_numpy(dtype=float)
-        placed = self.members & self.found & np.isfinite(error)
+        known = self.members & self.cases["clot_annotated"].to_numpy()
+        placed = known & self.found & np.isfinite(error)
         right = placed & (self.cases["side_right"] & self.cases["segment_right"]).to_numpy()
-        rows = [self._share(placed, self.members).row("point_given")]
+        rows = [self._share(placed, known).row("point_given")]
         for metric, level, among in (
             ("median_mm", 0.5, placed),
             ("lower_quartile_mm", 0.25, placed),
@@ -206,7 +209,7 @@ class _Scope:
             rows.append(self._quantile(error, level, among).row(metric))
         for limit in limits_mm:
             near = placed & (np.where(placed, error, np.inf) <= limit)
-            rows.append(self._share(near, self.members).row(f"within_{limit:g}_mm"))
+            rows.append(self._share(near, known).row(f"within_{limit:g}_mm"))
         return rows
 
     def _quantile(self, values: FloatArray, level: float, among: BoolArray) -> Interval:

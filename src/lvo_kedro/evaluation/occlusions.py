@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
+import pandas as pd
 
 from lvo_kedro.errors import TableError
 from lvo_kedro.evaluation.tables import listing, prepare_scores, require_columns
 from lvo_kedro.vocabulary import SEGMENT_CLASSES
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 NO_CALL: Final = "none"
 """Called class where nothing, or nothing possible, was named, or the case was not detected."""
 TRUTH: Final = ("side", "segment")
 CALLED: Final = ("called_side", "called_segment")
-OPTIONAL: Final = ("confidence", "finding", "point_error_mm")
+OPTIONAL: Final = ("confidence", "finding", "point_error_mm", "clot_annotated")
 
 
 def occlusion_cases(
@@ -31,7 +29,8 @@ def occlusion_cases(
         cohort: As :func:`~lvo_kedro.evaluation.evaluate_localization`.
 
     Returns:
-        Sorted by case_id, with called_class, side_right, segment_right and segment_touched.
+        Sorted by case_id, with called_class, side_right, segment_right, segment_touched and
+        clot_annotated (whether there is a true point to compare with).
 
     Raises:
         TableError: As :func:`~lvo_kedro.evaluation.evaluate_localization`.
@@ -39,6 +38,8 @@ def occlusion_cases(
     table = _with_truth(_scored_occlusions(calls, scores), cohort)
     if "point_error_mm" not in table:
         table["point_error_mm"] = np.nan
+    annotated = table.get("clot_annotated", pd.Series(1, index=table.index))
+    table["clot_annotated"] = pd.to_numeric(annotated).fillna(1).astype(bool)
     named = table["called_segment"].isin(SEGMENT_CLASSES)
     table["called_class"] = table["called_segment"].where(named, NO_CALL)
     table["side_right"] = table["side"] == table["called_side"]

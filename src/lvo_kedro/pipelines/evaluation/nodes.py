@@ -93,7 +93,7 @@ def summarize_vessels(vessel_metrics: pd.DataFrame, options: EvaluationOptions) 
 
 
 def measure_points(localization_calls: pd.DataFrame, occlusion_labels: Cases) -> pd.DataFrame:
-    """Add the distance between the called point and the annotated clot's centre, in mm."""
+    """Add the distance of the called point from the annotated clot's centre, if there is one."""
     truth = occlusion_labels.records("truth")
     centres = {case: np.array(t["centre_mm"]) for case, t in truth.items() if t}
     points = localization_calls[["point_x", "point_y", "point_z"]].to_numpy(dtype=float)
@@ -101,7 +101,8 @@ def measure_points(localization_calls: pd.DataFrame, occlusion_labels: Cases) ->
         float(np.linalg.norm(point - centres[case])) if case in centres else np.nan
         for case, point in zip(localization_calls["case_id"], points, strict=True)
     ]
-    return localization_calls.assign(point_error_mm=errors)
+    annotated = localization_calls["case_id"].isin(list(centres)).astype(int)
+    return localization_calls.assign(point_error_mm=errors, clot_annotated=annotated)
 
 
 def report_detection(
@@ -150,8 +151,7 @@ def check_explanations(
     detection: StoredTables, explanations: Cases, cohort: pd.DataFrame, options: EvaluationOptions
 ) -> pd.DataFrame:
     """Count the detected occlusions whose map lies more on the occluded side of one split."""
-    scores = detection["scores"]().drop(columns="side", errors="ignore")
-    known = scores.merge(cohort[["case_id", "side"]], on="case_id")
+    known = detection["scores"]().merge(cohort[["case_id", "side"]], on="case_id")
     return evaluate_explanations(known, explanations.records("sides"), options.confidence)
 
 
