@@ -81,6 +81,33 @@ def test_predictive_values_follow_bayes() -> None:
     assert value(table, "ppv", prevalence=0.05) == pytest.approx(expected)
 
 
+def test_perfect_calls_claim_no_certainty_at_any_prevalence() -> None:
+    scores = by_hand().assign(probability=lambda t: 0.2 + 0.6 * t["lvo"])
+    weights = patient_weights(scores["patient_id"], scores["lvo"], 100)
+    table = predictive_values(scores, {"half": 0.5}, (0.1, 0.4), weights)
+    table = table.set_index(["metric", "prevalence"])
+    assert (table["value"] == 1).all()
+    # likelihood ratios with half a case added to each cell: 4.5 / 5 and 0.5 / 7, and the reverse
+    positive, negative = (4.5 / 5) / (0.5 / 7), (0.5 / 5) / (6.5 / 7)
+    errors = [1 / a - 1 / 5 + 1 / b - 1 / 7 for a, b in ((4.5, 0.5), (0.5, 6.5))]
+    lowest = positive / np.exp(1.959964 * np.sqrt(errors[0]))
+    highest = negative * np.exp(1.959964 * np.sqrt(errors[1]))
+    ppv, npv = table.loc[("ppv", 0.1)], table.loc[("npv", 0.1)]
+    assert (ppv["low"], ppv["high"]) == pytest.approx((1 / (1 + 9 / lowest), 1), rel=1e-6)
+    assert (npv["low"], npv["high"]) == pytest.approx((1 / (1 + highest / 9), 1), rel=1e-6)
+    assert table.loc[("ppv", 0.4), "low"] > ppv["low"]
+    assert "all resamples give the same value" in ppv["method"]
+    curve = decision_curve(scores, (0.5,), weights).set_index("strategy")
+    assert curve.loc["model", "value"] == pytest.approx(0.4)
+    assert math.isnan(curve.loc["model", "low"])
+    assert "no interval" in curve.loc["model", "method"]
+    summary = evaluate_detection(
+        scores, scores[["case_id", "patient_id", "lvo"]], {"half": 0.5}, FAST
+    ).summary.set_index("metric")
+    assert summary.loc["auc_bootstrap", "low"] < 0.8
+    assert math.isnan(summary.loc["average_precision", "low"])
+
+
 def test_net_benefit_by_hand() -> None:
     scores = by_hand()
     weights = patient_weights(scores["patient_id"], scores["lvo"], 100)
@@ -220,6 +247,13 @@ def test_fold_spread_stands_beside_the_pooled_figure() -> None:
     spread = folds.loc[(folds["metric"] == "auc") & (folds["fold"] == "spread")].iloc[0]
     assert spread["value"] == pytest.approx(areas.mean())
     assert (spread["low"], spread["high"]) == (areas.min(), areas.max())
+
+
+def test_the_scores_hold_nothing_of_the_cohort_table_that_they_did_not_hold_before() -> None:
+    study = make_study(20)
+    cohort = study.cohort.assign(ncct="Smith^John.nii.gz")
+    kept = evaluate_detection(study.scores, cohort, OPERATING_POINTS, FAST).scores
+    assert set(kept) == {*study.scores, *(f"call_{name}" for name in OPERATING_POINTS)}
 
 
 def test_repeated_patients_and_unrecorded_fit_are_said() -> None:

@@ -18,6 +18,7 @@ from lvo_kedro.evaluation.curves import (
     weighted_auc,
     weighted_average_precision,
 )
+from lvo_kedro.evaluation.roc import patient_auc_interval
 
 # 113 patients with aneurysmal subarachnoid haemorrhage (Turck et al., Intensive Care Med
 # 2010;36:107-115; the example data of R's pROC): outcome (P poor, G good), WFNS grade, S100B, NDKA.
@@ -207,6 +208,41 @@ def test_two_perfect_scores_and_a_constant_one_claim_no_certainty() -> None:
     assert 0 < lost.p_value < 0.01
     few = paired_delong([0, 1], [0.5, 0.5], [0.1, 0.9])
     assert few.p_value > 0.05  # two cases show nothing
+
+
+def test_one_perfect_score_claims_no_certainty_beside_another() -> None:
+    labels = np.repeat([0, 1], [14, 10])
+    perfect, one_wrong = np.arange(24.0), np.arange(24.0)
+    one_wrong[13] = 14.5  # above one case with LVO: 139 of 140 pairs in order
+    areas, covariance = pairwise_delong(labels, perfect, one_wrong)
+    trap = math.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
+    assert trap == math.sqrt(covariance[1, 1])  # the trap: the perfect one counts as certain
+    test = paired_delong(labels, perfect, one_wrong)
+    alone = auc_interval(labels, perfect)
+    assert test.difference.value == pytest.approx(1 / 140)
+    assert test.difference.high - test.difference.low > alone.high - alone.low > 4 * 1.96 * trap
+    assert "Newcombe" in test.difference.method
+    assert test.p_value > 0.5
+    inverted = paired_delong(labels, one_wrong.max() - one_wrong, perfect)
+    assert -1 <= inverted.difference.low < inverted.difference.high < -0.6
+    assert 0 < inverted.p_value < 0.001
+
+
+def test_the_patient_interval_of_a_perfect_score_has_a_width_and_counts_patients() -> None:
+    labels = np.repeat([0, 1], [12, 8])
+    scores = pd.DataFrame({"lvo": labels, "probability": np.linspace(0, 1, 20)})
+    scores["patient_id"] = np.arange(20)
+    weights = patient_weights(scores["patient_id"], labels, 200)
+    resampled = weighted_auc(labels == 1, scores["probability"].to_numpy(), weights)
+    assert (resampled == 1).all()  # the trap: the bootstrap alone says 1 to 1
+    single = patient_auc_interval(scores, weights)
+    assert single.low == pytest.approx(auc_interval(labels, scores["probability"]).low)
+    scores["patient_id"] = np.arange(20) // 2
+    pairs = patient_auc_interval(scores, patient_weights(scores["patient_id"], labels, 200))
+    assert pairs.low < single.low - 0.05  # half as many patients
+    assert "all resamples give the same value" in pairs.method
+    blurred = scores.assign(probability=np.roll(scores["probability"], 3))
+    assert "bootstrap" in patient_auc_interval(blurred, weights).method
 
 
 @pytest.mark.parametrize(

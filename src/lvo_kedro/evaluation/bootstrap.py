@@ -7,7 +7,7 @@ all resamples at once, without copying the cases.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,8 @@ from lvo_kedro.evaluation.tables import FloatArray
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+NO_SPREAD: Final = "all resamples give the same value"
+"""Why a bootstrap has no interval to give."""
 Statistic = Callable[[FloatArray], FloatArray]
 """Takes case weights of shape (resamples, n), returns shape (resamples,) or (resamples, k)."""
 
@@ -69,6 +71,30 @@ def percentile_limits(values: FloatArray, confidence: float) -> tuple[FloatArray
     return np.where(empty, np.nan, low), np.where(empty, np.nan, high)
 
 
+def percentile_interval(
+    value: float, resampled: FloatArray, n: int, confidence: float, method: str
+) -> Interval:
+    """An estimate with percentile limits, or with none where the resamples cannot tell any.
+
+    Args:
+        value: The estimate on the original cases.
+        resampled: The same on each resample, shape (resamples,).
+        n: Cases that it rests on.
+        confidence: Coverage.
+        method: How the interval was made.
+
+    Returns:
+        The interval. Where all resamples give the same value (every call is right, the classes are
+        perfectly separated) an interval of no width would claim certainty: there is none then, and
+        ``method`` says why.
+    """
+    low, high = (float(limit) for limit in percentile_limits(resampled, confidence))
+    spread = resampled[np.isfinite(resampled)]
+    if spread.size and np.ptp(spread) < 1e-12:
+        return not_estimable(f"no interval: {NO_SPREAD}", n, value)
+    return Interval(value, low, high, n, method)
+
+
 def bootstrap_interval(
     statistic: Statistic, weights: FloatArray, confidence: float = 0.95
 ) -> Interval:
@@ -80,7 +106,8 @@ def bootstrap_interval(
         confidence: Coverage.
 
     Returns:
-        The statistic on the original cases (weights of one), with percentile limits.
+        The statistic on the original cases (weights of one), with limits as
+        :func:`percentile_interval` gives them.
 
     Source:
         Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
@@ -89,6 +116,5 @@ def bootstrap_interval(
     value = float(statistic(np.ones((1, n)))[0])
     if np.isnan(value):
         return not_estimable("not defined on these cases", n)
-    low, high = percentile_limits(statistic(weights), confidence)
     method = f"patient bootstrap, percentile, {resamples} resamples"
-    return Interval(value, float(low), float(high), n, method)
+    return percentile_interval(value, statistic(weights), n, confidence, method)

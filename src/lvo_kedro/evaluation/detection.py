@@ -15,7 +15,6 @@ from lvo_kedro.evaluation.calibration import calibration_table, reliability_tabl
 from lvo_kedro.evaluation.curves import (
     precision_recall_table,
     roc_table,
-    weighted_auc,
     weighted_average_precision,
 )
 from lvo_kedro.evaluation.failures import quality_against_errors, rank_failures
@@ -36,7 +35,7 @@ from lvo_kedro.evaluation.operating import (
     predictive_values,
 )
 from lvo_kedro.evaluation.options import EvaluationOptions
-from lvo_kedro.evaluation.roc import auc_interval
+from lvo_kedro.evaluation.roc import auc_interval, patient_auc_interval
 from lvo_kedro.evaluation.score_checks import (
     check_fitted_elsewhere,
     check_informative,
@@ -134,7 +133,7 @@ def evaluate_detection(
     findings += check_fitted_elsewhere(joined, fitted_on, "operating point and calibration")
     findings += _repeated_patients(joined)
     threshold, confidence = operating_points[main], options.confidence
-    summary = _summary(labels, probability, weights, options)
+    summary = _summary(joined, weights, options)
     operating = operating_table(joined, operating_points, confidence)
     calibration = calibration_table(joined, weights, confidence)
     return DetectionEvaluation(
@@ -156,7 +155,7 @@ def evaluate_detection(
         failures=rank_failures(joined, threshold, quality, options.failures),
         quality=quality_against_errors(joined, threshold, quality, confidence),
         findings=findings_table(findings),
-        scores=_with_calls(joined, operating_points),
+        scores=_with_calls(prepared, operating_points),
         metrics=flat_metrics(summary, operating, calibration),
     )
 
@@ -188,15 +187,14 @@ def _with_calls(scores: pd.DataFrame, points: OperatingPoints) -> pd.DataFrame:
 
 
 def _summary(
-    labels: FloatArray, probability: FloatArray, weights: FloatArray, options: EvaluationOptions
+    scores: pd.DataFrame, weights: FloatArray, options: EvaluationOptions
 ) -> pd.DataFrame:
+    labels, probability = scores["lvo"].to_numpy(), scores["probability"].to_numpy(dtype=float)
     positives, confidence = labels == 1, options.confidence
     with_lvo = int(positives.sum())
     figures = {
         "auc": auc_interval(labels, probability, confidence, options.auc_method),
-        "auc_bootstrap": bootstrap_interval(
-            lambda w: weighted_auc(positives, probability, w), weights, confidence
-        ),
+        "auc_bootstrap": patient_auc_interval(scores, weights, confidence),
         "average_precision": bootstrap_interval(
             lambda w: weighted_average_precision(positives, probability, w), weights, confidence
         ),

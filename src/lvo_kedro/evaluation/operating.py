@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from lvo_kedro.errors import TableError
-from lvo_kedro.evaluation.bootstrap import percentile_limits
+from lvo_kedro.evaluation.bootstrap import NO_SPREAD, percentile_interval
 from lvo_kedro.evaluation.intervals import (
     COLUMNS,
     Interval,
@@ -203,16 +203,20 @@ def predictive_values(
         confidence: Coverage.
 
     Returns:
-        Tidy table with operating_point and prevalence; intervals from the patient bootstrap.
+        Tidy table with operating_point and prevalence; intervals from the patient bootstrap. Where
+        all resamples give the same value (no false positive, or no false negative) the limits are
+        those of the likelihood ratio, which determines a predictive value at a given prevalence.
 
     Source:
-        Bayes' theorem; Altman and Bland, BMJ 1994;309:102.
+        Bayes' theorem; Altman and Bland, BMJ 1994;309:102; Simel, Samsa, Matchar, J Clin Epidemiol
+        1991;44:763-770.
     """
     positives = scores["lvo"].to_numpy() == 1
     everyone = np.vstack([np.ones((1, len(scores))), weights])
     rows = []
     for name, threshold in points.items():
         called = calls_of(scores, threshold, name)
+        fixed = fixed_point_figures(positives, called, confidence)
         sensitivity = (everyone @ (positives & called)) / (everyone @ positives)
         specificity = (everyone @ (~positives & ~called)) / (everyone @ ~positives)
         for prevalence in prevalences:
@@ -225,16 +229,28 @@ def predictive_values(
             ):
                 with np.errstate(invalid="ignore"):
                     value = right / (right + wrong)
-                low, high = percentile_limits(value[1:, None], confidence)
-                figure = Interval(
-                    float(value[0]),
-                    float(low[0]),
-                    float(high[0]),
-                    len(scores),
-                    "Bayes' theorem, patient bootstrap",
+                method = "Bayes' theorem, patient bootstrap"
+                figure = percentile_interval(
+                    float(value[0]), value[1:], len(scores), confidence, method
                 )
+                if np.isnan(figure.low):
+                    figure = _from_likelihood_ratio(figure, metric, fixed, prevalence)
                 rows.append(figure.row(metric, operating_point=name, prevalence=prevalence))
     return pd.DataFrame(rows, columns=["operating_point", "prevalence", *COLUMNS])
+
+
+def _from_likelihood_ratio(
+    figure: Interval, metric: str, fixed: Mapping[str, Interval], prevalence: float
+) -> Interval:
+    """A predictive value with the limits that those of its likelihood ratio mean."""
+    sign = "positive" if metric == "ppv" else "negative"
+    ratio = fixed[f"likelihood_ratio_{sign}"]
+    odds = np.array([ratio.low, ratio.high]) * prevalence / (1 - prevalence)
+    # odds / (1 + odds) that also takes the infinite ratio of a perfect specificity
+    with_lvo = 1 - 1 / (1 + odds)
+    low, high = with_lvo if metric == "ppv" else (1 - with_lvo)[::-1]
+    method = f"Bayes' theorem, from the likelihood ratio ({NO_SPREAD})"
+    return Interval(figure.value, float(low), float(high), figure.n, method)
 
 
 def decision_curve(
@@ -254,7 +270,8 @@ def decision_curve(
 
     Returns:
         Tidy table with strategy (model, all, none) and threshold; net benefit in true positives a
-        case: TP/n - FP/n x threshold / (1 - threshold).
+        case: TP/n - FP/n x threshold / (1 - threshold). Resamples keep the share of patients with
+        LVO, so intervals hold for that share; where all give the same value there is none.
 
     Source:
         Vickers and Elkin, Med Decis Making 2006;26:565-574.
@@ -270,9 +287,8 @@ def decision_curve(
         for strategy, called in chosen.items():
             gain = everyone @ (positives & called) - harm * (everyone @ (~positives & called))
             benefit = gain / total
-            low, high = percentile_limits(benefit[1:, None], confidence)
-            figure = Interval(
-                float(benefit[0]), float(low[0]), float(high[0]), len(scores), "patient bootstrap"
+            figure = percentile_interval(
+                float(benefit[0]), benefit[1:], len(scores), confidence, "patient bootstrap"
             )
             rows.append(figure.row("net_benefit", strategy=strategy, threshold=threshold))
         nothing = Interval(0.0, 0.0, 0.0, len(scores), "by definition")

@@ -15,10 +15,13 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit
 from scipy.stats import norm, rankdata
 
+from lvo_kedro.evaluation.bootstrap import NO_SPREAD, bootstrap_interval
+from lvo_kedro.evaluation.curves import weighted_auc
 from lvo_kedro.evaluation.intervals import Interval, normal_quantile
 from lvo_kedro.evaluation.tables import BoolArray, FloatArray, check_labels_and_scores
 
 if TYPE_CHECKING:
+    import pandas as pd
     from numpy.typing import ArrayLike
 
 AucMethod = Literal["delong", "logit", "score"]
@@ -90,6 +93,35 @@ def auc_interval(
     return Interval(value, max(0.0, value - z * error), min(1.0, value + z * error), n, "DeLong")
 
 
+def patient_auc_interval(
+    scores: pd.DataFrame, weights: FloatArray, confidence: float = 0.95
+) -> Interval:
+    """Area under the ROC curve with an interval for which a patient's cases stay together.
+
+    Args:
+        scores: patient_id, lvo, probability.
+        weights: Resamples of :func:`patient_weights`, shape (resamples, n).
+        confidence: Coverage.
+
+    Returns:
+        The area with the patient bootstrap's percentile limits. Where all resamples give the same
+        area (perfect separation), with Newcombe's score limits for as many patients as there are,
+        which are no more than the cases; ``method`` says so.
+    """
+    positives = scores["lvo"].to_numpy() == 1
+    probability = scores["probability"].to_numpy(dtype=float)
+    figure = bootstrap_interval(
+        lambda drawn: weighted_auc(positives, probability, drawn), weights, confidence
+    )
+    with_lvo = scores.groupby("patient_id")["lvo"].max() == 1
+    sizes = int(with_lvo.sum()), int((~with_lvo).sum())
+    if math.isnan(figure.value) or not math.isnan(figure.low) or not all(sizes):
+        return figure
+    low, high = newcombe_limits(figure.value, *sizes, normal_quantile(confidence))
+    method = f"Newcombe score, patients counted ({NO_SPREAD})"
+    return Interval(figure.value, low, high, figure.n, method)
+
+
 def paired_delong(
     labels: ArrayLike, scores_a: ArrayLike, scores_b: ArrayLike, confidence: float = 0.95
 ) -> PairedTest:
@@ -102,13 +134,16 @@ def paired_delong(
         confidence: Coverage of the interval of the difference.
 
     Returns:
-        Areas, difference with interval, z and two-sided p-value.
+        Areas, difference with interval, z and two-sided p-value. Where an area is exactly 0, 1/2 or
+        1, DeLong's variance takes it for certain; interval and p then come from the score intervals
+        of both areas, and the ``method`` of the difference says so.
 
     Raises:
         TableError: As :func:`auc_interval`.
 
     Source:
-        DeLong, DeLong, Clarke-Pearson, Biometrics 1988;44:837-845.
+        DeLong, DeLong, Clarke-Pearson, Biometrics 1988;44:837-845; Zou and Donner, Stat Med
+        2008;27:1693-1702.
     """
     positives, first = check_labels_and_scores(labels, scores_a)
     _, second = check_labels_and_scores(labels, scores_b)
@@ -117,8 +152,11 @@ def paired_delong(
     variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
     error = math.sqrt(max(0.0, float(variance)))
     n = int(first.size)
+    if np.diag(covariance).min() < 1e-24:
+        return _without_variance(positives, areas, confidence)
     if error < 1e-12:
-        return _without_variance(positives, areas, covariance, confidence)
+        same = Interval(0.0, 0.0, 0.0, n, "paired DeLong (all cases ordered alike)")
+        return PairedTest(float(areas[0]), float(areas[1]), same, 0.0, 1.0)
     half = normal_quantile(confidence) * error
     low, high = max(-1.0, difference - half), min(1.0, difference + half)
     interval = Interval(difference, low, high, n, "paired DeLong")
@@ -128,25 +166,21 @@ def paired_delong(
 
 
 def _without_variance(
-    positives: BoolArray, areas: FloatArray, covariance: FloatArray, confidence: float
+    positives: BoolArray, areas: FloatArray, confidence: float
 ) -> PairedTest:
-    """The paired test where DeLong's variance of the difference is 0.
+    """The paired test where one of the areas, or both, has no variance of its own.
 
-    Two scores that order all cases alike do not differ. Areas of exactly 0, 1/2 (a constant score)
-    or 1 have no variance of their own either; to claim certainty for their difference would be
-    wrong, so it gets the limits that follow from each one's score interval, taken as independent
-    (Zou and Donner, Stat Med 2008;27:1693-1702).
+    That is so for areas of exactly 0, 1/2 (a constant score) or 1. To take such an area for certain
+    would be wrong, so the difference gets the limits that follow from each one's score interval,
+    taken as independent (Zou and Donner, Stat Med 2008;27:1693-1702).
     """
     a, b, n = float(areas[0]), float(areas[1]), int(positives.size)
-    if np.diag(covariance).max() > 1e-24:
-        same = Interval(0.0, 0.0, 0.0, n, "paired DeLong (all cases ordered alike)")
-        return PairedTest(a, b, same, 0.0, 1.0)
     z = normal_quantile(confidence)
     sizes = int(positives.sum()), int((~positives).sum())
     (low_a, high_a), (low_b, high_b) = (newcombe_limits(area, *sizes, z) for area in (a, b))
     low = a - b - math.hypot(a - low_a, high_b - b)
     high = a - b + math.hypot(high_a - a, b - low_b)
-    method = "from Newcombe score limits (DeLong variance is 0)"
+    method = "from Newcombe score limits (DeLong variance of an area is 0)"
     difference = Interval(a - b, max(-1.0, low), min(1.0, high), n, method)
     toward_zero = (a - b - low) if a > b else (high - (a - b))
     z_value = 0.0 if a == b else (a - b) / (toward_zero / z)

@@ -114,7 +114,8 @@ def prepare_scores(scores: pd.DataFrame) -> pd.DataFrame:
         bad = table["case_id"][~np.isin(labels, (0, 1))].iloc[0]
         raise TableError(f"case {bad!r} with an lvo that is not 0 or 1", "0 or 1", "correct it")
     for column in ("probability", "probability_raw"):
-        check_probabilities(table[column].to_numpy(dtype=float), column, table["case_id"])
+        table[column] = table[column].astype(float)  # a table may have been read as text
+        check_probabilities(table[column].to_numpy(), column, table["case_id"])
     table["lvo"] = labels.astype(int)
     if "fold" in table:  # empty for an ensemble, whatever a CSV file made of that
         table["fold"] = pd.to_numeric(table["fold"], errors="coerce")

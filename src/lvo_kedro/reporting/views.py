@@ -173,7 +173,7 @@ def _figure_cell(entry: Mapping[str, Any] | None) -> Cell:
     text, note = w.estimate(entry)
     p_value = entry.get("p_value")
     if p_value is not None and not pd.isna(p_value):
-        note += f", p = {w.number(float(p_value))}"
+        note += f", {w.p_value(float(p_value))}"
     return Cell(text, note, kind="figure")
 
 

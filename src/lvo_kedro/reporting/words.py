@@ -161,7 +161,8 @@ def estimate(row: Mapping[str, Any]) -> tuple[str, str]:
         row: Keys metric, value, low, high, n, method.
 
     Returns:
-        Such as ``("0.80", "0.65 to 0.90, n = 40")``; the second is empty for a count.
+        Such as ``("0.80", "0.65 to 0.90, n = 40")``, with the reason in place of an interval that
+        there is none of; the second is empty for a count.
     """
     value = float(row["value"])
     n = "" if pd.isna(row["n"]) else f"n = {int(row['n'])}"
@@ -170,7 +171,13 @@ def estimate(row: Mapping[str, Any]) -> tuple[str, str]:
     if math.isnan(value):
         return "–", str(row.get("method", ""))
     text, _, interval = figure(row).partition(" (")
-    return text, ", ".join(part for part in (interval.rstrip(")"), n) if part)
+    reason = str(row.get("method", "")) if math.isnan(float(row["low"])) else ""
+    return text, ", ".join(part for part in (interval.rstrip(")"), reason, n) if part)
+
+
+def p_value(value: float) -> str:
+    """A p-value as journals print it: ``p = 0.031``, or ``p < 0.001``."""
+    return "p < 0.001" if value < 0.001 else f"p = {number(value)}"  # noqa: PLR2004
 
 
 def pick(table: pd.DataFrame, metric: str, **where: Any) -> dict[str, Any] | None:
