@@ -147,6 +147,9 @@ def test_an_operating_point_fitted_on_the_reported_cases() -> None:
     assert names(check_fitted_elsewhere(scores, same)) == {"fitted_on_reported_cases"}
     assert names(check_fitted_elsewhere(scores, None)) == {"fit_not_recorded"}
     assert check_fitted_elsewhere(scores, {"somebody else"}) == []
+    unknown = check_fitted_elsewhere(scores.assign(fold=np.nan), others)
+    assert names(unknown) == {"fit_not_recorded"}
+    assert len(unknown[0].cases) == 40
 
 
 def test_a_calibration_fitted_on_the_reported_cases() -> None:
@@ -280,6 +283,9 @@ def test_an_external_split_that_is_not_external() -> None:
     assert len(findings[0].cases) == 30
     blind = pd.concat([development, external]).drop(columns=["site", "scanner"])
     assert names(check_external(blind)) == {"external_not_verifiable"}
+    unrecorded = development.assign(site="", scanner=None)
+    half_blind = pd.concat([unrecorded, external])
+    assert names(check_external(half_blind)) == {"external_not_verifiable"}
 
 
 def test_cases_that_quietly_disappear_or_change() -> None:

@@ -219,6 +219,10 @@ def test_subgroups_are_all_there_however_small() -> None:
     segments = table.loc[(table["subgroup"] == "segment") & (table["metric"] == "n")]
     of_lvo = study.cohort["segment"].value_counts()
     assert {r["level"]: r["value"] - 40 for _, r in segments.iterrows()} == of_lvo.to_dict()
+    empty = evaluate_detection(
+        study.scores, study.cohort.assign(rare=""), OPERATING_POINTS, options
+    ).subgroups
+    assert empty.set_index("subgroup").loc["rare", "remark"] == "not recorded for any case"
     missing = table.loc[table["subgroup"] == "not there"]
     assert missing["remark"].iloc[0] == "column not in the cohort table"
 
@@ -226,7 +230,11 @@ def test_subgroups_are_all_there_however_small() -> None:
 def test_failures_are_ranked_and_carry_their_findings() -> None:
     scores, cohort = by_hand(), by_hand()[["case_id", "patient_id", "lvo"]]
     quality = pd.DataFrame(
-        {"case_id": ["c3", "c3"], "stage": ["priors", "brain"], "finding": ["poor", "leak"]}
+        {
+            "case_id": ["c3", "c3", "c4", "c9"],
+            "stage": ["priors", "brain", "vessels", "vessels"],
+            "finding": ["poor", "leak", "right M1 of 0.06 ml", "right M1 of 0.2 ml"],
+        }
     )
     result = evaluate_detection(scores, cohort, {"low": 0.25}, FAST, quality=quality)
     failures = result.failures
@@ -235,8 +243,15 @@ def test_failures_are_ranked_and_carry_their_findings() -> None:
     assert failures["findings"].iloc[0] == "poor; leak"
     table = result.quality.set_index("finding")
     assert table.loc["poor", "value"] == 1
-    assert table.loc["no finding", "n"] == 9
+    assert table.loc["no finding", "n"] == 7
     assert table.loc["poor", "others"] == pytest.approx(4 / 9)
+    assert table.loc["right M1 of … ml", ["value", "n"]].tolist() == [1 / 2, 2]  # c4, not c9
+    stages = result.quality.loc[result.quality["finding"] == "any finding"]
+    assert dict(zip(stages["stage"], stages["n"], strict=True)) == {
+        "brain": 1,
+        "priors": 1,
+        "vessels": 2,
+    }
 
 
 def test_fold_spread_stands_beside_the_pooled_figure() -> None:

@@ -143,7 +143,7 @@ def test_vessel_table_by_hand() -> None:
             "split": "development",
             "label": ["C7", "M1", "M2"] * 2,
             "dice": [0.6, 0.8, 0.4, 0.8, 0.6, 0.0],
-            "hd95_mm": [2.0, 3.0, 4.0, 4.0, 5.0, np.inf],
+            "hd95_mm": [2.0, 3.0, 4.0, 4.0, 5.0, np.nan],  # nothing found to measure from
             "missing": [0, 0, 0, 0, 0, 1],
         }
     )
@@ -153,6 +153,8 @@ def test_vessel_table_by_hand() -> None:
     assert table.loc[("C7", "dice"), "sd"] == pytest.approx(0.2 / np.sqrt(2))
     assert table.loc[("C7", "hd95_mm"), "median"] == 3
     assert table.loc[("M2", "hd95_mm"), "n"] == 1
+    together = table.loc[(LARGE_VESSELS, "hd95_mm")]
+    assert (together["value"], together["n"]) == (3, 1)  # not 3.75 of two, M2 of b left out
     assert np.isnan(table.loc[("M2", "hd95_mm"), "sd"])
     assert table.loc[("M2", "missing"), "value"] == 0.5
     with pytest.raises(TableError, match="label"):

@@ -214,7 +214,7 @@ def test_one_perfect_score_claims_no_certainty_beside_another() -> None:
     labels = np.repeat([0, 1], [14, 10])
     perfect, one_wrong = np.arange(24.0), np.arange(24.0)
     one_wrong[13] = 14.5  # above one case with LVO: 139 of 140 pairs in order
-    areas, covariance = pairwise_delong(labels, perfect, one_wrong)
+    _, covariance = pairwise_delong(labels, perfect, one_wrong)
     trap = math.sqrt(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
     assert trap == math.sqrt(covariance[1, 1])  # the trap: the perfect one counts as certain
     test = paired_delong(labels, perfect, one_wrong)

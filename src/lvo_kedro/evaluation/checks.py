@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from lvo_kedro.evaluation.findings import Finding, Severity, ids_of
@@ -144,17 +145,25 @@ def check_external(cohort: pd.DataFrame) -> list[Finding]:
         cohort: case_id, split (development, external), and any of :data:`SOURCE_COLUMNS`.
 
     Returns:
-        A warning for each column with a value in both splits, and one where nothing is recorded
-        that could tell.
+        A warning for each column with a value in both splits, and one where no column is recorded
+        for both, so that nothing could tell.
     """
     require_columns(cohort, ("case_id", "split"), "cohort")
     external = cohort.loc[cohort["split"] == "external"]
     development = cohort.loc[cohort["split"] == "development"]
     if external.empty:
         return [Finding("no_external_split", "note", "there are no external cases")]
-    known = [c for c in SOURCE_COLUMNS if c in cohort and external[c].notna().any()]
+    external, development = (part.replace("", np.nan) for part in (external, development))
+    known = [
+        c
+        for c in SOURCE_COLUMNS
+        if c in cohort and external[c].notna().any() and development[c].notna().any()
+    ]
     if not known:
-        message = f"none of {', '.join(SOURCE_COLUMNS)} is recorded: external cannot be verified"
+        message = (
+            f"none of {', '.join(SOURCE_COLUMNS)} is recorded for external and development cases: "
+            "external cannot be verified"
+        )
         return [Finding("external_not_verifiable", "warning", message)]
     findings = []
     for column in known:

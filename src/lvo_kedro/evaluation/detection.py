@@ -186,9 +186,7 @@ def _with_calls(scores: pd.DataFrame, points: OperatingPoints) -> pd.DataFrame:
     return scores.assign(**calls)
 
 
-def _summary(
-    scores: pd.DataFrame, weights: FloatArray, options: EvaluationOptions
-) -> pd.DataFrame:
+def _summary(scores: pd.DataFrame, weights: FloatArray, options: EvaluationOptions) -> pd.DataFrame:
     labels, probability = scores["lvo"].to_numpy(), scores["probability"].to_numpy(dtype=float)
     positives, confidence = labels == 1, options.confidence
     with_lvo = int(positives.sum())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 from scipy.special import logit
@@ -14,6 +16,9 @@ from lvo_kedro.evaluation.tables import require_columns
 ABOUT = ("side", "segment", "site", "scanner", "slice_thickness", "age", "sex", "nihss")
 """Columns of the cohort that go along with a failure, where the cohort has them."""
 NO_FINDING = "no finding"
+ANY_FINDING = "any finding"
+MEASURED = re.compile(r"(?<![\w.])[-+]?\d+(\.\d+)?")
+"""A number in a finding's words; not the digit of a segment, as in M1."""
 
 
 def rank_failures(
@@ -89,8 +94,9 @@ def quality_against_errors(
     Returns:
         Tidy table with stage, finding and p_value: the value is the share of wrong calls among the
         cases with the finding (Wilson), ``others`` that among those without; p_value is Fisher's
-        exact test, two-sided and not corrected for the number of findings. The last row is that of
-        cases without any finding.
+        exact test, two-sided and not corrected for the number of findings. Findings that differ in
+        a measured number alone are one kind. Each stage has a row for any of its findings, and the
+        last row is that of cases without any finding.
     """
     columns = ["stage", "finding", *COLUMNS, "others", "p_value"]
     if quality is None or quality.empty:
@@ -99,9 +105,8 @@ def quality_against_errors(
     called = scores["probability"].to_numpy() >= thresholds_of(scores, threshold)
     wrong = called != (scores["lvo"].to_numpy() == 1)
     named = _named(quality)
-    groups = {key: set(part["case_id"]) for key, part in named.groupby(["stage", "finding"])}
     flagged = {
-        key: scores["case_id"].isin(cases).to_numpy() for key, cases in sorted(groups.items())
+        key: scores["case_id"].isin(cases).to_numpy() for key, cases in _by_kind(named).items()
     }
     clean = ~scores["case_id"].isin(set(named["case_id"])).to_numpy()
     rows = []
@@ -118,6 +123,17 @@ def quality_against_errors(
         row = figure.row("error_rate", stage=stage, finding=finding)
         rows.append({**row, "others": others, "p_value": p_value})
     return pd.DataFrame(rows, columns=columns)
+
+
+def _by_kind(named: pd.DataFrame) -> dict[tuple[str, str], set[str]]:
+    """Stage and kind of finding to its cases; any finding of a stage comes before its kinds."""
+    kinds = named["finding"].astype(str).str.replace(MEASURED, "…", regex=True)
+    groups: dict[tuple[str, str], set[str]] = {}
+    for stage, part in named.assign(finding=kinds).groupby("stage"):
+        groups[(str(stage), ANY_FINDING)] = set(part["case_id"])
+        for kind, cases in part.groupby("finding")["case_id"]:
+            groups[(str(stage), str(kind))] = set(cases)
+    return groups
 
 
 def choose_cases(

@@ -165,9 +165,7 @@ def paired_delong(
     return PairedTest(float(areas[0]), float(areas[1]), interval, z_value, p_value)
 
 
-def _without_variance(
-    positives: BoolArray, areas: FloatArray, confidence: float
-) -> PairedTest:
+def _without_variance(positives: BoolArray, areas: FloatArray, confidence: float) -> PairedTest:
     """The paired test where one of the areas, or both, has no variance of its own.
 
     That is so for areas of exactly 0, 1/2 (a constant score) or 1. To take such an area for certain

@@ -7,17 +7,14 @@ cohort's: each is a finding.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from lvo_kedro.errors import TableError
 from lvo_kedro.evaluation.findings import Finding, ids_of
 from lvo_kedro.evaluation.roc import auc_interval
 from lvo_kedro.evaluation.tables import listing, require_columns
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def check_same_cases(scores: pd.DataFrame, cohort: pd.DataFrame) -> list[Finding]:
@@ -77,16 +74,22 @@ def check_fitted_elsewhere(
         what: What was fitted, for the message.
 
     Returns:
-        An error where cases overlap, a note where nothing is known.
+        An error where cases overlap; a note where nothing is known, or nothing about the fold of
+        a case.
     """
     if fitted_on is None:
         message = f"it is not recorded on which cases the {what} was fitted"
         return [Finding("fit_not_recorded", "note", message)]
     if isinstance(fitted_on, Mapping):
         require_columns(reported, ("fold",), "score")
-        by_fold = {int(fold): set(map(str, cases)) for fold, cases in fitted_on.items()}
-        pairs = zip(reported["case_id"].astype(str), reported["fold"], strict=True)
-        overlap = [case for case, fold in pairs if case in by_fold.get(int(fold), set())]
+        by_fold = {float(fold): set(map(str, cases)) for fold, cases in fitted_on.items()}
+        folds = pd.to_numeric(reported["fold"])
+        lost = reported.loc[~folds.isin(list(by_fold)), "case_id"]
+        if not lost.empty:
+            message = f"it is not recorded on which cases the {what} of {len(lost)} was fitted"
+            return [Finding("fit_not_recorded", "note", message, ids_of(lost))]
+        pairs = zip(reported["case_id"].astype(str), folds, strict=True)
+        overlap = [case for case, fold in pairs if case in by_fold[fold]]
     else:
         used = set(map(str, fitted_on))
         overlap = [case for case in reported["case_id"].astype(str) if case in used]

@@ -39,7 +39,7 @@ def subgroup_table(
     Returns:
         Tidy table with subgroup, title, level, remark. The first level is ``all``. A level with
         fewer than ``minimum_cases`` in a class has its numbers and a remark that begins with
-        :data:`TOO_FEW`; a column that the cohort lacks has one row that says so.
+        :data:`TOO_FEW`; a column that the cohort lacks, or that is empty, has one row that says so.
     """
     called = calls_of(scores, threshold)
     everyone = np.ones(len(scores), dtype=bool)
@@ -47,9 +47,12 @@ def subgroup_table(
     for subgroup in options.subgroups:
         title = subgroup.title or subgroup.column
         if subgroup.column not in scores or scores[subgroup.column].isna().all():
-            missing = not_estimable("column not in the cohort table")
+            reason = "not recorded for any case"
+            if subgroup.column not in scores:
+                reason = "column not in the cohort table"
+            missing = not_estimable(reason)
             place = dict(zip(PLACE, (subgroup.column, title, UNKNOWN), strict=True))
-            rows.append(missing.row("n", **place, remark="column not in the cohort table"))
+            rows.append(missing.row("n", **place, remark=reason))
             continue
         for level, members in _levels(scores, subgroup).items():
             rows += _level_rows(scores, called, members, (subgroup.column, title, level), options)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 METRICS = ("dice", "cldice", "hd95_mm", "msd_mm", "volume_error")
+DISTANCES = ("hd95_mm", "msd_mm")
 SPREAD = ("sd", "median", "lower_quartile", "upper_quartile")
 LARGE_VESSELS = "C7, M1, M2"
 """Label of the rows on the mean of the three large-vessel segments in each case."""
@@ -36,8 +37,8 @@ def evaluate_vessels(
         Tidy table with split and label; the value is the mean over cases with a patient-bootstrap
         interval. Columns sd (of the sample), median, lower_quartile, upper_quartile beside it.
         ``missing`` is the share of cases (Wilson). The label :data:`LARGE_VESSELS` is the mean of
-        C7, M1 and M2 in a case. Cases without a finite value (a distance to nothing) are left out
-        of that metric's n.
+        C7, M1 and M2 in a case. Cases without a finite value (a distance to nothing, of a label or
+        of one of the three) are left out of that metric's n.
 
     Raises:
         TableError: A column is missing.
@@ -50,7 +51,8 @@ def evaluate_vessels(
     present = [metric for metric in METRICS if metric in table]
     large = table.loc[table["label"].isin(OCCLUSION_LABELS)]
     together = (
-        large.groupby(["case_id", "patient_id", "split"], as_index=False)[present]
+        _with_infinite_distances(large)
+        .groupby(["case_id", "patient_id", "split"], as_index=False)[present]
         .mean()
         .assign(label=LARGE_VESSELS)
     )
@@ -65,6 +67,18 @@ def evaluate_vessels(
                 figure = wilson_interval(float(lost.sum()), len(lost), options.confidence)
                 rows.append({**place, **figure.row("missing")})
     return pd.DataFrame(rows, columns=["split", "label", *COLUMNS, *SPREAD])
+
+
+def _with_infinite_distances(large: pd.DataFrame) -> pd.DataFrame:
+    """A label that only one of truth and prediction has is infinitely far, not left out."""
+    if "dice" not in large:
+        return large
+    found = {
+        name: large[name].mask(large[name].isna() & large["dice"].notna(), np.inf)
+        for name in DISTANCES
+        if name in large
+    }
+    return large.assign(**found)
 
 
 def _mean_row(cases: pd.DataFrame, metric: str, options: EvaluationOptions) -> dict[str, object]:

@@ -68,8 +68,8 @@ def _split_pictures(split: SplitTables, point: str) -> dict[str, Picture]:
             curves.plot_roc,
             "ROC curve",
             "roc",
-            "Band: pointwise interval from the patient bootstrap; it has no width where all resamples "
-            "agree, as with perfect separation. Crosses: operating points.",
+            "Band: pointwise interval from the patient bootstrap; it has no width where all "
+            "resamples agree, as with perfect separation. Crosses: operating points.",
         ),
         "precision_recall": drawn(
             curves.plot_precision_recall, "Precision and recall", "precision_recall"

@@ -177,7 +177,7 @@ def estimate(row: Mapping[str, Any]) -> tuple[str, str]:
 
 def p_value(value: float) -> str:
     """A p-value as journals print it: ``p = 0.031``, or ``p < 0.001``."""
-    return "p < 0.001" if value < 0.001 else f"p = {number(value)}"  # noqa: PLR2004
+    return "p < 0.001" if value < 0.001 else f"p = {number(value)}"
 
 
 def pick(table: pd.DataFrame, metric: str, **where: Any) -> dict[str, Any] | None:
