@@ -15,6 +15,7 @@ from lvo_kedro.evaluation import (
     Finding,
     auc_interval,
     check_duplicate_scans,
+    check_epoch_choice,
     check_external,
     check_fitted_elsewhere,
     check_informative,
@@ -177,6 +178,28 @@ def test_a_calibration_fitted_on_the_reported_cases() -> None:
     reported = scores.assign(case_id=[f"c{i}" for i in range(60)])
     findings = check_fitted_elsewhere(reported, reported["case_id"])
     assert names(findings) == {"fitted_on_reported_cases"}
+
+
+def test_an_epoch_chosen_on_the_reported_cases() -> None:
+    generator = np.random.default_rng(0)
+    labels = np.arange(60) % 2
+    areas = np.array(  # forty "epochs" of a network that learns nothing, looked at in two halves
+        [
+            [auc_interval(labels[half], epoch[half]).value for half in np.split(np.arange(60), 2)]
+            for epoch in generator.random((40, 60))
+        ]
+    )
+    best = areas[:, 0].argmax()
+    assert areas[best, 0] > 0.65  # the trap: the best of them on the cases that are reported
+    assert areas[best, 1] < 0.6  # on others it is nothing
+    scores = pd.DataFrame({"case_id": [f"c{i}" for i in range(60)], "fold": labels})
+    own = {fold: scores.loc[scores["fold"] == fold, "case_id"] for fold in (0, 1)}
+    findings = check_epoch_choice(scores, own)
+    assert [(f.check, f.severity, len(f.cases)) for f in findings] == [
+        ("epoch_chosen_on_reported_cases", "warning", 60)
+    ]
+    assert check_epoch_choice(scores, {0: own[1], 1: own[0]}) == []  # set aside from training
+    assert check_epoch_choice(scores, {0: [], 1: []}) == []
 
 
 def scan(seed: int) -> nib.Nifti1Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 
 import mlflow
 import pytest
@@ -31,8 +32,12 @@ def artifacts(run_id: str, path: str = "") -> set[str]:
 
 
 def test_every_file_that_the_report_names_is_there_and_in_the_run_that_it_names(tiny):
-    tiny.run("evaluation")
+    tiny.run("evaluation", evaluation={"confidence": 0.9, "operating_point": "sensitivity_90"})
     report = tiny.load("report")
+    assert "Estimates with 90 % intervals at the fixed operating point “Sensitivity ≥" in report
+    digest = sha256((tiny.data / "06_models/detectors/fold_0/model.safetensors").read_bytes())
+    assert digest.hexdigest() in report
+    assert "A fixed schedule: the weights of the last epoch" in tiny.load("checklist")
     named = re.findall(r"(?:Numbers|Drawn) from <code>([^<]+)</code>", report)
     files = {file for text in named for file in text.split(", ")}
     assert len(files) > 25

@@ -119,7 +119,7 @@ def content() -> ReportContent:
         history=history,
         operating_points_from="Cross-fitted on other folds.",
         gallery=[make_pictures()],
-        parameters={"detection": {"epochs": 7, "note": HOSTILE}},
+        parameters={"detector": {"epochs": 7, "selection": "last", "note": HOSTILE}},
         versions={"torch": "2.13.0"},
         provenance={"MLflow run": "run-4711", "Git revision": "abc123"},
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 
+from lvo_kedro.cohort import FoldOptions
 from lvo_kedro.reporting import ReportContent, render_checklist, render_model_card
 from lvo_kedro.reporting import words as w
 from lvo_kedro.reporting.cards import ITEMS
@@ -37,6 +38,31 @@ def test_the_checklist_has_every_item_and_leaves_the_authors_theirs(content: Rep
     assert "SIMULATED DATA" in checklist
     blanks = len(BLANK.findall(checklist))
     assert 10 < blanks < len(ITEMS) - 15
+
+
+def test_the_checklist_tells_training_selection_methods_and_robustness(
+    content: ReportContent,
+) -> None:
+    checklist = render_checklist(content)
+    assert "number of models | Detector: epochs 7; all parameters are listed" in checklist
+    assert "A fixed schedule: the weights of the last epoch" in checklist
+    assert "95 % intervals: DeLong (AUC)" in checklist
+    assert "controlled changes: Noise, 10 HU." in checklist
+    assert "the kind of AI method]" in checklist
+    settings = {"epochs": 50, "selection": "accuracy", "selection_fraction": 0}
+    published = dataclasses.replace(
+        content,
+        confidence=0.9,
+        robustness=None,
+        parameters={"detector": settings, "folds": FoldOptions(count=4)},
+    )
+    checklist = render_checklist(published)
+    assert "trained in 4 folds; Detector: epochs 50" in checklist
+    assert "best accuracy on the fold's own validation cases, so that cross-val" in checklist
+    assert "90 % intervals" in checklist
+    assert "No controlled change of the scans was computed." in checklist
+    unknown = render_checklist(dataclasses.replace(content, parameters={}))
+    assert "[TO BE COMPLETED: how the final model was selected]" in unknown
 
 
 def test_facts_given_by_the_authors_win(content: ReportContent) -> None:

@@ -106,7 +106,7 @@ def test_flow_exclusions_findings_and_provenance(page: Page, content: ReportCont
     text = " ".join(page.text.split())
     assert "50 in the cohort 2 excluded 48 evaluated, 24 with LVO" in text
     assert "24 in the cohort 0 excluded 24 evaluated, 10 with LVO" in text
-    for word in ("run-4711", "abc123", "torch", "2.13.0", "detection.epochs", "lost1"):
+    for word in ("run-4711", "abc123", "torch", "2.13.0", "detector.epochs", "lost1"):
         assert word in text
     assert content.findings is not None
     failures = content.splits[0].detection["failures"]

@@ -11,6 +11,7 @@ from lvo_kedro.evaluation.bootstrap import bootstrap_interval, patient_weights
 from lvo_kedro.evaluation.calibration import calibration_table, recalibration, reliability_table
 from lvo_kedro.evaluation.checks import (
     check_duplicate_scans,
+    check_epoch_choice,
     check_external,
     check_out_of_fold,
     check_patient_separation,
@@ -61,6 +62,7 @@ __all__ = [
     "bootstrap_interval",
     "calibration_table",
     "check_duplicate_scans",
+    "check_epoch_choice",
     "check_external",
     "check_fitted_elsewhere",
     "check_informative",

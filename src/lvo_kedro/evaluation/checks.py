@@ -109,6 +109,31 @@ def check_out_of_fold(
     return findings
 
 
+def check_epoch_choice(
+    reported: pd.DataFrame, chosen_on: Mapping[int, Collection[str]]
+) -> list[Finding]:
+    """Cases by which the epoch was chosen whose network then scored them.
+
+    Args:
+        reported: case_id and fold of the development cases.
+        chosen_on: Fold to the cases that its networks' epoch was chosen on; none for the last.
+
+    Returns:
+        A warning where they overlap: cross-validated figures are optimistic, external ones are not.
+    """
+    require_columns(reported, ("case_id", "fold"), "score")
+    own = {int(fold): set(map(str, cases)) for fold, cases in chosen_on.items()}
+    pairs = reported[["case_id", "fold"]].dropna().itertuples(index=False)
+    overlap = [str(case) for case, fold in pairs if str(case) in own.get(int(fold), set())]
+    if not overlap:
+        return []
+    message = (
+        f"the detectors' epoch was chosen on {len(overlap)} of the {len(reported)} cases that "
+        "cross-validation reports: its figures are optimistic, those of external cases are not"
+    )
+    return [Finding("epoch_chosen_on_reported_cases", "warning", message, ids_of(overlap))]
+
+
 def check_duplicate_scans(hashes: pd.DataFrame) -> list[Finding]:
     """One scan under two case ids.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+from pydantic import BaseModel
 
 from lvo_kedro.evaluation.flow import EVALUATED, EXCLUDED, IN_COHORT, NOT_SCORED, WITH_LVO
 from lvo_kedro.reporting import words as w
@@ -275,9 +276,10 @@ def mapping_view(items: Mapping[str, Any], title: str, folded: bool = False) -> 
 
 
 def flatten(items: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    """Nested names joined with points, in order."""
-    for name, value in items.items():
+    """Nested names joined with points, in order; options are read like mappings."""
+    for name, given in items.items():
         path = f"{prefix}{name}"
+        value = given.model_dump(mode="json") if isinstance(given, BaseModel) else given
         if isinstance(value, Mapping) and value:
             yield from flatten(value, f"{path}.")
         else:

@@ -74,6 +74,7 @@ def write_comparison(
     scores_b: pd.DataFrame,
     run_a: dict[str, str],
     run_b: dict[str, str],
+    evaluation: EvaluationOptions,
     cross_validation: Mapping[str, Callable[[], pd.DataFrame]],
     external_test: Mapping[str, Callable[[], pd.DataFrame]],
 ) -> str:
@@ -87,5 +88,6 @@ def write_comparison(
         simulated="simulated" in scores_a or "simulated" in scores_b,
         versions=package_versions(),
         provenance=provenance(),
+        confidence=evaluation.confidence,
     )
     return render_comparison(content)

@@ -44,6 +44,7 @@ def _write() -> Node:
     inputs = {f"scores_{run}": f"run_{run}.detection_scores" for run in ("a", "b")}
     inputs |= {run: f"{run}.description" for run in ("run_a", "run_b")}
     inputs |= {split: f"comparison.{split}" for split in EVALUATED_SPLITS}
+    inputs["evaluation"] = "params:evaluation"
     return node(
         nodes.write_comparison, inputs=inputs, outputs="comparison.report", name="write_comparison"
     )

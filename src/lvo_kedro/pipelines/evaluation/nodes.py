@@ -11,6 +11,7 @@ import pandas as pd
 from lvo_kedro.datasets.cases import Cases
 from lvo_kedro.evaluation import (
     EvaluationOptions,
+    check_epoch_choice,
     check_study,
     compare_methods,
     count_flow,
@@ -21,6 +22,7 @@ from lvo_kedro.evaluation import (
     findings_table,
     fixed_points,
 )
+from lvo_kedro.pipelines.evaluation.records import detector_training, fold_of
 
 Tables = dict[str, pd.DataFrame]
 StoredTables = Mapping[str, Callable[[], pd.DataFrame]]
@@ -60,6 +62,7 @@ def check_study_design(
     vessels: Cases,
     detection_scores: pd.DataFrame,
     occlusions: Cases,
+    detectors: Cases,
 ) -> pd.DataFrame:
     """Look for what would make the figures better than they should be: leaks, copies, same site."""
     patients = cohort.set_index("case_id")["patient_id"]
@@ -78,13 +81,20 @@ def check_study_design(
             if case in records:
                 seen = {patients[other] for other in records[case]["trained_on"]}
                 of_fold.setdefault(int(fold), set()).update(seen)
+    chosen_on: dict[int, set[str]] = {}
+    for name in detectors:
+        fold, training = fold_of(name), detector_training(detectors[name])
+        seen = {patients[case] for case in training["train"]}
+        trained_on.setdefault("detection", {}).setdefault(fold, set()).update(seen)
+        chosen_on.setdefault(fold, set()).update(training["chosen_on"])
     scored = detection_scores[detection_scores["split"] == "development"]
     hashes = pd.DataFrame(
         [(case, r["content_hash"]) for case, r in scans.records("quality").items()],
         columns=["case_id", "content_hash"],
     )
     predictions = {stage: table for stage in trained_on} | {"detection": scored}
-    return findings_table(check_study(cohort, table, predictions, hashes, trained_on))
+    found = check_study(cohort, table, predictions, hashes, trained_on)
+    return findings_table(found + check_epoch_choice(scored, chosen_on))
 
 
 def summarize_vessels(vessel_metrics: pd.DataFrame, options: EvaluationOptions) -> pd.DataFrame:
@@ -155,7 +165,9 @@ def check_explanations(
     return evaluate_explanations(known, explanations.records("sides"), options.confidence)
 
 
-def summarize_split(detection: StoredTables, localization: StoredTables) -> pd.DataFrame:
+def summarize_split(
+    detection: StoredTables, localization: StoredTables, options: EvaluationOptions
+) -> pd.DataFrame:
     """Gather the main figures of one split, each with its n and interval."""
     overall, operating = detection["summary"](), detection["operating"]()
     places = localization["summary"]()
@@ -163,7 +175,7 @@ def summarize_split(detection: StoredTables, localization: StoredTables) -> pd.D
     for metric in ("sensitivity", "specificity"):
         for name, part in operating[operating["metric"] == metric].groupby("operating_point"):
             rows.append(part.assign(title=f"{metric} at {name}"))
-    main = operating["operating_point"].iloc[0]
+    main = options.operating_point or operating["operating_point"].iloc[0]
     for scope in ("end_to_end", "given_detection"):
         part = places[(places["scope"] == scope) & (places["operating_point"] == main)]
         for metric in ("segment_accuracy", "side_accuracy"):

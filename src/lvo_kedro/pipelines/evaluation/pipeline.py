@@ -62,7 +62,15 @@ def _study_nodes() -> list[Node]:
         ),
         node(
             nodes.check_study_design,
-            inputs=["cohort", "folds", "scans", "vessels", "detection_scores", "occlusions"],
+            inputs=[
+                "cohort",
+                "folds",
+                "scans",
+                "vessels",
+                "detection_scores",
+                "occlusions",
+                "detectors",
+            ],
             outputs="study_findings",
             name="check_study_design",
         ),
@@ -103,6 +111,9 @@ def _report_nodes() -> list[Node]:
         "projections",
         "occlusions",
         "explanations",
+        "detectors",
+        "vessel_models",
+        "occlusion_models",
         *tables,
     )
     return [
@@ -129,7 +140,7 @@ def _report_nodes() -> list[Node]:
         node(
             report_nodes.write_report,
             inputs={name: name for name in names}
-            | {"gallery": "gallery", "options": "params:report"},
+            | {"gallery": "gallery", "options": "params:report", "evaluation": "params:evaluation"},
             outputs=["report", "model_card", "checklist"],
             name="write_report",
         ),
@@ -173,14 +184,14 @@ def _split_nodes() -> list[Node]:
         ),
         node(
             nodes.summarize_split,
-            inputs=["detection", "localization"],
+            inputs=["detection", "localization", "params:evaluation"],
             outputs="summary",
             name="summarize_split",
         ),
         node(report_nodes.draw_roc, inputs="detection", outputs="roc_figure", name="draw_roc"),
         node(
             report_nodes.draw_confusion,
-            inputs="localization",
+            inputs=["localization", "params:evaluation"],
             outputs="confusion_figure",
             name="draw_confusion",
         ),

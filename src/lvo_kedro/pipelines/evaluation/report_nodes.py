@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 
 from lvo_kedro.datasets.cases import Cases
 from lvo_kedro.datasets.fingerprint import fingerprint
-from lvo_kedro.evaluation import choose_cases
+from lvo_kedro.evaluation import EvaluationOptions, choose_cases
 from lvo_kedro.localization import mark_called, midplane_of
 from lvo_kedro.options import Options
 from lvo_kedro.pipelines.evaluation.nodes import StoredTables
+from lvo_kedro.pipelines.evaluation.records import recorded_options, weight_digests
 from lvo_kedro.reporting import (
     CasePictures,
     ReportContent,
@@ -36,6 +37,12 @@ REPORTING = "08_reporting"
 COHORT_COLUMNS = ("segment", "side", "site", "scanner", "age", "sex", "nihss", "slice_thickness")
 CURVES = ("train_loss", "validation_loss", "validation_auc", "pseudo_dice")
 """Columns of a fold's history that the report shows."""
+MODELS = {
+    "vessel_network": "vessel_models",
+    "detector": "detectors",
+    "occlusion_network": "occlusion_models",
+}
+"""The parameters of each stage's networks, and the catalog entry that holds them trained."""
 SPLIT_NOTES = {
     "development": "Each case was scored by networks that had not seen its patient.",
     "external": "Scored once by all folds together, at operating points fixed before.",
@@ -70,9 +77,10 @@ def draw_roc(detection: StoredTables) -> Figure:
     return plot_roc({name: load() for name, load in detection.items()})
 
 
-def draw_confusion(localization: StoredTables) -> Figure:
+def draw_confusion(localization: StoredTables, options: EvaluationOptions) -> Figure:
     """Draw the confusion matrix of the five segment classes, end to end."""
-    return plot_confusion({name: load() for name, load in localization.items()})
+    tables = {name: load() for name, load in localization.items()}
+    return plot_confusion(tables, operating_point=options.operating_point)
 
 
 def choose_gallery(
@@ -102,9 +110,11 @@ def write_report(
     gallery: pd.DataFrame,
     parameters: dict[str, Any],
     options: ReportOptions,
+    evaluation: EvaluationOptions,
     **inputs: Any,
 ) -> tuple[str, str, str]:
     """Write report (one HTML file that needs nothing else), model card and reporting checklist."""
+    models = {name: inputs[entry] for name, entry in MODELS.items()}
     content = ReportContent(
         title=options.title,
         splits=_split_tables(inputs),
@@ -121,13 +131,15 @@ def write_report(
             [inputs[f"{name}.explanation"].assign(split=name) for name in EVALUATED_SPLITS]
         ),
         gallery=_pictures(gallery, inputs),
-        parameters=without_private(parameters),
+        parameters=without_private(parameters) | recorded_options(models),
         operating_points_from=(
             "On out-of-fold scores of the development cases: for external cases on all of them, "
             "for a development case on those of the other folds."
         ),
         versions=package_versions(),
-        provenance=provenance(cohort),
+        provenance=provenance(cohort) | weight_digests(models),
+        operating_point=evaluation.operating_point,
+        confidence=evaluation.confidence,
     )
     return render_report(content), render_model_card(content), render_checklist(content)
 

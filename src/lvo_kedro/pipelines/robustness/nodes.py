@@ -167,6 +167,9 @@ def measure_robustness(
     return table.assign(computed_from=fingerprint(detection_scores)), cases
 
 
-def draw_robustness(robustness: pd.DataFrame, calibration: dict[str, Any]) -> Figure:
+def draw_robustness(
+    robustness: pd.DataFrame, calibration: dict[str, Any], evaluation: EvaluationOptions
+) -> Figure:
     """Draw the differences at the main operating point."""
-    return plot_robustness(robustness, next(iter(calibration["all"]["operating_points"])))
+    points = list(calibration["all"]["operating_points"])
+    return plot_robustness(robustness, evaluation.operating_point or points[0])

@@ -39,7 +39,7 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
             node(
                 nodes.draw_robustness,
-                inputs=["robustness", "calibration"],
+                inputs=["robustness", "calibration", "params:evaluation"],
                 outputs="robustness_figure",
                 name="draw_robustness",
             ),

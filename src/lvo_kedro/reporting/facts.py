@@ -1,0 +1,165 @@
+"""What the software knows about a study, in words, for the checklist and the model card."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from lvo_kedro import __version__
+from lvo_kedro.reporting import words as w
+from lvo_kedro.reporting.views import flatten, flow_of
+
+if TYPE_CHECKING:
+    from lvo_kedro.reporting.content import ReportContent, SplitTables
+
+NETWORKS: Final = ("vessel_network", "detector", "occlusion_network")
+TRAINING: Final = (
+    "epochs",
+    "iterations_per_epoch",
+    "batch_size",
+    "optimizer",
+    "learning_rate",
+    "weight_decay",
+    "schedule",
+    "augmentation",
+    "augmentation.flip",
+    "augmentation.rotation_degrees",
+    "augmentation.shift_mm",
+    "augmentation.scaling",
+    "augmentation.hu_shift",
+    "augmentation.hu_noise",
+    "seed",
+    "seeds",
+)
+"""Parameters of a network that the checklist names; the report lists all of them."""
+
+
+def run_facts(content: ReportContent) -> dict[str, str]:
+    """What the software knows, by the key of the checklist's items."""
+    flows = "; ".join(f"{split.name}: {flow_text(split)}" for split in content.splits) + "."
+    excluded = 0 if content.exclusions is None else content.exclusions["case_id"].nunique()
+    facts = {
+        "goal": "Detection of large-vessel occlusion on non-contrast head CT; side and segment.",
+        "preprocessing": "RAS+ orientation, HU, brain mask; parameters are listed in the report.",
+        "flow": flows,
+        "missing": f"{excluded} cases could not be processed"
+        + ("; each is listed with its reason." if excluded else "."),
+        "partitions": "One fold table by patient, stratified, used by all stages; external cases "
+        "by the column split of the cohort table.",
+        "disjoint": "Patient; checked for folds, splits and copies of a scan.",
+        "external": "; ".join(s.name for s in content.splits if s.split == "external"),
+        "model": "Vessel segmentation (nnU-Net), territory and asymmetry priors, a 3D residual "
+        "network with attention (McResNet) on four channels, localization on a projection "
+        "(2D nnU-Net). Output: probability of LVO, side, segment.",
+        "versions": ", ".join(f"{name} {value}" for name, value in content.versions.items()),
+        "initialization": "Random (Kaiming normal), seeded.",
+        "training": _training(content),
+        "selection": _selection(content),
+        "ensemble": "External cases: mean over the models of all folds.",
+        "metrics": "AUC, precision-recall AUC, sensitivity, specificity, PPV, NPV, likelihood "
+        "ratios, net benefit, calibration, accuracy of side and segment, distance of the point.",
+        "uncertainty": f"{100 * content.confidence:g} % intervals: {_auc_methods(content)} (AUC), "
+        "Wilson (proportions), log-normal (likelihood ratios), Wald (calibration), patient-level "
+        "bootstrap (the rest); spread between folds. Each is named beside its figure.",
+        "subgroups": "Declared in the configuration: " + ", ".join(_subgroup_titles(content)) + ".",
+        "robustness": f"Subgroups: {', '.join(_subgroup_titles(content))}. {_changes(content)}",
+        "explainability": _explainability(content),
+        "operating": content.operating_points_from,
+        "performance": "; ".join(_headline(s, content.main_point) for s in content.splits),
+        "calibration": "; ".join(_calibration_text(split) for split in content.splits),
+        "failures": "Ranked false negatives and false positives, and quality findings against "
+        "errors, are in the report.",
+        "code": f"lvo_kedro {__version__}, Apache-2.0."
+        + "".join(f" {name}: {value}." for name, value in content.provenance.items()),
+    }
+    if content.simulated:
+        facts |= {
+            "simulated": "Neither: simulated cohort.",
+            "sources": "Simulated by lvo_kedro.",
+            "acquisition": "Simulated scanners; parameters are listed in the report.",
+            "identity": "Not needed: there is no patient.",
+            "reference": "The occlusion that was put into the simulated scan.",
+            "annotators": "None: annotations come from the simulation.",
+        }
+    if "age" in content.cohort or "sex" in content.cohort:
+        facts["characteristics"] = "Bar charts of the cohort are in the report."
+    return facts
+
+
+def _explainability(content: ReportContent) -> str:
+    counted = content.explanations is not None and not content.explanations.empty
+    shown = any(case.explanation is not None for case in content.gallery)
+    parts = ["shown in the case gallery"] if shown else []
+    parts += ["its side counted against the occluded one"] if counted else []
+    return f"3D Grad-CAM on the scan's grid, {' and '.join(parts)}." if parts else ""
+
+
+def _changes(content: ReportContent) -> str:
+    if content.robustness is None or content.robustness.empty:
+        return "No controlled change of the scans was computed."
+    changes = ", ".join(w.words(name) for name in dict.fromkeys(content.robustness["change"]))
+    return f"External cases scored again after controlled changes: {changes}."
+
+
+def _auc_methods(content: ReportContent) -> str:
+    rows = [w.pick(split.detection["summary"], "auc") for split in content.splits]
+    return "; ".join(dict.fromkeys(str(row["method"]) for row in rows if row))
+
+
+def _training(content: ReportContent) -> str:
+    """The settings of each network's training that a reader asks for first."""
+    stages = []
+    for stage in NETWORKS:
+        known = dict(flatten({stage: content.parameters.get(stage, {})}))
+        told = [
+            f"{name} {known[f'{stage}.{name}']}"
+            for name in TRAINING
+            if known.get(f"{stage}.{name}") not in (None, [], ())
+        ]
+        if told:
+            stages.append(f"{w.words(stage)}: {', '.join(told)}")
+    if not stages:
+        return ""
+    count = dict(flatten(content.parameters)).get("folds.count")
+    folds = [f"Every stage trained in {count} folds"] if count else []
+    return "; ".join([*folds, *stages, "all parameters are listed in the report"]) + "."
+
+
+def _selection(content: ReportContent) -> str:
+    options = dict(flatten({"detector": content.parameters.get("detector", {})}))
+    chosen = options.get("detector.selection")
+    if chosen is None:
+        return ""
+    if chosen == "last":
+        return "A fixed schedule: the weights of the last epoch, in all stages."
+    share = options.get("detector.selection_fraction") or 0
+    cases = (
+        f"{share:g} of the training patients, set aside"
+        if share
+        else ("the fold's own validation cases, so that cross-validated figures are optimistic")
+    )
+    return f"Detector: the epoch with the best {chosen} on {cases}. Other stages: the last epoch."
+
+
+def flow_text(split: SplitTables) -> str:
+    """The flow of a set's cases in one line, without a full stop."""
+    flow = flow_of(split)
+    lost = flow.excluded + flow.not_scored
+    return (
+        f"{flow.cases} cases in the cohort, {lost} excluded, {flow.evaluated} evaluated, "
+        f"{flow.with_lvo} with LVO"
+    )
+
+
+def _headline(split: SplitTables, point: str) -> str:
+    auc = w.pick(split.detection["summary"], "auc")
+    return f"{split.name}: AUC {w.figure(auc)}" if auc else split.name
+
+
+def _calibration_text(split: SplitTables) -> str:
+    slope = w.pick(split.detection["calibration"], "slope", stage="after")
+    return f"{split.name}: slope {w.figure(slope)}" if slope else ""
+
+
+def _subgroup_titles(content: ReportContent) -> list[str]:
+    table = content.splits[0].detection["subgroups"]
+    return [str(t) for t in dict.fromkeys(table["title"]) if str(t) != "All cases"]
