@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 from lvo_kedro.errors import TableError
-from lvo_kedro.evaluation import auc_interval, evaluate_shuffles
+from lvo_kedro.evaluation import EvaluationOptions, auc_interval, evaluate_shuffles
+
+FAST = EvaluationOptions(resamples=500)
 
 
 def shuffles(generator: np.random.Generator, signal: float, number: int = 3, cases: int = 48):
@@ -26,7 +28,7 @@ def shuffles(generator: np.random.Generator, signal: float, number: int = 3, cas
 
 def test_the_mean_of_shuffles_covers_a_coin_nineteen_times_of_twenty():
     generator = np.random.default_rng(5)
-    tables = [evaluate_shuffles(shuffles(generator, 0.0)).iloc[-1] for _ in range(200)]
+    tables = [evaluate_shuffles(shuffles(generator, 0.0), FAST).iloc[-1] for _ in range(200)]
     assert 0.91 < np.mean([row.low <= 0.5 <= row.high for row in tables]) < 0.985
 
 

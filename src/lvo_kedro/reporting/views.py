@@ -178,19 +178,22 @@ def _figure_cell(entry: Mapping[str, Any] | None) -> Cell:
     return Cell(text, note, kind="figure")
 
 
+def _by_metric(part: pd.DataFrame) -> dict[str, dict[Any, Any]]:
+    """Metric to its row; the first one where there are several."""
+    return {str(row["metric"]): row for row in reversed(part.to_dict("records"))}
+
+
 def metric_rows(
     table: pd.DataFrame, title: str, keys: Sequence[str], source: str = ""
 ) -> TableView:
     """A tidy table with one row a metric and one column a combination of ``keys``."""
     index = table[list(keys)].fillna("").astype(str)
     combinations = list(dict.fromkeys(map(tuple, index.to_numpy())))
-    rows = []
-    for metric in dict.fromkeys(table["metric"]):
-        cells = [
-            _figure_cell(w.pick(table.loc[(index == list(key)).all(axis=1)], metric))
-            for key in combinations
-        ]
-        rows.append([Cell(w.words(metric)), *cells])
+    columns = [_by_metric(table.loc[(index == list(key)).all(axis=1)]) for key in combinations]
+    rows = [
+        [Cell(w.words(metric)), *(_figure_cell(column.get(metric)) for column in columns)]
+        for metric in dict.fromkeys(table["metric"])
+    ]
     heads = [", ".join(w.words(part) for part in key if part) for key in combinations]
     return TableView(title, ["", *heads], rows, source)
 
@@ -240,7 +243,8 @@ def wide_view(
             Cell(text if name == "level" else w.words(text))
             for name, text in zip(index, key, strict=True)
         ]
-        row += [_figure_cell(w.pick(part, metric)) for metric in metrics]
+        figures = _by_metric(part)
+        row += [_figure_cell(figures.get(metric)) for metric in metrics]
         if extra:
             remarks = [str(text) for text in part[extra].fillna("").unique() if str(text)]
             row.append(Cell("; ".join(remarks), kind="quiet"))

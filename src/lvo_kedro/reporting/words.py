@@ -194,5 +194,5 @@ def pick(table: pd.DataFrame, metric: str, **where: Any) -> dict[str, Any] | Non
     mask = table["metric"] == metric
     for column, value in where.items():
         mask &= table[column].fillna("").astype(str) == str(value)
-    rows = table.loc[mask].to_dict("records")
+    rows = table.loc[mask].head(1).to_dict("records")
     return {str(key): value for key, value in rows[0].items()} if rows else None
