@@ -194,16 +194,16 @@ def plot_decision_curve(detection: Tables, title: str = "Decision curve") -> Fig
                 axes.fill_between(
                     part["threshold"], part["low"], part["high"], color=colour, alpha=0.14, lw=0
                 )
-        model = table.loc[table["strategy"] == "model", "value"]
-        top = float(model.max()) if len(model) else 1.0
+        model = table.loc[table["strategy"] == "model", ["value", "high"]]
+        top = max(float(model.max(axis=None)) if len(model) else 1.0, 0.05)
         axes.set(
             xlim=(0, 1),
-            ylim=(-0.15 * max(top, 0.05), 1.15 * max(top, 0.05)),
+            ylim=(-0.15 * top, 1.05 * top),
             xlabel="Probability of LVO from which one would act",
             ylabel="Net benefit (true positives a case)",
             title=title,
         )
-        axes.legend(loc="upper right")
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, fontsize=7.5)
     return figure
 
 

@@ -136,7 +136,9 @@ def _tables(name: str, tables: Tables) -> list[TableView]:
             ["scope", "operating_point"],
             source("locations"),
         ),
-        plain_view(tables["changed"], "Cases whose call changed" + of, source("changed")),
+        plain_view(
+            _in_words(tables["changed"]), "Cases whose call changed" + of, source("changed")
+        ),
         plain_view(
             tables["relocated"],
             "Occlusions whose named side or segment changed" + of,
@@ -146,6 +148,13 @@ def _tables(name: str, tables: Tables) -> list[TableView]:
     if not tables["findings"].empty:
         views.insert(1, plain_view(tables["findings"], "To be read first" + of, source("findings")))
     return views
+
+
+def _in_words(changed: pd.DataFrame) -> pd.DataFrame:
+    """The table of changed calls with operating points named as elsewhere."""
+    if changed.empty:
+        return changed
+    return changed.assign(operating_point=changed["operating_point"].map(w.words))
 
 
 def plot_two_curves(tables: Tables, title: str = "ROC curves") -> Figure:

@@ -67,6 +67,7 @@ NAMES: Final[dict[str, str]] = {
     "auc_difference": "AUC difference",
     "auc_changed": "AUC, changed",
     "not_computed": "Not computed",
+    "without_ncct": "Without NCCT",
 }
 CHANGES: Final[dict[str, str]] = {
     "noise": "Noise, {} HU",
