@@ -55,6 +55,14 @@ def test_paired_difference_without_correlation_is_that_of_independent_proportion
     assert (interval.low, interval.high) == pytest.approx(expected, abs=1e-9)
 
 
+def test_paired_difference_of_a_printed_example() -> None:
+    # complete response before and after consolidation (Cavo et al., Blood 2012;120:9-19), as the
+    # tests of R's contingencytables print it: -0.0621 (-0.1186 to -0.0046)
+    interval = paired_difference(both=59, only_a=6, only_b=16, neither=80)
+    printed = [round(x, 4) for x in (interval.value, interval.low, interval.high)]
+    assert printed == [-0.0621, -0.1186, -0.0046]
+
+
 def test_paired_difference_changes_sign_with_the_order_and_covers() -> None:
     forth, back = paired_difference(36, 12, 2, 4), paired_difference(36, 2, 12, 4)
     assert (forth.low, forth.high) == pytest.approx((-back.high, -back.low))

@@ -47,6 +47,19 @@ def test_named_occlusions_of_two_runs_by_hand() -> None:
     assert moved["called_a"].tolist() == ["left M1", "right M1", "none"]
 
 
+def test_an_occlusion_that_one_or_both_runs_could_not_locate_counts_as_wrong() -> None:
+    study = make_study(40)
+    right = study.calls.assign(
+        called_side=study.calls["side"], called_segment=study.calls["segment"]
+    )
+    a, b, c = right.index[right["lvo"] == 1][:3]
+    calls = right.drop(index=[a, b]), right.drop(index=[b, c])
+    table, moved = compare_locations(calls, (study.scores, study.scores), ({}, {}), FAST)
+    row = table.set_index("metric").loc["side_accuracy"]
+    assert (row["n"], row["only_a_right"], row["only_b_right"]) == (20, 1, 1)
+    assert moved["case_id"].tolist() == sorted(right.loc[[a, c], "case_id"])
+
+
 def test_methods_within_one_run_stand_side_by_side_with_their_difference() -> None:
     calls, scores = tables()
     calls = calls.assign(

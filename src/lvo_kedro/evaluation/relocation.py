@@ -14,7 +14,7 @@ import pandas as pd
 from lvo_kedro.errors import TableError
 from lvo_kedro.evaluation.intervals import COLUMNS
 from lvo_kedro.evaluation.localization import EVERY, evaluate_localization
-from lvo_kedro.evaluation.occlusions import NO_CALL, occlusion_cases
+from lvo_kedro.evaluation.occlusions import NO_CALL, TRUTH, occlusion_cases
 from lvo_kedro.evaluation.operating import OperatingPoints, calls_of
 from lvo_kedro.evaluation.options import EvaluationOptions
 from lvo_kedro.evaluation.paired import paired_row
@@ -22,6 +22,7 @@ from lvo_kedro.evaluation.paired import paired_row
 if TYPE_CHECKING:
     from lvo_kedro.evaluation.tables import BoolArray
 
+UNKNOWN: Final = "not recorded"
 RIGHT: Final = {
     "side_accuracy": "side_right",
     "segment_accuracy": "segment_right",
@@ -44,7 +45,8 @@ def compare_locations(
         scores: Score tables of A and B.
         operating_points: Each one's own; names that both have are compared.
         options: Intervals; the defaults where None.
-        cohort: As :func:`evaluate_localization`.
+        cohort: As :func:`evaluate_localization`; without it the truth is that of the call tables,
+            and an occlusion without a row in either is wrong in both.
 
     Returns:
         Differences A - B (tidy, with scope, operating_point, the discordant counts and p_value):
@@ -55,6 +57,7 @@ def compare_locations(
         TableError: As :func:`evaluate_localization`, or no LVO case in common.
     """
     options = options or EvaluationOptions()
+    cohort = _truth_of(calls, scores) if cohort is None else cohort
     a, b = (occlusion_cases(*pair, cohort) for pair in zip(calls, scores, strict=True))
     common = sorted(set(a["case_id"]) & set(b["case_id"]))
     if not common:
@@ -70,6 +73,20 @@ def compare_locations(
         rows += _rows(a, b, found, options.confidence, **place)
     columns = ["scope", "operating_point", *COLUMNS, "only_a_right", "only_b_right", "p_value"]
     return pd.DataFrame(rows, columns=columns).fillna({"operating_point": ""}), _moved(a, b)
+
+
+def _truth_of(
+    calls: tuple[pd.DataFrame, pd.DataFrame], scores: tuple[pd.DataFrame, pd.DataFrame]
+) -> pd.DataFrame:
+    """Side and segment of every scored case; nobody knows them where neither table has the case."""
+    known = pd.concat([table[["case_id", *TRUTH]] for table in calls])
+    every = pd.concat([table[["case_id"]] for table in scores])
+    return (
+        pd.concat([known, every])
+        .drop_duplicates("case_id")
+        .fillna(dict.fromkeys(TRUTH, UNKNOWN))
+        .reset_index(drop=True)
+    )
 
 
 def _rows(

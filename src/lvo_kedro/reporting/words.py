@@ -172,6 +172,8 @@ def estimate(row: Mapping[str, Any]) -> tuple[str, str]:
     if math.isnan(value):
         return "–", str(row.get("method", ""))
     text, _, interval = figure(row).partition(" (")
+    if interval and str(row.get("method", "")).startswith("mean and range"):
+        interval = f"range {interval}"  # of folds or seeds, no confidence interval
     reason = str(row.get("method", "")) if math.isnan(float(row["low"])) else ""
     return text, ", ".join(part for part in (interval.rstrip(")"), reason, n) if part)
 
