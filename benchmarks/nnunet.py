@@ -104,9 +104,9 @@ def commands(
 
 
 def agreement(theirs: Path, ours: Path, names: list[str]) -> dict[str, float]:
-    """Return the least share (%) of identical voxels in a scan, the same of labelled ones alone.
+    """Return the least share (%) of identical voxels in a scan, and least Dice of any label.
 
-    Among labelled voxels are all that either way labels.
+    Most voxels are background, hence the share among those that either way labels as well.
     """
     pairs = [[_array(folder / f"{name}.nii.gz") for folder in (theirs, ours)] for name in names]
     labelled = [(one > 0) | (other > 0) for one, other in pairs]
@@ -114,6 +114,12 @@ def agreement(theirs: Path, ours: Path, names: list[str]) -> dict[str, float]:
         "identical_percent": 100 * min(np.mean(one == other) for one, other in pairs),
         "labelled_identical_percent": 100
         * min(np.mean((one == other)[there]) for (one, other), there in zip(pairs, labelled)),
+        "least_dice": min(
+            _dice(one == label, other == label)
+            for one, other in pairs
+            for label in np.union1d(one, other)
+            if label > 0
+        ),
         "labelled_percent": 100 * float(np.mean([there.mean() for there in labelled])),
     }
 
@@ -134,6 +140,10 @@ def _load(path: Path) -> tuple[nib.Nifti1Image]:
 
 def _array(path: Path) -> np.ndarray:
     return np.asarray(nib.load(path).dataobj)
+
+
+def _dice(one: np.ndarray, other: np.ndarray) -> float:
+    return float(2 * np.sum(one & other) / (np.sum(one) + np.sum(other)))
 
 
 def _time(command: list[str]) -> tuple[float, float]:

@@ -14,7 +14,6 @@ from nibabel.affines import voxel_sizes
 from nnunetv2.inference.export_prediction import (
     convert_predicted_logits_to_segmentation_with_correct_shape,
 )
-from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
@@ -27,11 +26,13 @@ from lvo_kedro.nnunet.frame import Frame
 from lvo_kedro.nnunet.manifest import MANIFEST, read_manifest, sha256_of
 from lvo_kedro.nnunet.options import NnUNetOptions
 from lvo_kedro.nnunet.trainer import FINAL, arrange_for_cpu, cpu_autocast, device_name, mirror_axes
+from lvo_kedro.nnunet.windows import WindowPredictor, normalize_as_stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import nibabel as nib
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
     from numpy.typing import NDArray
 
 _FRAME_FIELDS = {"spacing", "crop_margin", "window", "channel_names"}
@@ -203,17 +204,20 @@ def _load(folders: tuple[Path, ...], stamps: tuple[str, ...], options: NnUNetOpt
     parameters = [checkpoint["network_weights"] for checkpoint in checkpoints]
     network = _build_network(plans, dataset, first["configuration"], parameters)
     configuration = plans.get_configuration(first["configuration"])
+    device = torch.device(device_name(chosen))
+    if device.type == "cpu":
+        normalize_as_stored(network)
     axes = mirror_axes(
         chosen.mirror_prediction,
         plans.transpose_forward,
         tuple(checkpoints[0]["inference_allowed_mirroring_axes"]),
     )
     with quiet():
-        predictor = nnUNetPredictor(
+        predictor = WindowPredictor(
             tile_step_size=chosen.step_size,
             use_mirroring=bool(axes),
             perform_everything_on_device=True,
-            device=torch.device(device_name(chosen)),
+            device=device,
             allow_tqdm=False,
         )
         predictor.manual_initialization(

@@ -1,0 +1,111 @@
+"""nnU-Net's sliding window on a CPU: the same numbers from faster kernels.
+
+On a CPU torch leaves a float32 convolution of a single small window to its slowest code, and
+instance normalization turns channels-last values (see ``arrange_for_cpu``) round and back. Two
+windows at a time and a normalization that follows the values' own layout avoid both; every window,
+mirroring, weight and sum stays as nnU-Net has it.
+"""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from types import MethodType
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+from nnunetv2.inference.sliding_window_prediction import compute_gaussian
+from torch import nn
+
+from lvo_kedro.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    Window = tuple[Any, ...]
+
+_AT_ONCE = 2
+"""Windows at a time; more do not fit a processor's cache and are slower again."""
+_VOXELS = 2**22
+"""Voxels in work at any time (two windows of 128x128x128), which bounds the memory."""
+_SIGMA, _PEAK = 1 / 8, 10
+"""Width (share of the window) and height of nnU-Net's Gaussian weights."""
+
+
+class WindowPredictor(nnUNetPredictor):
+    """nnU-Net's predictor; on a CPU it shows the network two windows at a time."""
+
+    def _internal_predict_sliding_window_return_logits(
+        self, data: torch.Tensor, slicers: Sequence[Window], do_on_device: bool = True
+    ) -> torch.Tensor:
+        """Return the weighted mean (half precision, as nnU-Net keeps it) of all windows' logits.
+
+        Args:
+            data: (channels, z, y, x), at least as large as a window.
+            slicers: Index of each window in it.
+            do_on_device: Where a GPU keeps the sums.
+        """
+        if self.device.type != "cpu":
+            return super()._internal_predict_sliding_window_return_logits(
+                data, slicers, do_on_device
+            )
+        weights = compute_gaussian(
+            tuple(self.configuration_manager.patch_size), _SIGMA, _PEAK, device=self.device
+        )
+        heads = self.label_manager.num_segmentation_heads
+        logits = torch.zeros((heads, *data.shape[1:]), dtype=torch.half)
+        total = torch.zeros(data.shape[1:], dtype=torch.half)
+        for window, answer in self._answers(data, slicers):
+            logits[window] += answer * weights
+            total[window[1:]] += weights
+        logits /= total
+        if torch.isinf(logits).any():
+            raise ModelError(
+                "infinite logits", "logits that half precision can hold", "train the model again"
+            )
+        return logits
+
+    def _answers(
+        self, data: torch.Tensor, slicers: Sequence[Window]
+    ) -> Iterator[tuple[Window, torch.Tensor]]:
+        """Yield each window's logits, in the order of the windows."""
+        precision = torch.get_autocast_dtype("cpu")  # workers do not inherit this thread's
+        reduced = torch.is_autocast_enabled("cpu")
+
+        def answer(part: Sequence[Window]) -> torch.Tensor:
+            with torch.autocast("cpu", precision, enabled=reduced):
+                windows = torch.stack([data[window] for window in part])
+                return self._internal_maybe_mirror_and_predict(windows)
+
+        parts = [slicers[start : start + _AT_ONCE] for start in range(0, len(slicers), _AT_ONCE)]
+        voxels = _AT_ONCE * math.prod(self.configuration_manager.patch_size)
+        threads = torch.get_num_threads()
+        workers = min(threads, max(1, _VOXELS // voxels))
+        with ThreadPoolExecutor(
+            workers, initializer=torch.set_num_threads, initargs=(threads // workers,)
+        ) as pool:
+            for part, answers in zip(parts, pool.map(answer, parts), strict=True):
+                yield from zip(part, answers, strict=True)
+
+
+def normalize_as_stored(network: nn.Module) -> None:
+    """Let instance normalizations work on channels-last values as they lie in memory.
+
+    Mean and variance are taken in float32 and in two passes: a variance from sums of squares would
+    be faster by a twentieth and less exact.
+    """
+    for module in network.modules():
+        kind = isinstance(module, nn.InstanceNorm2d | nn.InstanceNorm3d)
+        if kind and module.affine and not module.track_running_stats:
+            cast("Any", module).forward = MethodType(_normalize, module)
+
+
+def _normalize(norm: nn.InstanceNorm3d, values: torch.Tensor) -> torch.Tensor:
+    axes = tuple(range(2, values.ndim))
+    shape = (1, -1, *(1 for _ in axes))
+    wide = values.float()
+    centred = wide - wide.mean(axes, keepdim=True)
+    scale = torch.rsqrt(centred.square().mean(axes, keepdim=True) + norm.eps)
+    scaled = torch.addcmul(norm.bias.view(shape), centred, scale * norm.weight.view(shape))
+    return scaled.to(values.dtype)
