@@ -12,6 +12,7 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from torch import nn
 
 from lvo_kedro.errors import ModelError
+from lvo_kedro.nnunet import windows
 from lvo_kedro.nnunet.windows import WindowPredictor, normalize_as_stored
 
 if TYPE_CHECKING:
@@ -70,15 +71,30 @@ def test_every_worker_computes_in_the_callers_precision(
     models: list[Path], scan: torch.Tensor
 ) -> None:
     predictor = load(WindowPredictor, models[0], mirroring=False)
-    seen: list[tuple[int, torch.dtype]] = []
-    predictor.network.register_forward_hook(lambda *a: seen.append((len(a[2]), a[2].dtype)))
+    seen: list[torch.dtype] = []
+    predictor.network.register_forward_hook(lambda *a: seen.append(a[2].dtype))
     for reduced in (False, True):
-        with torch.autocast("cpu", torch.bfloat16, enabled=reduced):
+        with torch.autocast("cpu", torch.bfloat16, enabled=reduced), threads_of_torch(2):
             predictor.predict_logits_from_preprocessed_data(scan)
-        assert {kind for _, kind in seen} == {torch.bfloat16 if reduced else torch.float32}
-        windows = predictor._internal_get_sliding_window_slicers(scan.shape[1:])
-        assert sum(count for count, _ in seen) == len(windows)  # each window once
+        assert set(seen) == {torch.bfloat16 if reduced else torch.float32}
         seen.clear()
+
+
+@pytest.mark.parametrize(("room", "threads"), [(0, 3), (2, 3), (5, 1)])
+def test_windows_in_work_are_as_many_as_memory_is_meant_for(
+    models: list[Path], scan: torch.Tensor, monkeypatch: pytest.MonkeyPatch, room: int, threads: int
+) -> None:
+    monkeypatch.setattr(windows, "_VOXELS", room * 16**3)
+    predictor = load(WindowPredictor, models[0], mirroring=False)
+    seen: list[tuple[int, int]] = []
+    predictor.network.register_forward_hook(
+        lambda *a: seen.append((len(a[2]), torch.get_num_threads()))
+    )
+    with threads_of_torch(3):
+        predictor.predict_logits_from_preprocessed_data(scan)
+    assert {batch for batch, _ in seen} == ({2, 1} if room else {1})
+    assert sum(batch for batch, _ in seen) == 9  # each window once
+    assert {number for _, number in seen} == {threads}  # a worker's own: fewer share the three
 
 
 def test_logits_beyond_half_precision_are_an_error(models: list[Path], scan: torch.Tensor) -> None:

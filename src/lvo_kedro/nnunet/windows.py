@@ -1,9 +1,10 @@
 """nnU-Net's sliding window on a CPU: the same numbers from faster kernels.
 
-On a CPU torch leaves a float32 convolution of a single small window to its slowest code, and
-instance normalization turns channels-last values (see ``arrange_for_cpu``) round and back. Two
-windows at a time and a normalization that follows the values' own layout avoid both; every window,
-mirroring, weight and sum stays as nnU-Net has it.
+On a CPU torch leaves a float32 convolution of a single small window to its slowest code, instance
+normalization turns channels-last values (see ``arrange_for_cpu``) round and back, and threads that
+share one small layer mostly wait for one another. So small windows are computed in pairs, on a
+processor core each, and normalized as they lie in memory; every window, mirroring, weight and sum
+stays as nnU-Net has it.
 """
 
 from __future__ import annotations
@@ -25,16 +26,16 @@ if TYPE_CHECKING:
 
     Window = tuple[Any, ...]
 
-_AT_ONCE = 2
-"""Windows at a time; more do not fit a processor's cache and are slower again."""
-_VOXELS = 2**22
-"""Voxels in work at any time (two windows of 128x128x128), which bounds the memory."""
+_TOGETHER = 2
+"""Windows in a batch; more do not fit a processor's cache and are slower again."""
+_VOXELS = 2**21
+"""Voxels in work at any time (one window of 128x128x128), which bounds the memory."""
 _SIGMA, _PEAK = 1 / 8, 10
 """Width (share of the window) and height of nnU-Net's Gaussian weights."""
 
 
 class WindowPredictor(nnUNetPredictor):
-    """nnU-Net's predictor; on a CPU it shows the network two windows at a time."""
+    """nnU-Net's predictor; on a CPU small windows are computed in pairs, side by side."""
 
     def _internal_predict_sliding_window_return_logits(
         self, data: torch.Tensor, slicers: Sequence[Window], do_on_device: bool = True
@@ -78,10 +79,11 @@ class WindowPredictor(nnUNetPredictor):
                 windows = torch.stack([data[window] for window in part])
                 return self._internal_maybe_mirror_and_predict(windows)
 
-        parts = [slicers[start : start + _AT_ONCE] for start in range(0, len(slicers), _AT_ONCE)]
-        voxels = _AT_ONCE * math.prod(self.configuration_manager.patch_size)
+        room = max(1, _VOXELS // math.prod(self.configuration_manager.patch_size))
+        together = min(_TOGETHER, room)
+        parts = [slicers[first : first + together] for first in range(0, len(slicers), together)]
         threads = torch.get_num_threads()
-        workers = min(threads, max(1, _VOXELS // voxels))
+        workers = min(threads, room // together)
         with ThreadPoolExecutor(
             workers, initializer=torch.set_num_threads, initargs=(threads // workers,)
         ) as pool:
