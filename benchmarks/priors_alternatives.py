@@ -23,7 +23,7 @@ from scipy.ndimage import gaussian_filter
 
 from lvo_kedro.imaging import extract_brain
 from lvo_kedro.imaging.geometry import grid_of, make_image
-from lvo_kedro.priors import DifferenceOptions, PriorOptions, compute_priors, load_atlas
+from lvo_kedro.priors import PriorOptions, compute_priors, load_atlas
 from lvo_kedro.priors.engine import sample
 from lvo_kedro.simulation import SimulationOptions, simulate_case
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from lvo_kedro.priors import Atlas
 
-PLAIN = DifferenceOptions(refine=False)
 WAYS: dict[str, tuple[str, PriorOptions]] = {
     "affine, 4 mm": ("ct", PriorOptions(spacing=4.0, iterations=(0, 0, 0))),
     "SyN 4 mm, a fifth sampled": ("ct", PriorOptions(spacing=4.0, sampling=0.2)),
@@ -41,7 +40,7 @@ WAYS: dict[str, tuple[str, PriorOptions]] = {
     "SyN 3 mm, a fifth": ("ct", PriorOptions(spacing=3.0, sampling=0.2)),
     "SyN 3 mm, half": ("ct", PriorOptions(spacing=3.0, sampling=0.5)),
     "SyN 3 mm, T1 template": ("t1", PriorOptions()),
-    "SyN 3 mm, mirror unrefined": ("ct", PriorOptions(difference=PLAIN)),
+    "SyN 3 mm, mirror unsmoothed": ("ct", PriorOptions(mirror_sigma=0.0)),
     "SyN 3 mm, finest level too": ("ct", PriorOptions(iterations=(40, 20, 10))),
     "SyN 2 mm": ("ct", PriorOptions(spacing=2.0)),
 }

@@ -14,10 +14,10 @@ import pytest
 
 from lvo_kedro.imaging import extract_brain
 from lvo_kedro.imaging.geometry import make_image
-from lvo_kedro.priors import DifferenceOptions, PriorOptions, Priors, compute_priors, load_atlas
+from lvo_kedro.priors import PriorOptions, Priors, compute_priors, load_atlas
 from lvo_kedro.simulation import SimulatedCase, SimulationOptions, simulate_case
 
-QUICK = PriorOptions(spacing=4.0, difference=DifferenceOptions(refine=False))
+QUICK = PriorOptions(spacing=4.0)
 SCANNER = {"spacing": 2.0, "slice_thickness": (4.0,), "orientations": ("RAS",)}
 
 SCANS = {

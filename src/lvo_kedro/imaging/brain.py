@@ -11,7 +11,8 @@ second; only the last step returns to the scan's own grid.
 3. A core grown back by a little more than that distance, within tissue that is nowhere as thin
    as a nerve or a layer of half bone, half fat, is a body. The largest that bone walls in is the
    brain.
-4. The edge is put where HU are half-way between brain and skull, and taken to the scan's grid.
+4. The edge is put where HU are half-way between brain and skull, and taken to the scan's grid,
+   where the rim loses what is partly bone.
 """
 
 from __future__ import annotations
@@ -51,6 +52,10 @@ class BrainOptions(Options):
     """Range of brain, CSF and blood after averaging; fat and bone lie outside."""
     bone_hu: float = 250.0
     """Averaged HU above which a voxel is bone."""
+    rim_hu: float = 130.0
+    """Averaged HU above which a voxel of the rim is a mixture of brain and bone, and left out."""
+    rim_average: float = 1.5
+    """Edge of the cube over which it is averaged, so that noise leaves the rim whole."""
     bridge_radius: float = 12.0
     """Half the width up to which tissue that joins two bodies is cut (foramen magnum)."""
     corner_radius: float = 3.0
@@ -178,10 +183,24 @@ def _to_scan(
     # the scan's outermost voxels lie up to half a working voxel beyond the working grid
     inside = np.asarray(resample(_padded(edge), Grid((x, y, z), affine)).dataobj)
     within = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    skull = (np.asanyarray(ncct.dataobj)[within] > options.bone_hu) & (inside < 0.95)
+    bony = _mixed_with_bone(np.asanyarray(ncct.dataobj)[within], grid_of(ncct).spacing, options)
     mask = np.zeros(ncct.shape, dtype=np.uint8)
-    mask[within] = _largest((inside > 0.5) & ~skull)
+    mask[within] = _solid((inside > 0.5) & ~(bony & (inside < 0.95)))
     return make_image(mask, ncct.affine)
+
+
+def _mixed_with_bone(
+    hu: NDArray, spacing: tuple[float, float, float], options: BrainOptions
+) -> Mask:
+    """Tell which voxels are bone, or on a small average denser than any brain or blood.
+
+    HU are cut off as far above the limit as brain lies below it: each voxel has one vote, and the
+    skull next door does not outvote a voxel of brain.
+    """
+    size = [2 * round(options.rim_average / (2 * edge)) + 1 for edge in spacing]
+    votes = np.clip(hu, FAT_HU, 2 * options.rim_hu - BRAIN_HU, dtype=np.float32)
+    mixed = ndimage.uniform_filter(votes, size, mode="nearest") > options.rim_hu
+    return mixed | (hu > options.bone_hu)
 
 
 def _padded(image: nib.Nifti1Image) -> nib.Nifti1Image:
@@ -189,6 +208,12 @@ def _padded(image: nib.Nifti1Image) -> nib.Nifti1Image:
     affine = image.affine.copy()
     affine[:3, 3] = apply_affine(image.affine, [-2, -2, -2])
     return make_image(data, affine)
+
+
+def _solid(mask: Mask) -> Mask:
+    """Return the largest part without its holes."""
+    around = _largest(np.pad(~_largest(mask), 1, constant_values=True))
+    return ~around[1:-1, 1:-1, 1:-1]
 
 
 def _largest(mask: Mask) -> Mask:

@@ -1,8 +1,8 @@
 """The hemispheric difference: every voxel against its counterpart on the other side.
 
-The counterpart is found through the template: scan -> atlas -> mirrored at the atlas' midline ->
-scan. The brain seen through that mirror is then registered to the brain itself, which takes up
-what template and scan do not share (their own normal asymmetry included).
+The right half of the brain, mirrored at the atlas' midline by the affine part of its registration,
+is registered to the left half. The map leads from left to right, and its inverse from right to
+left.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from nibabel.affines import apply_affine
 from scipy.ndimage import median_filter
 
-from lvo_kedro.imaging.geometry import grid_of, isotropic_grid, make_image
+from lvo_kedro.errors import RegistrationError
+from lvo_kedro.imaging.geometry import Grid, grid_of
 from lvo_kedro.priors import engine
 from lvo_kedro.priors.grids import change_grid, crop_to, sub_grid
 
@@ -20,44 +22,68 @@ if TYPE_CHECKING:
     import nibabel as nib
     from numpy.typing import NDArray
 
-    from lvo_kedro.imaging.geometry import Grid
     from lvo_kedro.priors.options import DifferenceOptions, PriorOptions
     from lvo_kedro.priors.registration import Alignment, WorkingAtlas, WorkingScan
 
 
-def mirror_points(
-    scan: WorkingScan, atlas: WorkingAtlas, alignment: Alignment, options: PriorOptions
+def find_counterparts(
+    scan: WorkingScan,
+    side: NDArray[np.float32],
+    atlas: WorkingAtlas,
+    alignment: Alignment,
+    options: PriorOptions,
 ) -> NDArray[np.float32]:
     """Return where the counterpart of each working voxel lies.
 
+    Args:
+        scan: The brain on its working grid.
+        side: Distance from the midline in mm on that grid, negative on the left; (X, Y, Z).
+        atlas: Whose midline the brain is mirrored at.
+        alignment: Of scan and atlas.
+        options: Iterations and seed.
+
     Returns:
         World coordinates in mm, (3, X, Y, Z) on the working scan's grid.
+
+    Raises:
+        RegistrationError: The brain lies on one side of the midline only.
     """
-
-    def mirror(points: NDArray[np.float32]) -> NDArray[np.float32]:
-        beyond = alignment.mapping.to_moving(points)
-        beyond[0] = 2.0 * atlas.midline_x - beyond[0]
-        return alignment.mapping.to_fixed(beyond)
-
-    own = engine.grid_points(scan.grid)
-    counterpart = mirror(own)
-    if not options.difference.refine:
-        return counterpart
-    mirrored = engine.sample(scan.tissue, scan.grid, counterpart)
-    seen = engine.sample(scan.seen.astype(np.float32), scan.grid, counterpart) > 0.5
-    both_seen = seen & scan.seen
-    refined = engine.register(
-        scan.tissue,
-        mirrored,
-        scan.grid,
-        scan.grid,
-        kind="SyNOnly",
-        iterations=options.refine_iterations,
+    reflection = _reflection(alignment.mapping.affine, atlas.midline_x)
+    points = engine.grid_points(scan.grid)
+    reflected = engine.transform(reflection, points)
+    left = np.where(side < 0, scan.tissue, 0.0).astype(np.float32)
+    right = np.where(side < 0, 0.0, scan.tissue).astype(np.float32)
+    if not (left.any() and right.any()):
+        raise RegistrationError(
+            "a brain on one side of the midline only",
+            "two sides to compare",
+            "look at the scan and its brain mask: is it a head, whole, and stripped rightly?",
+        )
+    mirrored = engine.sample(right, scan.grid, reflected)
+    seen = scan.seen & (engine.sample(scan.seen.astype(np.float32), scan.grid, reflected) > 0.5)
+    box = crop_to(scan.grid, (left > 0) | (mirrored > 0), margin=3)
+    half = sub_grid(scan.grid, box)
+    mapping = engine.register(
+        left[box],
+        mirrored[box],
+        half,
+        half,
+        iterations=options.iterations,
+        total_sigma=options.mirror_sigma,
         start=np.eye(4),
-        mask=None if both_seen.all() else both_seen,
+        mask=None if seen[box].all() else seen[box],
+        sampling=options.sampling,
         seed=options.seed,
     )
-    return mirror(refined.to_moving(own))
+    from_left = engine.transform(reflection, mapping.to_moving(points))
+    return np.where(side < 0, from_left, mapping.to_fixed(reflected))
+
+
+def _reflection(to_atlas: NDArray[np.float64], midline_x: float) -> NDArray[np.float64]:
+    """Return the 4 x 4 matrix that mirrors scan world at the atlas' midline; its own inverse."""
+    mirror = np.diag([-1.0, 1.0, 1.0, 1.0])
+    mirror[0, 3] = 2.0 * midline_x
+    return np.asarray(np.linalg.inv(to_atlas) @ mirror @ to_atlas)
 
 
 def signed_difference(
@@ -67,42 +93,70 @@ def signed_difference(
     working: Grid,
     options: DifferenceOptions,
 ) -> tuple[NDArray[np.float32], Grid]:
-    """Subtract the other side from this one on cubic voxels.
+    """Subtract the other side from this one on whole blocks of the scan's voxels.
 
     Args:
         ncct: RAS+, HU.
         brain_mask: On the same grid.
-        counterpart: Of each voxel of ``working``, from :func:`mirror_points`.
+        counterpart: Of each voxel of ``working``, from :func:`find_counterparts`.
         working: The grid of ``counterpart``.
-        options: Voxel size, median and the rules for fluid and calcification.
+        options: Size of the blocks, median and the rules for fluid and calcification.
 
     Returns:
         HU(here) - HU(there), 0 by the rules and outside the brain, and its grid.
     """
+    hounsfield, inside, grid = average_blocks(ncct, brain_mask, options.spacing)
+    there = np.stack([change_grid(part, working, grid) for part in counterpart])
+    opposite = engine.sample(hounsfield, grid, there)
+    # both after the warp: at the brain's rim a median takes away what has no brain around it
+    here, there = (median_in_mm(side, grid, options.median_mm) for side in (hounsfield, opposite))
+    return np.where(inside, apply_rules(here, there, options), 0.0), grid
+
+
+def average_blocks(
+    ncct: nib.Nifti1Image, brain_mask: nib.Nifti1Image, edge_mm: float
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], Grid]:
+    """Average the brain over blocks of voxels with edges of about ``edge_mm``, at least a voxel.
+
+    No voxel is interpolated: slices that are thick stay what they are.
+
+    Returns:
+        HU, 0 outside the brain; which blocks are mostly brain; their grid.
+    """
     source = grid_of(ncct)
     brain = np.asarray(brain_mask.dataobj) > 0
-    box = crop_to(source, brain)
-    cropped, cropped_grid = brain[box], sub_grid(source, box)
-    image = make_image(cropped.astype(np.uint8), cropped_grid.affine)
-    grid = isotropic_grid(image, options.spacing, margin=2.0 * options.spacing)
-    share = change_grid(cropped.astype(np.float32), cropped_grid, grid)
-    values = np.where(cropped, np.asarray(ncct.dataobj[box], dtype=np.float32), 0.0)
-    total = change_grid(values, cropped_grid, grid)
+    box = crop_to(source, brain, margin=0)
+    factor = np.maximum(1, np.rint(edge_mm / np.asarray(source.spacing)).astype(int))
+    part = sub_grid(source, box)
+    count = -(-np.asarray(part.shape) // factor) + 2  # and a block of nothing on every side
+    around = [
+        (int(f), int(n * f - f - s)) for f, n, s in zip(factor, count, part.shape, strict=True)
+    ]
+    tissue = np.where(brain[box], np.asarray(ncct.dataobj[box], dtype=np.float32), 0.0)
+    cut = np.stack([count, factor], axis=1).ravel()
+    share, total = (
+        np.pad(values, around).reshape(cut).mean(axis=(1, 3, 5), dtype=np.float32)
+        for values in (brain[box], tissue)
+    )
+    affine = part.affine.copy()
+    affine[:3, :3] = part.affine[:3, :3] * factor
+    affine[:3, 3] = apply_affine(part.affine, (factor - 1) / 2 - factor)
     inside = share > 0.5
     hounsfield = np.where(inside, total / np.maximum(share, 1e-3), 0.0).astype(np.float32)
-    hounsfield = median_in_mm(hounsfield, options.spacing, options.median_mm)
-    there = np.stack([change_grid(part, working, grid) for part in counterpart])
-    opposite = np.zeros_like(hounsfield)
-    opposite[inside] = engine.sample(hounsfield, grid, there[:, inside])
-    return np.where(inside, apply_rules(hounsfield, opposite, options), 0.0), grid
+    x, y, z = (int(n) for n in count)
+    return hounsfield, inside, Grid((x, y, z), affine)
 
 
-def median_in_mm(
-    values: NDArray[np.float32], spacing: float, edge_mm: float
-) -> NDArray[np.float32]:
-    """Median over a cube whose edge is the odd number of voxels closest to ``edge_mm``."""
-    size = max(1, 2 * round((edge_mm / spacing - 1.0) / 2.0) + 1)
-    return values if size == 1 else np.asarray(median_filter(values, size=size))
+def median_in_mm(values: NDArray[np.float32], grid: Grid, edge_mm: float) -> NDArray[np.float32]:
+    """Median over a box whose edges are the odd numbers of voxels closest to ``edge_mm``.
+
+    At least 3 voxels along every axis, so that it stays a 3D median where slices are thick; 0 mm
+    leaves the values as they are.
+    """
+    if edge_mm == 0:
+        return values
+    size = [max(3, 2 * round((edge_mm / step - 1.0) / 2.0) + 1) for step in grid.spacing]
+    return np.asarray(median_filter(values, size=size))
 
 
 def apply_rules(

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from lvo_kedro.errors import ScanError
 from lvo_kedro.imaging.geometry import grid_of, is_sheared, make_image, resample, to_ras
 from lvo_kedro.priors import engine
-from lvo_kedro.priors.asymmetry import mirror_points, signed_difference
+from lvo_kedro.priors.asymmetry import find_counterparts, signed_difference
 from lvo_kedro.priors.grids import change_grid, crop_to, sub_grid
 from lvo_kedro.priors.options import PriorOptions
 from lvo_kedro.priors.published import compute_published
@@ -138,7 +138,7 @@ def _fast_maps(
     side = engine.sample(working.side, working.grid, alignment.points, mode="nearest")
     territory = engine.sample(working.territory, working.grid, alignment.points)
     ticks.append(time.perf_counter())
-    counterpart = mirror_points(scan, working, alignment, options)
+    counterpart = find_counterparts(scan, side, working, alignment, options)
     signed = signed_difference(ncct, mask, counterpart, scan.grid, options.difference)
     ticks.append(time.perf_counter())
     maps = _on_scan(ncct, mask, (territory, scan.grid), (side, scan.grid), signed)

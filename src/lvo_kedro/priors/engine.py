@@ -92,6 +92,7 @@ def register(
     *,
     kind: str = "SyN",
     iterations: Sequence[int] = (40, 20, 0),
+    total_sigma: float = 0.0,
     start: NDArray[np.float64] | None = None,
     mask: NDArray[np.bool_] | None = None,
     sampling: float = 0.2,
@@ -106,6 +107,8 @@ def register(
         moving_grid: Of ``moving``.
         kind: ``SyN`` (rigid, affine, deformable), ``SyNOnly`` or ``Affine``.
         iterations: Per level, coarse to fine.
+        total_sigma: Standard deviation of the Gaussian, in voxels of a level, that smooths the
+            displacement after each step.
         start: 4 x 4, fixed world to moving world; None starts from the centres of mass.
         mask: Voxels of ``fixed`` that count; None: all.
         sampling: Part of the voxels that the affine stages look at.
@@ -126,6 +129,7 @@ def register(
                 mask=None if mask is None else _to_ants(ants, mask.astype(np.float32), grid),
                 mask_all_stages=mask is not None and kind != "SyNOnly",
                 reg_iterations=tuple(iterations),
+                total_sigma=total_sigma,
                 aff_random_sampling_rate=sampling,
                 outprefix=str(Path(folder) / "map"),
             )

@@ -36,16 +36,14 @@ class QualityLimits(Options):
 class DifferenceOptions(Options):
     """The hemispheric difference map."""
 
-    spacing: float = Field(1.5, gt=0)
-    """Edge of the cubic voxels, in mm, on which sides are compared."""
-    median_mm: float = Field(5.0, ge=0)
-    """Edge of the median filter's cube in mm."""
+    spacing: float = Field(1.0, gt=0)
+    """Edge in mm, about, of the blocks of the scan's voxels on which sides are compared."""
+    median_mm: float = Field(3.0, ge=0)
+    """Edge of the median filter's cube in mm; at least 3 blocks along every axis."""
     fluid_hu: float = 15.0
     """Where either side is below (sulci, ventricles) the difference is 0."""
     limit_hu: float = 70.0
     """Where the difference is larger (calcification) it is 0."""
-    refine: bool = True
-    """Register the mirrored brain to the brain itself, beyond the mirror of the template."""
 
 
 class PriorOptions(Options):
@@ -57,8 +55,8 @@ class PriorOptions(Options):
     """Edge of the cubic voxels, in mm, on which brain and atlas are registered."""
     iterations: tuple[int, ...] = (40, 20, 0)
     """SyN iterations per level, coarse to fine; the last is the working grid itself."""
-    refine_iterations: tuple[int, ...] = (20, 10, 0)
-    """The same for the registration of the mirrored brain."""
+    mirror_sigma: float = Field(0.5, ge=0)
+    """Smoothing of the displacement between both sides: standard deviation in voxels of a level."""
     sampling: float = Field(0.2, gt=0, le=1)
     """Part of the voxels by which the affine stages are judged."""
     seed: int = 20
