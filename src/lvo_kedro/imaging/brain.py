@@ -52,10 +52,8 @@ class BrainOptions(Options):
     """Range of brain, CSF and blood after averaging; fat and bone lie outside."""
     bone_hu: float = 250.0
     """Averaged HU above which a voxel is bone."""
-    rim_hu: float = 130.0
-    """Averaged HU above which a voxel of the rim is a mixture of brain and bone, and left out."""
     rim_average: float = 1.5
-    """Edge of the cube over which it is averaged, so that noise leaves the rim whole."""
+    """Edge of the cube over which the rim is averaged, to tell what is partly bone from noise."""
     bridge_radius: float = 12.0
     """Half the width up to which tissue that joins two bodies is cut (foramen magnum)."""
     corner_radius: float = 3.0
@@ -198,8 +196,9 @@ def _mixed_with_bone(
     skull next door does not outvote a voxel of brain.
     """
     size = [2 * round(options.rim_average / (2 * edge)) + 1 for edge in spacing]
-    votes = np.clip(hu, FAT_HU, 2 * options.rim_hu - BRAIN_HU, dtype=np.float32)
-    mixed = ndimage.uniform_filter(votes, size, mode="nearest") > options.rim_hu
+    limit = options.tissue_hu[1]
+    votes = np.clip(hu, FAT_HU, 2 * limit - BRAIN_HU, dtype=np.float32)
+    mixed = ndimage.uniform_filter(votes, size, mode="nearest") > limit
     return mixed | (hu > options.bone_hu)
 
 

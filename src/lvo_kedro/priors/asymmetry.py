@@ -68,7 +68,7 @@ def find_counterparts(
         mirrored[box],
         half,
         half,
-        iterations=options.iterations,
+        iterations=options.mirror_iterations,
         total_sigma=options.mirror_sigma,
         start=np.eye(4),
         mask=None if seen[box].all() else seen[box],

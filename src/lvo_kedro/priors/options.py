@@ -55,6 +55,8 @@ class PriorOptions(Options):
     """Edge of the cubic voxels, in mm, on which brain and atlas are registered."""
     iterations: tuple[int, ...] = (40, 20, 0)
     """SyN iterations per level, coarse to fine; the last is the working grid itself."""
+    mirror_iterations: tuple[int, ...] = (40, 20, 3)
+    """The same for the registration of the mirrored right half to the left."""
     mirror_sigma: float = Field(0.5, ge=0)
     """Smoothing of the displacement between both sides: standard deviation in voxels of a level."""
     sampling: float = Field(0.2, gt=0, le=1)
