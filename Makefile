@@ -43,7 +43,7 @@ lint: install
 test: install
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 viz: install
 	$(BIN)/kedro viz run --env demo --include-hooks

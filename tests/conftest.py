@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
+TESTS = Path(__file__).resolve().parent
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep a file's tests, and all of the pipelines', on one worker: they share what is costly."""
+    for item in items:
+        place = item.path.relative_to(TESTS)
+        group = "pipelines" if place.parts[0] == "pipelines" else str(place)
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")
