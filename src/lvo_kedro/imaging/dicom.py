@@ -20,11 +20,12 @@ import numpy as np
 
 from lvo_kedro.errors import ScanError
 from lvo_kedro.imaging.geometry import make_image
-from lvo_kedro.imaging.series import Slice, find_series
+from lvo_kedro.imaging.series import find_series
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from lvo_kedro.imaging.headers import Slice
     from lvo_kedro.imaging.rules import ScanLimits
 
 
