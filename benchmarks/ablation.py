@@ -1,22 +1,23 @@
 """Which channel helps, and do the base settings beat the published ones?
 
-    python benchmarks/ablation.py --folder build/ablation [--cases 60] [--seeds 3] [--epochs 40]
-        [--compare channels settings] [--sets ncct "all four" ...] [--difficulty realistic]
-        [--jobs 1]
+    python benchmarks/ablation.py --folder build/ablation [--cases 180] [--seeds 3] [--epochs 40]
+        [--train 60] [--compare channels settings] [--sets ncct "all four" ...]
+        [--difficulty realistic] [--sides] [--jobs 1]
 
 Simulates a development cohort, computes the real priors (with the simulator's own brain masks and
 vessel labels: a perfect stage 1), stores all channels once, and trains three folds for each row and
 seed. ``--compare channels`` trains every channel set with the base settings; ``--compare settings``
 trains all four channels with the base and with the published settings, both with the same small
-network, the same number of epochs and the weights of the last one.
+network, the same number of epochs and the weights of the last one. ``--train`` trains each fold on
+that many of its cases only and scores the same held-out ones.
 
-``sides.md`` counts, for each layer of the network, the detected occlusions (logit above 0) whose
-Grad-CAM has more mass on the occluded than on the other side of the head. A layer should be chosen
-on one seed and confirmed on the others.
+With ``--sides``, ``sides.md`` counts, for each layer of the network, the detected occlusions (logit
+above 0) whose Grad-CAM has more mass on the occluded than on the other side of the head. A layer
+should be chosen on one seed and confirmed on the others.
 
-Every sample, fold and set of scores is kept in the folder. A stopped run goes on where it was;
-``scores.csv``, ``ablation.md`` and ``ablation.png`` are written anew after every row and seed, so
-that what is there can be read at any time. Simulated data: no claim about patients.
+Every sample, fold and set of scores is kept in the folder. A stopped run goes on where it was, and
+later runs with other rows add to it; ``scores.csv``, ``ablation.md`` and ``ablation.png`` are
+written anew after every row and seed. Simulated data: no claim about patients.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedKFold, train_test_split
 
 from lvo_kedro.detection import (
     CHANNELS,
@@ -89,22 +90,24 @@ class Row(NamedTuple):
 
     channels: str
     settings: str
+    train: int
+    epochs: int
     seed: int
 
     @property
     def file(self) -> str:
         """Name of the file of its scores."""
-        return re.sub(r"[^a-z0-9]+", "-", f"{self.channels} {self.settings} {self.seed}") + ".csv"
+        return re.sub(r"[^a-z0-9]+", "-", " ".join(map(str, self))) + ".csv"
 
 
-def settings(row: Row, epochs: int) -> TrainingOptions:
+def settings(row: Row) -> TrainingOptions:
     """Return base settings, or the published ones at the same size, epochs and kept epoch."""
     chosen = BASE if row.settings == "base" else TrainingOptions.published()
     changes = {
         "base_width": BASE.base_width,
-        "epochs": epochs,
+        "epochs": row.epochs,
         "selection": "last",
-        "validate_every": epochs,
+        "validate_every": row.epochs,
         "checkpoint_every": BASE.checkpoint_every,
         "channels": SETS[row.channels],
         "seed": row.seed,
@@ -140,7 +143,7 @@ def make_case(folder: Path, number: int, difficulty: str, atlas: Atlas) -> None:
     save_sample(path, encode_channels(channels, GRID.channels, grid))
 
 
-def out_of_fold(folder: Path, cases: int, row: Row, epochs: int) -> None:
+def out_of_fold(folder: Path, cases: int, row: Row, sides: bool) -> None:
     """Train all folds of a row and write their scores, one line a case."""
     path = folder / "scores" / row.file
     if path.is_file():
@@ -151,19 +154,29 @@ def out_of_fold(folder: Path, cases: int, row: Row, epochs: int) -> None:
     classes = [f"{n % 2}{n // 2 % len(SEGMENT_CLASSES) if n % 2 else ''}" for n in range(cases)]
     lines = []
     split = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
-    for fold, (train, held_out) in enumerate(split.split(names, classes)):
+    for fold, (rest, held_out) in enumerate(split.split(names, classes)):
         model = folder / "models" / path.stem / str(fold)
+        train = draw_cases(rest, [classes[i] for i in rest], row.train)
         inside, outside = [names[i] for i in train], [names[i] for i in held_out]
-        train_fold(model, samples, labels, inside, outside, settings(row, epochs))
+        train_fold(model, samples, labels, inside, outside, settings(row))
+        loss = float(pd.read_csv(model / "history.csv")["train_loss"].iloc[-1])
         detector = load_detector(model)
         for name, logit in score_cases(detector, {name: samples[name] for name in outside}).items():
-            line = {**row._asdict(), "case": name, "fold": fold, "lvo": labels[name]}
-            shares = explained_side(detector, samples[name], name) if labels[name] else {}
-            lines.append({**line, "logit": logit, **shares})
+            line = {**row._asdict(), "case": name, "fold": fold, "train_loss": loss}
+            wanted = sides and labels[name]
+            shares = explained_side(detector, samples[name], name) if wanted else {}
+            lines.append({**line, "lvo": labels[name], "logit": logit, **shares})
     path.parent.mkdir(exist_ok=True)
     partial = path.with_suffix(".partial")
     pd.DataFrame(lines).to_csv(partial, index=False)
     partial.replace(path)
+
+
+def draw_cases(cases: np.ndarray, classes: list[str], number: int) -> np.ndarray:
+    """Draw so many cases with each class in its proportion; all of them if there are no more."""
+    if number >= len(cases):
+        return cases
+    return train_test_split(cases, train_size=number, stratify=classes, random_state=0)[0]
 
 
 def explained_side(detector: Detector, sample: Path, name: str) -> dict[str, float]:
@@ -185,7 +198,7 @@ def count_sides(scores: pd.DataFrame) -> pd.DataFrame:
     """Count the detected occlusions whose map points to the occluded side, by row and layer."""
     found = scores[(scores["lvo"] == 1) & (scores["logit"] > 0)]
     rows = []
-    for key, group in found.groupby(["channels", "settings", "seed"], sort=False):
+    for key, group in found.groupby(list(Row._fields), sort=False):
         counts = {layer: int((group[layer] > 0.5).sum()) for layer in LAYERS}
         shares = {layer: str(wilson_interval(n, len(group))) for layer, n in counts.items()}
         rows.append({**dict(zip(Row._fields, key, strict=True)), "n": len(group), **shares})
@@ -193,34 +206,38 @@ def count_sides(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def summarise(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return, per set and settings, the AUC of the logits averaged over seeds, and each seed's.
+    """Return the AUC of the logits averaged over seeds, and each seed's, per kind of training.
 
-    ``difference`` is to all four channels with the base settings, on the same cases and seeds.
+    ``difference`` is to all four channels with the base settings, on the same cases and seeds and
+    with as much training. ``train_loss`` is the mean of the last epoch's.
     """
     rows = []
-    reference = scores[(scores["channels"] == ALL_FOUR) & (scores["settings"] == "base")]
-    for (channels, way), group in scores.groupby(["channels", "settings"], sort=False):
+    kind = [name for name in Row._fields if name != "seed"]
+    for key, group in scores.groupby(kind, sort=False):
+        row = dict(zip(kind, key, strict=True))
         own = _mean_over_seeds(group)
         auc = auc_interval(own["lvo"], own["logit"])
         seeds = [auc_interval(one["lvo"], one["logit"]).value for _, one in group.groupby("seed")]
+        alike = {**row, "channels": ALL_FOUR, "settings": "base"}
+        same = scores[np.all([scores[name] == value for name, value in alike.items()], axis=0)]
+        same = same[same["seed"].isin(group["seed"])]
         against = ""
-        if len(reference) and not (channels == ALL_FOUR and way == "base"):
-            same = _mean_over_seeds(reference[reference["seed"].isin(group["seed"])])
-            if len(same):
-                gap = paired_delong(own["lvo"], own["logit"], same["logit"]).difference
-                against = f"{gap.value:+.3f} ({gap.low:+.3f} to {gap.high:+.3f})"
+        if len(same) == len(group) and row != alike:
+            gap = paired_delong(own["lvo"], own["logit"], _mean_over_seeds(same)["logit"])
+            low, high = gap.difference.low, gap.difference.high
+            against = f"{gap.difference.value:+.3f} ({low:+.3f} to {high:+.3f})"
         rows.append(
             {
-                "channels": channels,
-                "settings": way,
+                **row,
                 "auc": auc.value,
                 "low": auc.low,
                 "high": auc.high,
                 "single seeds": ", ".join(f"{value:.3f}" for value in seeds),
                 "difference": against,
+                "train_loss": group["train_loss"].mean(),
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).sort_values(["train", "epochs"], kind="stable", ignore_index=True)
 
 
 def _mean_over_seeds(scores: pd.DataFrame) -> pd.DataFrame:
@@ -228,30 +245,39 @@ def _mean_over_seeds(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(table: pd.DataFrame, path: Path) -> None:
-    """Draw the AUC and its interval for each row."""
+    """Draw the AUC and its interval for each row, a colour for each amount of training."""
     figure, axis = plt.subplots(figsize=(7, 0.5 * len(table) + 1.2), layout="constrained")
-    rows = np.arange(len(table))[::-1]
-    error = [table["auc"] - table["low"], table["high"] - table["auc"]]
-    axis.errorbar(table["auc"], rows, xerr=error, fmt="o", color="black", capsize=3)
+    heights = pd.Series(np.arange(len(table))[::-1], table.index)
+    for (train, epochs), part in table.groupby(["train", "epochs"]):
+        error = [part["auc"] - part["low"], part["high"] - part["auc"]]
+        label = f"{train} training cases, {epochs} epochs"
+        axis.errorbar(part["auc"], heights[part.index], xerr=error, fmt="o", capsize=3, label=label)
     axis.set_yticks(
-        rows, [f"{a} ({b})" for a, b in zip(table["channels"], table["settings"], strict=True)]
+        heights, [f"{a} ({b})" for a, b in zip(table["channels"], table["settings"], strict=True)]
     )
     axis.axvline(0.5, color="grey", linestyle=":")
     axis.set_xlim(0.3, 1.02)
     axis.set_xlabel("out-of-fold AUC, 95 % interval (simulated data)")
+    axis.legend(loc="lower left")
     figure.savefig(path, dpi=150)
     plt.close(figure)
 
 
-def write_results(folder: Path, rows: list[Row]) -> pd.DataFrame:
-    """Gather the scores that are there into table and figure."""
-    files = [folder / "scores" / row.file for row in rows]
-    scores = pd.concat([pd.read_csv(file) for file in files if file.is_file()])
+def write_results(folder: Path) -> pd.DataFrame:
+    """Gather the scores that are there, of this run and earlier ones, into table and figure."""
+    files = sorted((folder / "scores").glob("*.csv"))
+    scores = pd.concat([pd.read_csv(file) for file in files])
+    order = {name: number for number, name in enumerate(SETS)}
+    scores = scores.sort_values(
+        "channels", key=lambda names: names.map(order), kind="stable", ignore_index=True
+    )
     scores.to_csv(folder / "scores.csv", index=False)
     table = summarise(scores)
     draw(table, folder / "ablation.png")
     write_markdown(folder / "ablation.md", table)
-    write_markdown(folder / "sides.md", count_sides(scores))
+    if LAYERS[0] in scores:
+        with_maps = scores[scores[list(LAYERS)].notna().all(axis=1)]
+        write_markdown(folder / "sides.md", count_sides(with_maps))
     return table
 
 
@@ -276,7 +302,12 @@ def rows_of(given: argparse.Namespace) -> list[Row]:
     kinds = [(name, "base") for name in given.sets] if "channels" in given.compare else []
     if "settings" in given.compare:
         kinds += [(ALL_FOUR, way) for way in ("base", "published")]
-    return [Row(*kind, seed) for seed in range(given.seeds) for kind in dict.fromkeys(kinds)]
+    train = given.train or given.cases - given.cases // FOLDS
+    return [
+        Row(*kind, train, given.epochs, seed)
+        for seed in range(given.seeds)
+        for kind in dict.fromkeys(kinds)
+    ]
 
 
 def main() -> None:
@@ -285,17 +316,18 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--cases", type=int, default=60)
+    parser.add_argument("--cases", type=int, default=180)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=BASE.epochs)
+    parser.add_argument("--train", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--difficulty", default="realistic", choices=("didactic", "realistic"))
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
+    parser.add_argument("--sides", action="store_true")
     both = ("channels", "settings")
     parser.add_argument("--compare", nargs="+", default=both, choices=both)
     given = parser.parse_args()
-    names = ("cases", "epochs", "difficulty")
-    check_folder(given.folder, {name: getattr(given, name) for name in names})
+    check_folder(given.folder, {name: getattr(given, name) for name in ("cases", "difficulty")})
     atlas = load_atlas()
     Parallel(given.jobs)(
         delayed(make_case)(given.folder, number, given.difficulty, atlas)
@@ -303,10 +335,10 @@ def main() -> None:
     )
     rows = rows_of(given)
     trained = Parallel(given.jobs, return_as="generator_unordered")(
-        delayed(out_of_fold)(given.folder, given.cases, row, given.epochs) for row in rows
+        delayed(out_of_fold)(given.folder, given.cases, row, given.sides) for row in rows
     )
     for number, _ in enumerate(trained, start=1):
-        table = write_results(given.folder, rows)
+        table = write_results(given.folder)
         print(f"{number} of {len(rows)} trained", flush=True)
     print(json.dumps(table.round(3).to_dict("records"), indent=1))
 
