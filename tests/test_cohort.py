@@ -115,6 +115,13 @@ def test_a_table_with_another_separator_says_what_was_read(folder):
         validate_cohort(joined, folder)
 
 
+def test_a_column_named_twice(folder):
+    twice = table({})
+    twice.columns = [*[*GOOD][:-1], "side"]
+    with pytest.raises(CohortError, match=r"row 1, side.*a name of its own"):
+        validate_cohort(twice, folder)
+
+
 def test_a_missing_column_and_an_empty_table(folder):
     with pytest.raises(CohortError, match="'': this column is required"):
         validate_cohort(table({}).drop(columns="split"), folder)

@@ -73,7 +73,8 @@ def validate_cohort(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
     """Check a cohort table and return it with typed columns and resolved paths.
 
     Args:
-        table: The raw table, every cell a string, empty where nothing is known.
+        table: The raw table, every cell a string, empty where nothing is known; a row's index is
+            its place below the header.
         folder: The data folder. Paths in the table are relative to it and may not leave it.
 
     Returns:
@@ -89,7 +90,11 @@ def validate_cohort(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
         present = ", ".join(map(str, table.columns))
         rule = f"this column is required; separated by commas there are: {present}"
         raise CohortError([Problem(1, c, "", rule) for c in missing])
+    twice = table.columns[table.columns.duplicated()].unique()
+    if len(twice):
+        raise CohortError([Problem(1, str(c), "", "a column has a name of its own") for c in twice])
     table = table.astype(str).apply(lambda column: column.str.strip())
+    table = table[(table != "").any(axis=1)]  # a blank line is no case, but counts as a line
     if table.empty:
         raise CohortError([Problem(2, "case_id", "", "the table has no case")])
     problems = [
@@ -104,7 +109,11 @@ def validate_cohort(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
 
 def _rows(table: pd.DataFrame, column: str) -> list[tuple[int, str]]:
     """Line in the file and value of every cell of a column; the header is line 1."""
-    return [(n, value) for n, value in enumerate(table[column], start=2)]
+    return [(n, str(value)) for n, value in zip(_lines(table), table[column], strict=True)]
+
+
+def _lines(table: pd.DataFrame) -> list[int]:
+    return [int(row) + 2 for row in table.index]
 
 
 def _cell_problems(table: pd.DataFrame, folder: Path) -> list[Problem]:
@@ -153,9 +162,9 @@ def _path_rule(value: str, folder: Path, *, required: bool, file: bool) -> str:
 
 def _occlusion_problems(table: pd.DataFrame) -> list[Problem]:
     problems = []
-    rows = zip(table["lvo"], table["side"], table["segment"], strict=True)
     masks = table.get("occlusion_mask", pd.Series("", index=table.index))
-    for n, ((lvo, side, segment), mask) in enumerate(zip(rows, masks, strict=True), start=2):
+    rows = zip(_lines(table), table["lvo"], table["side"], table["segment"], masks, strict=True)
+    for n, lvo, side, segment, mask in rows:
         if lvo == "1":
             if not side:
                 problems.append(Problem(n, "side", side, "an occlusion (lvo = 1) has a side"))
@@ -173,8 +182,8 @@ def _identity_problems(table: pd.DataFrame, folder: Path) -> list[Problem]:
     seen: dict[str, int] = {}
     scans: dict[Path, int] = {}
     splits: dict[str, tuple[int, str]] = {}
-    rows = zip(table["case_id"], table["patient_id"], table["ncct"], table["split"], strict=True)
-    for n, (case, patient, ncct, split) in enumerate(rows, start=2):
+    columns = (table[name] for name in ("case_id", "patient_id", "ncct", "split"))
+    for n, case, patient, ncct, split in zip(_lines(table), *columns, strict=True):
         # file systems that ignore case would put two such cases into one folder
         first = seen.setdefault(case.lower(), n)
         if first != n:

@@ -163,6 +163,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "no slope": (drop("RescaleSlope"), "no RescaleSlope in 1 of 41 slices"),
     "no intercept": (drop("RescaleIntercept"), "no RescaleIntercept"),
     "no position": (drop("ImagePositionPatient"), "no ImagePositionPatient"),
+    "slope of 0": (assign("RescaleSlope", 0), "a RescaleSlope of 0 in 1 of 41 slices"),
     "rescale differs": (assign("RescaleSlope", 2), "by 1 x [+] -1024 and 2 x [+] -1024"),
     "8 bits": (assign("BitsStored", 8), "8 bits a pixel"),
     "spacing differs": (assign("PixelSpacing", [1.0, 1.0]), "slices of 73 x 62 at 1.0 x 1.0 mm"),

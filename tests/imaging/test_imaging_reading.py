@@ -96,6 +96,10 @@ REFUSED: dict[str, tuple[Callable[[nib.Nifti1Image], nib.Nifti1Image], str]] = {
         lambda h: changed(h, np.where(h.get_fdata() > 900, np.nan, h.get_fdata())),
         "voxels that are NaN",
     ),
+    "geometry lost": (
+        lambda h: make_image(h.get_fdata(dtype=np.float32), np.eye(4)),
+        "an identity affine: no patient orientation",
+    ),
     "infinite": (
         lambda h: changed(h, np.where(h.get_fdata() > 900, np.inf, h.get_fdata())),
         "NaN or infinite",

@@ -14,7 +14,7 @@ fails instead of ending the cohort.
 from lvo_kedro.datasets.cases import Case, CaseDataset, Cases
 from lvo_kedro.datasets.fingerprint import fingerprint
 from lvo_kedro.datasets.images import FigureDataset, NiftiDataset
-from lvo_kedro.datasets.tables import OptionalTable
+from lvo_kedro.datasets.tables import OptionalTable, TextTable
 
 __all__ = [
     "Case",
@@ -23,5 +23,6 @@ __all__ = [
     "FigureDataset",
     "NiftiDataset",
     "OptionalTable",
+    "TextTable",
     "fingerprint",
 ]

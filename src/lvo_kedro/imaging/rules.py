@@ -84,7 +84,14 @@ def _colour_or_complex(image: nib.Nifti1Image, _: ScanLimits) -> str | None:
 
 def _no_orientation(image: nib.Nifti1Image, _: ScanLimits) -> str | None:
     codes = int(image.header["qform_code"]), int(image.header["sform_code"])
-    return "qform_code and sform_code 0: no patient orientation" if codes == (0, 0) else None
+    if codes == (0, 0):
+        return "qform_code and sform_code 0: no patient orientation"
+    # what a script writes that passes on voxels without their place; no scanner lies like this
+    return "an identity affine: no patient orientation" if _is_identity(image.affine) else None
+
+
+def _is_identity(affine: np.ndarray) -> bool:
+    return bool(np.array_equal(affine, np.eye(4)))
 
 
 def _two_orientations(image: nib.Nifti1Image, _: ScanLimits) -> str | None:
