@@ -25,7 +25,7 @@ from lvo_kedro.detection import (
 )
 from lvo_kedro.hooks import TrackingHooks
 from lvo_kedro.imaging.geometry import Grid
-from lvo_kedro.tracking import TrackingOptions, log_parameters, use_tracking
+from lvo_kedro.tracking import FoldLog, TrackingOptions, end_run, log_parameters, use_tracking
 
 SHAPE = (32, 32, 32)
 
@@ -103,3 +103,15 @@ def test_the_files_of_new_scans_are_no_parameters_of_a_run(tmp_path, monkeypatch
         log_parameters(run.info.run_id, parameters)
     assert MlflowClient().get_run(run.info.run_id).data.params == {"folds.count": "5"}
     assert b"Smith" not in (tmp_path / "data" / "mlflow" / "mlflow.db").read_bytes()
+
+
+@pytest.mark.parametrize("status", ["FINISHED", "FAILED"])
+def test_no_fold_is_left_running_when_its_run_ends(tmp_path, monkeypatch, status):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    use_tracking(TrackingOptions(), tmp_path)
+    mlflow.start_run()
+    FoldLog("shuffled_detectors", "fold_0")({"train_loss": 0.5}, 0)
+    end_run(status)
+    runs = MlflowClient().search_runs(["1"])
+    assert [run.info.status for run in runs] == [status, status]
+    assert mlflow.active_run() is None

@@ -115,14 +115,14 @@ class TrackingHooks:
                 run_id = tracking.log_fold(name, fold, case.folder, self._options.model_files)
                 serving.log_signature(run_id, case.folder)
                 self._register(name, fold, run_id)
-        mlflow.end_run()
+        tracking.end_run()
 
     @hook_impl
     def on_pipeline_error(self, error: Exception) -> None:
         """Close the run as failed; the error's text stays out of it, since it may name a file."""
         if mlflow.active_run():
             mlflow.set_tag("error", type(error).__name__)
-            mlflow.end_run("FAILED")
+            tracking.end_run("FAILED")
 
     def _register(self, entry: str, fold: str, run_id: str) -> None:
         name = self._options.registered_models.get(entry)

@@ -172,6 +172,18 @@ def log_fold(stage: str, fold: str, folder: Path, patterns: tuple[str, ...]) -> 
     return run_id
 
 
+def end_run(status: str = "FINISHED") -> None:
+    """End the active run, and those of its folds that nobody completed."""
+    parent = mlflow.active_run()
+    if parent is None:
+        return
+    client = MlflowClient()
+    query = f"tags.`{PARENT_TAG}` = '{parent.info.run_id}' and attributes.status = 'RUNNING'"
+    for child in client.search_runs([parent.info.experiment_id], query):
+        client.set_terminated(child.info.run_id, status)
+    mlflow.end_run(status)
+
+
 def log_history(run_id: str, history: pd.DataFrame) -> None:
     """Log a table of curves, one row an epoch, with its first column as the step."""
     steps = history.iloc[:, 0].astype(int)
