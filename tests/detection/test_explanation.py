@@ -42,32 +42,25 @@ def sample():
     return encode_channels(channels, ("ncct", "vessels"), Grid((32, 32, 32), affine))
 
 
-def test_weights_are_the_mean_gradients():
+@pytest.mark.parametrize("layer", ["layer1", "layer2", "layer4"])
+def test_a_map_is_the_activation_weighted_by_its_mean_gradient(layer):
     torch.manual_seed(0)
     network = McResNet(2, 8).eval()
-    x = torch.rand(1, 2, 32, 32, 32)
-    activation = network.layer1(network._stem(x)).detach().requires_grad_()
-    late = network.layer4(network.layer3(network.layer2(activation)))
+    x = torch.rand(2, 2, 32, 32, 32)
+    names = ["layer1", "layer2", "layer3", "layer4"]
+    stages = [getattr(network, name) for name in names]
+    split = names.index(layer) + 1
+    activation = nn.Sequential(*stages[:split])(network._stem(x)).detach().requires_grad_()
+    late = nn.Sequential(*stages[split:])(activation)
     network.fc(network.avgpool(late).flatten(1)).sum().backward()
     weight = activation.grad.mean(dim=(2, 3, 4), keepdim=True)
     expected = torch.relu((weight * activation.detach()).sum(1))
-    found = class_activation(detector_with(network), x, "layer1")
-    assert found.shape == (1, 32, 32, 32)
+    found = class_activation(detector_with(network), x, layer)
+    assert found.shape == (2, 32, 32, 32)
+    assert found.max() > 0
     fine = nn.functional.interpolate(expected[:, None], size=(32, 32, 32), mode="trilinear")
     torch.testing.assert_close(found, fine[:, 0], atol=1e-6, rtol=1e-4)
-    assert not network.layer1._forward_hooks
-
-
-@pytest.mark.parametrize("layer", ["layer2", "layer4"])
-def test_maps_are_those_of_monai(layer):
-    from monai.visualize import GradCAM
-
-    torch.manual_seed(1)
-    network = McResNet(2, 8).eval()
-    x = torch.rand(1, 2, 32, 32, 32)
-    found = class_activation(detector_with(network), x, layer)
-    theirs = GradCAM(network, layer, postprocessing=lambda heat: heat)(x, class_idx=0)
-    torch.testing.assert_close(found, torch.as_tensor(theirs)[:, 0].detach(), atol=1e-6, rtol=1e-4)
+    assert not getattr(network, layer)._forward_hooks
 
 
 @pytest.mark.parametrize("codes", ["RAS", "LPS", "SPL"])

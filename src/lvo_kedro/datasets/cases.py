@@ -29,7 +29,7 @@ Task = Callable[..., Mapping[str, Any]]
 RECORD = "case.json"
 INDEX = "cases.json"
 DONE, FAILED, RUNNING = "done", "failed", "running"
-LARGE_LIBRARIES = ("ants", "monai.networks", "nnunetv2.inference.predict_from_raw_data")
+LARGE_LIBRARIES = ("ants", "monai.visualize", "nnunetv2.inference.predict_from_raw_data")
 CASE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
