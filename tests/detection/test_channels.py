@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from lvo_kedro.detection import ChannelOptions, flip_sides, plan_grid, stack_channels
+from lvo_kedro.detection import CHANNELS, ChannelOptions, flip_sides, plan_grid, stack_channels
 from lvo_kedro.detection.channels import normalise_ncct, normalise_nonzero
 from lvo_kedro.detection.grids import Sampler
 from lvo_kedro.errors import CaseError, ScanError
@@ -21,7 +21,7 @@ ORIENTATIONS = [
     "".join(codes) for order in permutations(("RL", "AP", "SI")) for codes in product(*order)
 ]
 SMALL = ChannelOptions(
-    channels=("ncct", "vessels", "territory", "difference", "signed_difference"),
+    channels=CHANNELS,
     spacing_mm=4.0,
     shape=(32, 36, 28),
 )
@@ -84,6 +84,15 @@ def test_no_signed_difference_is_a_half_also_in_the_padding(case, monkeypatch):
     assert sorted(stacked.unique().tolist()) == pytest.approx([0.4, 0.5, 0.6])
 
 
+def test_hypodensity_on_the_published_grid_is_the_darker_side_alone(case, monkeypatch):
+    monkeypatch.setattr("lvo_kedro.detection.grids.PUBLISHED_SHAPE", (64, 64, 64))
+    ncct, _, priors = case
+    options = ChannelOptions(channels=("hypodensity",), grid="published")
+    stacked = stack_channels(ncct, None, priors, "published", options=options)
+    assert sorted(stacked.unique().tolist()) == [0, 1]  # 6 HU is the scan's largest
+    assert stacked[0, 32:].max() == 0
+
+
 def test_a_scan_too_large_for_the_published_grid_says_so():
     image = make_image(np.zeros((8, 8, 201), np.int16), np.eye(4))
     with pytest.raises(ScanError, match=r"201.*at most \(512, 512, 200\).*brain"):
@@ -102,7 +111,7 @@ def test_channels_come_in_the_configured_order(case):
 def test_brain_channels_have_the_stated_values(case):
     ncct, vessels, priors = case
     x = stack_channels(ncct, vessels, priors, options=SMALL)
-    assert x.shape == (5, *SMALL.shape)
+    assert x.shape == (6, *SMALL.shape)
     assert 0 <= x.min() and x.max() <= 1
     brain = x[0] > 0
     assert x[0][brain].median().item() == pytest.approx(35 / 70)
@@ -110,6 +119,9 @@ def test_brain_channels_have_the_stated_values(case):
     assert x[3][brain].median().item() == pytest.approx(6 / 30, abs=1e-3)
     right = x[4, 16:][brain[16:]].median().item()
     assert right == pytest.approx(0.5 + 6 / 60, abs=1e-3)
+    # the left is darker by 6 HU, the right is not darker than it
+    assert x[5, :15][brain[:15]].median().item() == pytest.approx(6 / 30, abs=1e-3)
+    assert x[5, 17:].max() == 0
 
 
 @pytest.mark.parametrize("pooling", ["mean", "maximum"])
@@ -172,13 +184,15 @@ def test_flipping_twice_is_no_change_and_once_moves_the_side(case):
         ("territory", "territory_probability"),
         ("difference", "difference"),
         ("signed_difference", "signed_difference"),
+        ("hypodensity", "signed_difference"),
     ],
 )
 @pytest.mark.parametrize("grid", ["published", "brain"])
 def test_a_missing_prior_is_an_error_that_names_it(case, name, attribute, grid):
     ncct, vessels, priors = case
+    options = SMALL.model_copy(update={"channels": ("ncct", name)})
     with pytest.raises(CaseError, match=f"found no {name};"):
-        stack_channels(ncct, vessels, changed(priors, **{attribute: None}), grid, options=SMALL)
+        stack_channels(ncct, vessels, changed(priors, **{attribute: None}), grid, options=options)
 
 
 def test_missing_vessels_are_an_error(case):

@@ -12,6 +12,8 @@ Channels, each in [0, 1]:
     Absolute difference between the hemispheres, scaled to [0, 1].
 ``signed_difference``
     This side minus the opposite one; 0.5 is no difference.
+``hypodensity``
+    By how much this side is darker than the opposite one, scaled to [0, 1]; 0 where it is brighter.
 
 On the *published* grid scales are each scan's own smallest and largest non-zero value. On the
 *brain* grid they are fixed: at full resolution noise fills the window 0-70 HU, so that both are the
@@ -158,6 +160,7 @@ def _read_arrays(
         ("territory", "territory_probability"),
         ("difference", "difference"),
         ("signed_difference", "signed_difference"),
+        ("hypodensity", "signed_difference"),
     ):
         if name in options.channels:
             images[name] = getattr(priors, attribute, None)
@@ -213,6 +216,8 @@ def _published_channels(arrays: Arrays, options: ChannelOptions) -> Arrays:
         made["difference"] = normalise_nonzero(np.abs(arrays["difference"]))
     if "signed_difference" in arrays:
         made["signed_difference"] = _signed(arrays["signed_difference"], options)
+    if "hypodensity" in arrays:
+        made["hypodensity"] = normalise_nonzero((-arrays["hypodensity"]).clip(0))
     return made
 
 
@@ -264,6 +269,14 @@ def _brain_signed(sampler: Sampler, arrays: Arrays, options: ChannelOptions) -> 
     return _signed(sampler.linear(arrays["signed_difference"]), options)
 
 
+def _brain_hypodensity(
+    sampler: Sampler, arrays: Arrays, options: ChannelOptions
+) -> NDArray[np.float32]:
+    # averaged first: noise that is darker here and brighter there cancels out
+    darker = (-sampler.linear(arrays["hypodensity"])).clip(0)
+    return darker / np.float32(options.difference_range_hu)
+
+
 _BRAIN_CHANNELS: dict[
     ChannelName, Callable[[Sampler, Arrays, ChannelOptions], NDArray[np.float32]]
 ] = {
@@ -272,4 +285,5 @@ _BRAIN_CHANNELS: dict[
     "territory": _brain_territory,
     "difference": _brain_difference,
     "signed_difference": _brain_signed,
+    "hypodensity": _brain_hypodensity,
 }

@@ -8,7 +8,9 @@ from pydantic import Field, model_validator
 
 from lvo_kedro.options import NetworkOptions, Options
 
-ChannelName = Literal["ncct", "vessels", "territory", "difference", "signed_difference"]
+ChannelName = Literal[
+    "ncct", "vessels", "territory", "difference", "signed_difference", "hypodensity"
+]
 
 CHANNELS: Final[tuple[ChannelName, ...]] = (
     "ncct",
@@ -16,6 +18,7 @@ CHANNELS: Final[tuple[ChannelName, ...]] = (
     "territory",
     "difference",
     "signed_difference",
+    "hypodensity",
 )
 """Every channel there is. Stored samples refer to it by position: append, never reorder."""
 
@@ -39,8 +42,8 @@ class ChannelOptions(Options):
         vessel_labels: Labels of the vessel image that count as vessel.
         vessel_pooling: How the brain grid summarises a vessel's voxels: their ``mean``, or the
             ``maximum`` after smoothing.
-        difference_range_hu: Difference that maps to 1 on the brain grid (the published grid takes
-            each scan's own range).
+        difference_range_hu: Difference or hypodensity that maps to 1 on the brain grid (the
+            published grid takes each scan's own range).
         signed_range_hu: A signed difference of minus and plus this maps to 0 and 1.
     """
 
