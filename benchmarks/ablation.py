@@ -2,7 +2,7 @@
 
     python benchmarks/ablation.py --folder build/ablation [--cases 180] [--seeds 3] [--epochs 40]
         [--train 60] [--compare channels settings] [--sets ncct "all four" ...]
-        [--difficulty realistic] [--sides] [--jobs 1]
+        [--difficulty realistic] [--jobs 1]
 
 Simulates a development cohort, computes the real priors (with the simulator's own brain masks and
 vessel labels: a perfect stage 1), stores all channels once, and trains three folds for each row and
@@ -11,13 +11,10 @@ trains all four channels with the base and with the published settings, both wit
 network, the same number of epochs and the weights of the last one. ``--train`` trains each fold on
 that many of its cases only and scores the same held-out ones.
 
-With ``--sides``, ``sides.md`` counts, for each layer of the network, the detected occlusions (logit
-above 0) whose Grad-CAM has more mass on the occluded than on the other side of the head. A layer
-should be chosen on one seed and confirmed on the others.
-
 Every sample, fold and set of scores is kept in the folder. A stopped run goes on where it was, and
 later runs with other rows add to it; ``scores.csv``, ``ablation.md`` and ``ablation.png`` are
-written anew after every row and seed. Simulated data: no claim about patients.
+written anew after every row and seed. ``readers.py`` and ``sides.py`` look further into the folder.
+Simulated data: no claim about patients.
 """
 
 from __future__ import annotations
@@ -41,25 +38,20 @@ from sklearn.model_selection import StratifiedKFold, train_test_split
 from lvo_kedro.detection import (
     CHANNELS,
     ChannelOptions,
-    Detector,
     TrainingOptions,
     encode_channels,
-    explain,
     load_detector,
-    mass_by_side,
-    open_sample,
     plan_grid,
-    sample_grid,
     save_sample,
     score_cases,
     stack_channels,
     train_fold,
 )
-from lvo_kedro.evaluation import auc_interval, paired_delong, wilson_interval
+from lvo_kedro.evaluation import auc_interval, paired_delong
 from lvo_kedro.imaging.geometry import make_image
 from lvo_kedro.priors import Atlas, PriorOptions, compute_priors, load_atlas
 from lvo_kedro.simulation import SimulationOptions, simulate_case
-from lvo_kedro.vocabulary import HEMISPHERES, SEGMENT_CLASSES
+from lvo_kedro.vocabulary import SEGMENT_CLASSES
 
 if TYPE_CHECKING:
     from lvo_kedro.detection import ChannelName
@@ -73,10 +65,10 @@ SETS: dict[str, tuple[ChannelName, ...]] = {
     "ncct + difference": ("ncct", "difference"),
     ALL_FOUR: ("ncct", "vessels", "territory", "difference"),
     "signed instead": ("ncct", "vessels", "territory", "signed_difference"),
+    "hypodensity instead": ("ncct", "vessels", "territory", "hypodensity"),
 }
 """Name of each channel set in tables and figures."""
 
-LAYERS = ("layer1", "layer2", "layer3", "layer4")
 SCANNER: dict[str, Any] = {"spacing": 1.5, "slice_thickness": (2.5, 3.0, 5.0)}
 """Coarser than the preset, for speed: the channels are sampled at 3 mm anyway."""
 BASE = TrainingOptions(base_width=16, epochs=40, checkpoint_every=10)
@@ -143,7 +135,7 @@ def make_case(folder: Path, number: int, difficulty: str, atlas: Atlas) -> None:
     save_sample(path, encode_channels(channels, GRID.channels, grid))
 
 
-def out_of_fold(folder: Path, cases: int, row: Row, sides: bool) -> None:
+def out_of_fold(folder: Path, cases: int, row: Row) -> None:
     """Train all folds of a row and write their scores, one line a case."""
     path = folder / "scores" / row.file
     if path.is_file():
@@ -163,9 +155,7 @@ def out_of_fold(folder: Path, cases: int, row: Row, sides: bool) -> None:
         detector = load_detector(model)
         for name, logit in score_cases(detector, {name: samples[name] for name in outside}).items():
             line = {**row._asdict(), "case": name, "fold": fold, "train_loss": loss}
-            wanted = sides and labels[name]
-            shares = explained_side(detector, samples[name], name) if wanted else {}
-            lines.append({**line, "lvo": labels[name], "logit": logit, **shares})
+            lines.append({**line, "lvo": labels[name], "logit": logit})
     path.parent.mkdir(exist_ok=True)
     partial = path.with_suffix(".partial")
     pd.DataFrame(lines).to_csv(partial, index=False)
@@ -177,32 +167,6 @@ def draw_cases(cases: np.ndarray, classes: list[str], number: int) -> np.ndarray
     if number >= len(cases):
         return cases
     return train_test_split(cases, train_size=number, stratify=classes, random_state=0)[0]
-
-
-def explained_side(detector: Detector, sample: Path, name: str) -> dict[str, float]:
-    """Return, for each layer, the share of the Grad-CAM's mass on the occluded side."""
-    stored = open_sample(sample)
-    grid = sample_grid(stored)
-    x = np.indices(grid.shape)[0]  # the grid's middle plane is the midline
-    right = (x + 0.5 > grid.shape[0] / 2) == (grid.affine[0, 0] > 0)
-    sides = np.where(right, HEMISPHERES["right"], HEMISPHERES["left"]).astype(np.uint8)
-    hemispheres = make_image(sides, grid.affine)
-    shares = {}
-    for layer in LAYERS:
-        mass = mass_by_side(explain(detector, stored, hemispheres, layer), hemispheres)
-        shares[layer] = mass[side_of(int(name.split("-")[1]))] / max(sum(mass.values()), 1e-9)
-    return shares
-
-
-def count_sides(scores: pd.DataFrame) -> pd.DataFrame:
-    """Count the detected occlusions whose map points to the occluded side, by row and layer."""
-    found = scores[(scores["lvo"] == 1) & (scores["logit"] > 0)]
-    rows = []
-    for key, group in found.groupby(list(Row._fields), sort=False):
-        counts = {layer: int((group[layer] > 0.5).sum()) for layer in LAYERS}
-        shares = {layer: str(wilson_interval(n, len(group))) for layer, n in counts.items()}
-        rows.append({**dict(zip(Row._fields, key, strict=True)), "n": len(group), **shares})
-    return pd.DataFrame(rows, columns=[*Row._fields, "n", *LAYERS])
 
 
 def summarise(scores: pd.DataFrame) -> pd.DataFrame:
@@ -275,9 +239,6 @@ def write_results(folder: Path) -> pd.DataFrame:
     table = summarise(scores)
     draw(table, folder / "ablation.png")
     write_markdown(folder / "ablation.md", table)
-    if LAYERS[0] in scores:
-        with_maps = scores[scores[list(LAYERS)].notna().all(axis=1)]
-        write_markdown(folder / "sides.md", count_sides(with_maps))
     return table
 
 
@@ -323,7 +284,6 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--difficulty", default="realistic", choices=("didactic", "realistic"))
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
-    parser.add_argument("--sides", action="store_true")
     both = ("channels", "settings")
     parser.add_argument("--compare", nargs="+", default=both, choices=both)
     given = parser.parse_args()
@@ -335,7 +295,7 @@ def main() -> None:
     )
     rows = rows_of(given)
     trained = Parallel(given.jobs, return_as="generator_unordered")(
-        delayed(out_of_fold)(given.folder, given.cases, row, given.sides) for row in rows
+        delayed(out_of_fold)(given.folder, given.cases, row) for row in rows
     )
     for number, _ in enumerate(trained, start=1):
         table = write_results(given.folder)
