@@ -43,9 +43,13 @@ def test_a_calibration_survives_json(overconfident, method):
     assert np.all((again.apply([-1e6, 1e6]) >= 0) & (again.apply([-1e6, 1e6]) <= 1))
 
 
-def test_separable_scores_give_a_finite_temperature():
-    calibration = calibrate([0, 0, 1, 1], [-2.0, -1.0, 1.0, 2.0])
-    assert 0.05 <= calibration.temperature <= 20
+@pytest.mark.parametrize("number", [2, 20, 200])
+def test_separable_scores_are_no_surer_than_their_number_allows(number):
+    logits = np.repeat([-8.0, 8.0], number)
+    calibration = calibrate(np.repeat([0, 1], number), logits)
+    low, high = calibration.apply([-8.0, 8.0])
+    assert high == pytest.approx((number + 1) / (number + 2), abs=1e-4)
+    assert low == pytest.approx(1 - high)
 
 
 def test_operating_points_by_hand():
