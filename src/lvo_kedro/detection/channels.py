@@ -274,7 +274,7 @@ def _brain_hypodensity(
 ) -> NDArray[np.float32]:
     # averaged first: noise that is darker here and brighter there cancels out
     darker = (-sampler.linear(arrays["hypodensity"])).clip(0)
-    return darker / np.float32(options.difference_range_hu)
+    return (darker / options.difference_range_hu).astype(np.float32)
 
 
 _BRAIN_CHANNELS: dict[
