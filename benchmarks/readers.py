@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lvo_kedro.detection import CHANNELS, decode_channels, open_sample
+from lvo_kedro.detection import decode_channels, open_sample
 from lvo_kedro.detection.options import HU_WINDOW
 from lvo_kedro.evaluation import auc_interval
 
+CHANNELS = ("ncct", "vessels", "territory", "difference", "signed_difference")
 TISSUE_HU = (20.0, 60.0)
 """Neither fluid nor calcium."""
 DENSEST = 20
