@@ -62,6 +62,13 @@ def test_operating_points_by_hand():
     assert choose_operating_points(labels, scores, 0.8)["sensitivity_80"] == pytest.approx(0.45)
 
 
+def test_no_occlusion_is_given_away_where_specificity_gains_nothing():
+    labels = [0] * 10 + [1] * 20
+    points = choose_operating_points(labels, np.linspace(0, 1, 30))
+    middle = (9 / 29 + 10 / 29) / 2
+    assert points == {"youden": pytest.approx(middle), "sensitivity_90": pytest.approx(middle)}
+
+
 def test_the_sensitive_point_keeps_its_promise():
     rng = np.random.default_rng(1)
     for _ in range(50):

@@ -99,8 +99,8 @@ def choose_operating_points(
 
     Returns:
         ``youden``: the threshold of the largest sensitivity + specificity - 1;
-        ``sensitivity_90`` (named after the argument): the highest threshold whose sensitivity is
-        at least ``sensitivity``. Each lies in the middle between the scores it separates.
+        ``sensitivity_90`` (named after the argument): the most specific threshold whose sensitivity
+        is at least ``sensitivity``, and of equally specific ones the most sensitive. Each lies in the middle between the scores it separates.
 
     Raises:
         TableError: One class alone, or scores that are not finite.
@@ -109,7 +109,9 @@ def choose_operating_points(
     false_positive, true_positive, thresholds = roc_curve(truth, scores, drop_intermediate=False)
     # the curve starts where nothing is called; a point must call something, even of chance scores
     best = 1 + int(np.argmax((true_positive - false_positive)[1:]))
-    sensitive = int(np.argmax(true_positive >= sensitivity - 1e-9))
+    enough = true_positive >= sensitivity - 1e-9
+    # of the points with the fewest false positives the last one: more occlusions at no cost
+    sensitive = int(np.flatnonzero(false_positive == false_positive[enough].min())[-1])
     return {
         "youden": _between(scores, float(thresholds[best])),
         f"sensitivity_{round(100 * sensitivity)}": _between(scores, float(thresholds[sensitive])),
