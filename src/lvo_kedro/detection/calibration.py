@@ -100,7 +100,8 @@ def choose_operating_points(
     Returns:
         ``youden``: the threshold of the largest sensitivity + specificity - 1;
         ``sensitivity_90`` (named after the argument): the most specific threshold whose sensitivity
-        is at least ``sensitivity``, and of equally specific ones the most sensitive. Each lies in the middle between the scores it separates.
+        is at least ``sensitivity``, and of equally specific ones the most sensitive. Each lies in
+        the middle between the scores it separates.
 
     Raises:
         TableError: One class alone, or scores that are not finite.
