@@ -15,7 +15,7 @@ import pytest
 from imaging_phantoms import Series
 
 from lvo_kedro.datasets import CaseDataset
-from lvo_kedro.imaging import BrainOptions, QualityLimits
+from lvo_kedro.imaging import BrainOptions, QualityLimits, ScanLimits
 from lvo_kedro.imaging.geometry import make_image
 from lvo_kedro.pipelines.evaluation.nodes import list_exclusions
 from lvo_kedro.pipelines.preprocessing.nodes import align_annotations, preprocess_scans
@@ -121,7 +121,9 @@ def test_a_scan_that_fails_is_told_by_its_case_and_not_by_its_file(
     scans = broken_scans(raw, head, series)
     cases = {f"case-{n}": word for n, word in enumerate(scans)}
     cohort = pd.DataFrame({"case_id": list(cases), "ncct": map(str, scans.values())})
-    tasks = preprocess_scans(cohort.assign(brain_mask=""), BrainOptions(), QualityLimits())
+    tasks = preprocess_scans(
+        cohort.assign(brain_mask=""), ScanLimits(), BrainOptions(), QualityLimits()
+    )
     failed = compute(tasks, tmp_path / "scans").load().failed
     assert_no_name(shown(tmp_path / "scans", failed, caplog))
     for case, word in cases.items():

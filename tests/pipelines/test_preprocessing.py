@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from lvo_kedro.errors import CaseError
-from lvo_kedro.imaging import BrainOptions, QualityLimits
+from lvo_kedro.imaging import BrainOptions, QualityLimits, ScanLimits
 from lvo_kedro.imaging.geometry import grid_of, make_image
 from lvo_kedro.pipelines.preprocessing.nodes import preprocess_scans
 from lvo_kedro.simulation import SimulationOptions, simulate_case
@@ -29,7 +29,7 @@ def preprocess(folder, case, mask) -> dict:
         "ncct": str(folder / "scan.nii.gz"),
         "brain_mask": "" if mask is None else str(folder / "mask.nii.gz"),
     }
-    tasks = preprocess_scans(pd.DataFrame([row]), BrainOptions(), QualityLimits())
+    tasks = preprocess_scans(pd.DataFrame([row]), ScanLimits(), BrainOptions(), QualityLimits())
     return dict(tasks["case"]())
 
 

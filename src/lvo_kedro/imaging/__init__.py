@@ -1,6 +1,6 @@
 """From what a scanner wrote to a head CT that every later stage can rely on.
 
-:func:`read_ncct` reads NIfTI or DICOM, :func:`extract_brain` masks the brain,
+:func:`read_scan` reads NIfTI or DICOM, :func:`extract_brain` masks the brain,
 :func:`describe_scan` says what is remarkable about both, :func:`read_labels` and
 :func:`read_mask` bring annotations onto the scan's grid. :mod:`~lvo_kedro.imaging.geometry` holds
 the vocabulary and the resampling. What cannot be used is a :class:`~lvo_kedro.errors.ScanError`.
@@ -9,13 +9,14 @@ the vocabulary and the resampling. What cannot be used is a :class:`~lvo_kedro.e
 from lvo_kedro.imaging.brain import BrainOptions, extract_brain
 from lvo_kedro.imaging.changes import ScanChange, change_mask, change_scan
 from lvo_kedro.imaging.description import QualityLimits, describe_scan, hash_scan
-from lvo_kedro.imaging.reading import read_labels, read_mask, read_ncct
+from lvo_kedro.imaging.reading import Scan, read_labels, read_mask, read_ncct, read_scan
 from lvo_kedro.imaging.rules import ScanLimits
 from lvo_kedro.imaging.sides import check_side
 
 __all__ = [
     "BrainOptions",
     "QualityLimits",
+    "Scan",
     "ScanChange",
     "ScanLimits",
     "change_mask",
@@ -27,4 +28,5 @@ __all__ = [
     "read_labels",
     "read_mask",
     "read_ncct",
+    "read_scan",
 ]

@@ -12,7 +12,7 @@ import os
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import dcm2niix
 import nibabel as nib
@@ -29,17 +29,24 @@ if TYPE_CHECKING:
     from lvo_kedro.imaging.rules import ScanLimits
 
 
-def read_series(folder: Path, limits: ScanLimits) -> nib.Nifti1Image:
-    """Read the one CT series in ``folder``.
+class Series(NamedTuple):
+    """A series as one volume."""
 
-    Returns:
-        float32 HU with even slice steps, in the scanner's axes; sheared where the gantry was
-        tilted.
+    image: nib.Nifti1Image
+    """float32 HU with even slice steps, in the scanner's axes; sheared by a tilted gantry."""
+    findings: tuple[str, ...]
+    """What is remarkable about the files, in sentences."""
+    contrast_named: bool
+    """Whether the headers name a contrast agent."""
+
+
+def read_series(folder: Path, limits: ScanLimits) -> Series:
+    """Read the one CT series in ``folder``.
 
     Raises:
         ScanError: No series or several, or one that is incomplete or inconsistent.
     """
-    return _even_slices(*_convert(find_series(folder, limits)))
+    return Series(_even_slices(*_convert(find_series(folder, limits))), (), False)
 
 
 def _convert(slices: list[Slice]) -> tuple[nib.Nifti1Image, NDArray[np.float64]]:

@@ -11,7 +11,7 @@ import gzip
 import logging
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import nibabel as nib
 import numpy as np
@@ -49,8 +49,27 @@ _UNREADABLE = (
 )
 
 
+class Scan(NamedTuple):
+    """A head scan as it was read."""
+
+    ncct: nib.Nifti1Image
+    """float32 HU of at least -1024 in RAS+ with right-angled axes; geometry is all its header."""
+    findings: tuple[str, ...] = ()
+    """What is remarkable about the files that it came from, in sentences."""
+    contrast_named: bool = False
+    """Whether the headers name a contrast agent."""
+
+
 def read_ncct(path: str | Path, limits: ScanLimits = ScanLimits()) -> nib.Nifti1Image:
-    """Read a non-contrast head CT.
+    """Read a non-contrast head CT: :func:`read_scan` without what it found beside the scan."""
+    scan = read_scan(path, limits)
+    for finding in scan.findings:
+        logger.warning("%s", finding)
+    return scan.ncct
+
+
+def read_scan(path: str | Path, limits: ScanLimits = ScanLimits()) -> Scan:
+    """Read a head CT and say what is remarkable about its files.
 
     Args:
         path: A NIfTI file (``.nii``, ``.nii.gz``) or a folder with one DICOM series (files of any
@@ -58,17 +77,16 @@ def read_ncct(path: str | Path, limits: ScanLimits = ScanLimits()) -> nib.Nifti1
         limits: Bounds between which a scan is accepted.
 
     Returns:
-        float32 HU of at least -1024 in RAS+ with right-angled axes: a gantry tilt is straightened
-        and uneven slice steps are made even. Nothing of the header but geometry is kept.
+        The scan; a gantry tilt is straightened and uneven slice steps are made even.
 
     Raises:
         ScanError: The file or folder does not hold a usable head CT.
     """
     path = Path(path)
     if path.is_dir():
-        image = read_series(path, limits)
+        image, findings, contrast_named = read_series(path, limits)
     else:
-        image = _read_nifti(path, "ncct")
+        image, findings, contrast_named = _read_nifti(path, "ncct"), (), False
         check(image, HEADER_RULES, limits)
         image = make_image(_voxels(image, path, "ncct"), image.affine)
     data = np.asanyarray(image.dataobj)
@@ -76,7 +94,8 @@ def read_ncct(path: str | Path, limits: ScanLimits = ScanLimits()) -> nib.Nifti1
     np.maximum(data, AIR_HU, out=data)
     straight = straighten(to_ras(make_image(data, image.affine)), fill=AIR_HU)
     check(straight, HEADER_RULES, limits)
-    return make_image(np.ascontiguousarray(straight.dataobj), straight.affine)
+    ncct = make_image(np.ascontiguousarray(straight.dataobj), straight.affine)
+    return Scan(ncct, findings, contrast_named)
 
 
 def read_labels(

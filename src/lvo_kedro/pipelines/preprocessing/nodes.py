@@ -15,13 +15,14 @@ from lvo_kedro.datasets.cases import Case, Cases, Task
 from lvo_kedro.imaging import (
     BrainOptions,
     QualityLimits,
+    ScanLimits,
     check_side,
     describe_scan,
     extract_brain,
     hash_scan,
     read_labels,
     read_mask,
-    read_ncct,
+    read_scan,
 )
 from lvo_kedro.imaging.geometry import make_image
 from lvo_kedro.vocabulary import OCCLUSION_LABELS, VESSEL_LABELS, Side
@@ -38,7 +39,7 @@ def split_patients(cohort: pd.DataFrame, options: FoldOptions) -> pd.DataFrame:
 
 
 def preprocess_scans(
-    cohort: pd.DataFrame, brain: BrainOptions, quality: QualityLimits
+    cohort: pd.DataFrame, limits: ScanLimits, brain: BrainOptions, quality: QualityLimits
 ) -> dict[str, Task]:
     """Read every scan to a straight RAS+ image in HU and find its brain."""
     return {
@@ -46,6 +47,7 @@ def preprocess_scans(
             preprocess_scan,
             Path(row.ncct),
             Path(row.brain_mask) if row.brain_mask else None,
+            limits,
             brain,
             quality,
         )
@@ -54,13 +56,20 @@ def preprocess_scans(
 
 
 def preprocess_scan(
-    path: Path, mask_path: Path | None, brain: BrainOptions, quality: QualityLimits
+    path: Path,
+    mask_path: Path | None,
+    limits: ScanLimits,
+    brain: BrainOptions,
+    quality: QualityLimits,
 ) -> dict[str, Any]:
     """Read one scan; its brain mask is the user's own where the cohort table gives one."""
-    ncct = _whole_hu(read_ncct(path))
+    scan = read_scan(path, limits)
+    ncct = _whole_hu(scan.ncct)
     mask = read_mask(mask_path, ncct) if mask_path else extract_brain(ncct, brain)
-    description = describe_scan(ncct, mask, quality) | {"content_hash": hash_scan(ncct)}
-    return {"ncct": ncct, "brain_mask": mask, "quality": description}
+    description = describe_scan(ncct, mask, quality)
+    findings = [*scan.findings, *description["findings"]]
+    record = description | {"findings": findings, "content_hash": hash_scan(ncct)}
+    return {"ncct": ncct, "brain_mask": mask, "quality": record}
 
 
 def _whole_hu(ncct: nib.Nifti1Image) -> nib.Nifti1Image:

@@ -25,7 +25,12 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
             node(
                 nodes.preprocess_scans,
-                inputs=["cohort", "params:brain_mask", "params:scan_quality"],
+                inputs=[
+                    "cohort",
+                    "params:scan_limits",
+                    "params:brain_mask",
+                    "params:scan_quality",
+                ],
                 outputs="scans",
                 name="preprocess_scans",
                 tags="each_scan",
