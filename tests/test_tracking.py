@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -115,3 +116,65 @@ def test_no_fold_is_left_running_when_its_run_ends(tmp_path, monkeypatch, status
     runs = MlflowClient().search_runs(["1"])
     assert [run.info.status for run in runs] == [status, status]
     assert mlflow.active_run() is None
+
+
+def track(project: Path, text: str) -> str:
+    """Track a run with an artifact and a registered model, and return its id."""
+    use_tracking(TrackingOptions(), project)
+    client = MlflowClient()
+    with mlflow.start_run() as run:
+        mlflow.log_text(text, "model/figure.txt")
+        if not client.search_registered_models():
+            client.create_registered_model("lvo-detector")
+        source = f"{run.info.artifact_uri}/model"
+        client.create_model_version("lvo-detector", source, run.info.run_id)
+    return run.info.run_id
+
+
+def stored(project: Path, run_id: str) -> str:
+    """Read a run's artifact where its project has it now; MLflow remembers places by run."""
+    mlflow.tracking._tracking_service.utils._artifact_repos_cache.clear()
+    use_tracking(TrackingOptions(), project)
+    client = MlflowClient()
+    (version,) = client.search_model_versions(f"run_id = '{run_id}'")
+    own = (project / "data" / "mlflow" / "artifacts").as_uri()
+    for place in (
+        client.get_run(run_id).info.artifact_uri,
+        version.source,
+        client.get_model_version_download_uri(version.name, version.version),
+    ):
+        assert place.startswith(f"{own}/")
+    uri = f"models:/{version.name}/{version.version}/figure.txt"
+    return Path(mlflow.artifacts.download_artifacts(uri)).read_text()
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize("name", ["plain", "with a blank", "per%20cent"])
+def test_artifacts_follow_a_project_that_is_copied_and_moved(tmp_path, monkeypatch, name):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    first, copy, moved = (tmp_path / f"{name} {k}" for k in ("a", "b", "c"))
+    runs = [track(first, "of a")]
+    before = snapshot(first)
+    shutil.copytree(first, copy)
+    runs.append(track(copy, "of b"))
+    assert [stored(copy, run) for run in runs] == ["of a", "of b"]
+    assert snapshot(first) == before
+    copy.rename(moved)
+    runs.append(track(moved, "of c"))
+    assert [stored(moved, run) for run in runs] == ["of a", "of b", "of c"]
+    assert not copy.exists()
+    assert snapshot(first) == before
+    assert stored(first, runs[0]) == "of a"
+
+
+def test_places_that_others_chose_are_left_alone(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    track(tmp_path / "a", "own")
+    elsewhere = "s3://bucket/other/artifacts"
+    mlflow.create_experiment("other", artifact_location=elsewhere)
+    (tmp_path / "a").rename(tmp_path / "a2")
+    use_tracking(TrackingOptions(), tmp_path / "a2")
+    assert mlflow.get_experiment_by_name("other").artifact_location == elsewhere

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import sqlite3
 import subprocess
 from collections.abc import Collection, Mapping
+from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from pydantic import Field
+from sqlalchemy import URL
 
 from lvo_kedro.datasets.fingerprint import fingerprint
 from lvo_kedro.errors import RunError
@@ -26,6 +29,16 @@ from lvo_kedro.options import Options
 
 PACKAGES = ("lvo-kedro", "kedro", "torch", "nnunetv2", "antspyx", "monai", "nibabel", "mlflow")
 PARENT_TAG = "mlflow.parentRunId"
+DATABASE = "mlflow.db"
+SERVER = "MLFLOW_TRACKING_URI"
+LOCATIONS = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+    ("logged_models", "artifact_location"),
+)
+"""Tables and columns in which MLflow keeps where artifacts lie."""
 METRICS_PER_CALL = 900
 PRIVATE = ("new_scans",)
 """Parameters that name a user's files: they are neither tracked nor reported."""
@@ -53,20 +66,71 @@ class TrackingOptions(Options):
 def use_tracking(options: TrackingOptions, project: Path) -> str:
     """Point MLflow to its server or embedded database, and return the address.
 
-    The embedded default is an absolute SQLite path, so that it is the same from any folder.
+    The embedded default is an absolute SQLite path, so that it is the same from any folder. Its
+    artifacts lie beside it, also after the folder was copied or moved.
     """
-    address = os.environ.get("MLFLOW_TRACKING_URI")
+    given = address = os.environ.get(SERVER)
     folder = (project / options.folder).resolve()
+    place = (folder / "artifacts").as_uri()
     if not address:
         folder.mkdir(parents=True, exist_ok=True)
-        address = f"sqlite:///{folder / 'mlflow.db'}"
+        follow_artifacts(folder / DATABASE, place)
+        # SQLAlchemy knows which characters of a path an address must not show as they are
+        address = URL.create("sqlite", database=str(folder / DATABASE)).render_as_string()
     mlflow.set_tracking_uri(address)
-    if mlflow.get_experiment_by_name(options.experiment) is None:
-        local = address.startswith("sqlite:")
-        place = (folder / "artifacts").as_uri() if local else None
-        mlflow.create_experiment(options.experiment, artifact_location=place)
+    if not given:  # MLflow sets it: the next run in this process, on other data, would come here
+        os.environ.pop(SERVER, None)
+    _make_experiment(options.experiment, place if address.startswith("sqlite:") else None)
     mlflow.set_experiment(options.experiment)
     return address
+
+
+def _make_experiment(name: str, place: str | None) -> None:
+    """Make the experiment of all runs, unless another run has."""
+    if mlflow.get_experiment_by_name(name) is None:
+        try:
+            mlflow.create_experiment(name, artifact_location=place)
+        except MlflowException:
+            if mlflow.get_experiment_by_name(name) is None:  # nor in the meantime
+                raise
+
+
+def follow_artifacts(database: Path, place: str) -> None:
+    """Let an embedded database that was copied or moved with its artifacts name their new place.
+
+    MLflow stores absolute locations, of which a copy's would still be those of the original. Only
+    what lies in a place that this project made (``.../mlflow/artifacts``) is renamed.
+
+    Args:
+        database: The SQLite file; nothing happens where there is none yet.
+        place: Address of the folder of artifacts, as it is now.
+    """
+    if not database.is_file():
+        return
+    own = place.split("/")[-2:]
+    with closing(sqlite3.connect(database, timeout=60, isolation_level=None)) as connection:
+        columns = [pair for pair in LOCATIONS if _has_column(connection, *pair)]
+        if LOCATIONS[0] not in columns:  # MLflow has not got as far as its tables yet
+            return
+        known = connection.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall()
+        moved = [old for (old,) in known if old and old != place and old.split("/")[-2:] == own]
+        if not moved:
+            return
+        connection.execute("BEGIN IMMEDIATE")
+        for old in moved:
+            for table, column in columns:
+                # not LIKE, to which the % of an address is a wildcard
+                rename = (
+                    f"UPDATE {table} SET {column} = :new || substr({column}, length(:old) + 1) "  # noqa: S608
+                    f"WHERE substr({column} || '/', 1, length(:old) + 1) = :old || '/'"
+                )
+                connection.execute(rename, {"old": old, "new": place})
+        connection.execute("COMMIT")
+
+
+def _has_column(connection: sqlite3.Connection, table: str, column: str) -> bool:
+    query = "SELECT 1 FROM pragma_table_info(?) WHERE name = ?"
+    return connection.execute(query, (table, column)).fetchone() is not None
 
 
 def run_tags(project: Path) -> dict[str, str]:
