@@ -227,7 +227,7 @@ def list_new_scans(paths: list[str]) -> pd.DataFrame:
     Raises:
         TableError: No scan, or one that is given twice.
     """
-    cases = [f"scan-{content_digest(Path(path))[:10]}" for path in paths]
+    cases = [scan_id(path) for path in paths]
     if not paths or len(set(cases)) < len(cases):
         raise TableError(
             f"{len(cases)} scans, {len(set(cases))} of them different",
@@ -237,6 +237,11 @@ def list_new_scans(paths: list[str]) -> pd.DataFrame:
     return pd.DataFrame(
         {"case_id": cases, "patient_id": cases, "ncct": paths, "brain_mask": "", "split": "new"}
     )
+
+
+def scan_id(path: str) -> str:
+    """Return the id of a new scan: a digest of what its file or folder holds now."""
+    return f"scan-{content_digest(Path(path))[:10]}"
 
 
 def assign_folds(cohort: pd.DataFrame, options: FoldOptions) -> pd.DataFrame:

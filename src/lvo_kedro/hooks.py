@@ -5,6 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+import secrets
+import threading
+from contextlib import ExitStack, contextmanager, nullcontext
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +18,21 @@ from kedro.framework.hooks import hook_impl
 from mlflow.tracking import MlflowClient
 
 from lvo_kedro import serving, tracking
+from lvo_kedro.lock import working_on
 from lvo_kedro.tracking import TrackingOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
     from kedro.framework.context import KedroContext
     from kedro.io import CatalogProtocol
     from kedro.pipeline import Pipeline
     from kedro.pipeline.node import Node
 
 logger = logging.getLogger(__name__)
+
+NEW_FOLDER = "new_folder"
+"""Parameter that names the folder of one run on new scans, below ``07_model_output/new``."""
 
 NO_COHORT = """no cohort table at {path}.
 
@@ -59,12 +69,104 @@ class CohortHooks:
             )
 
 
+class LockHooks:
+    """A run that writes has the data folder to itself; each run on new scans writes elsewhere."""
+
+    def __init__(self) -> None:
+        self._data = Path.cwd()
+        self._held = threading.local()
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Find the data folder, and give new scans that this run is called with their own place."""
+        given: dict[str, Any] = context.config_loader.runtime_params
+        if given.get("new_scans"):
+            given.setdefault(NEW_FOLDER, new_folder())
+        self._data = data_folder(context)
+
+    @hook_impl(wrapper=True)
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
+    ) -> Generator[None, Any, Any]:
+        """Lock before anything else, and until all others have done what is theirs."""
+        self._release()  # of a run that was interrupted, which Kedro tells nobody
+        own = _own_folder(run_params, pipeline, catalog)
+        title = ", ".join(run_params.get("pipeline_names") or ["all pipelines"])
+        with ExitStack() as locks:
+            locks.enter_context(working_on(self._data, title, writes=own is None))
+            with _made(own) if own else nullcontext():
+                result = yield
+            self._held.locks = locks.pop_all()
+        return result
+
+    @hook_impl(wrapper=True)
+    def after_pipeline_run(self) -> Generator[None, Any, Any]:
+        """Unlock."""
+        try:
+            return (yield)
+        finally:
+            self._release()
+
+    @hook_impl(wrapper=True)
+    def on_pipeline_error(self) -> Generator[None, Any, Any]:
+        """Unlock after a failure as well."""
+        try:
+            return (yield)
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        locks: ExitStack | None = vars(self._held).pop("locks", None)
+        if locks:
+            locks.close()
+
+
+def data_folder(context: KedroContext) -> Path:
+    """Return the folder that ``data`` in ``globals.yml`` names."""
+    return (Path(context.project_path) / context.config_loader["globals"]["data"]).resolve()
+
+
+def new_folder() -> str:
+    """Return a name for the results of one call that no other call has."""
+    return f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
+
+
+def _own_folder(
+    run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
+) -> Path | None:
+    """Return the folder that only this run writes to, if it writes nowhere else."""
+    outputs = pipeline.all_outputs()
+    named = (run_params.get("runtime_params") or {}).get(NEW_FOLDER)
+    if not named or not all(name.startswith("new.") for name in outputs):
+        return None
+    (folder,) = {file_of(catalog, name).parent for name in outputs}
+    return folder
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Make a run's own folder, and take it away again where the run does not come to start."""
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError as error:
+        raise MissingDataError(
+            f"there is a folder {folder} already; each run on new scans has one of its own: leave "
+            f"'{NEW_FOLDER}' out, or take another name"
+        ) from error
+    try:
+        yield
+    except BaseException:
+        folder.rmdir()
+        raise
+
+
 class TrackingHooks:
     """One MLflow run a Kedro run; a child run a fold; nothing that shows a patient."""
 
     def __init__(self) -> None:
         self._options = TrackingOptions()
         self._project = Path.cwd()
+        self._run_id = ""
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -75,6 +177,9 @@ class TrackingHooks:
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], catalog: CatalogProtocol) -> None:
         """Start the run, with parameters, versions, revision and the cohort table's digest."""
+        left = mlflow.active_run()
+        if left and left.info.run_id == self._run_id:  # interrupted, which Kedro tells nobody
+            tracking.end_run("KILLED")
         address = tracking.use_tracking(self._options, self._project)
         names = run_params.get("pipeline_names") or ["all"]
         tags = tracking.run_tags(self._project) | {
@@ -84,6 +189,7 @@ class TrackingHooks:
         }
         title = f"{run_params.get('env') or 'base'}: {', '.join(names)}"
         run = mlflow.start_run(run_name=title, tags=tags)
+        self._run_id = run.info.run_id
         tracking.log_parameters(run.info.run_id, catalog.load("parameters"))
         logger.info("MLflow run %s in %s", run.info.run_id, address)
 

@@ -2,9 +2,9 @@
 
 from kedro.config import OmegaConfigLoader
 
-from lvo_kedro.hooks import CohortHooks, TrackingHooks
+from lvo_kedro.hooks import CohortHooks, LockHooks, TrackingHooks
 
-HOOKS = (TrackingHooks(), CohortHooks())  # the last one is asked first
+HOOKS = (TrackingHooks(), CohortHooks(), LockHooks())  # the last one is asked first
 CONFIG_LOADER_CLASS = OmegaConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

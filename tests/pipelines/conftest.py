@@ -43,10 +43,16 @@ class Project:
         with self.session(env, **parameters) as session:
             session.run(pipeline_names=list(pipelines) or None, node_names=[node] if node else None)
 
-    def load(self, name: str, env: str = "tiny") -> Any:
+    def load(self, name: str, env: str = "tiny", **parameters: Any) -> Any:
         """Load a catalog entry."""
-        with self.session(env) as session:
+        with self.session(env, **parameters) as session:
             return session.load_context().catalog.load(name)
+
+    def load_new(self, name: str) -> Any:
+        """Load an entry of the latest inference, each of which has a folder of its own."""
+        folders = (self.data / "07_model_output" / "new").iterdir()
+        latest = max(folders, key=lambda folder: folder.stat().st_mtime_ns)
+        return self.load(f"new.{name}", new_folder=latest.name)
 
 
 @pytest.fixture(scope="session")

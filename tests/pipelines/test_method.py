@@ -181,7 +181,7 @@ def test_trained_models_score_a_new_scan(tiny):
     cohort = tiny.load("cohort")
     path = cohort["ncct"].iloc[0]
     tiny.run("inference", new_scans=[path])
-    outcome = tiny.load("new.outcome")
+    outcome = tiny.load_new("outcome")
     assert len(outcome) == 1
     assert outcome["case_id"].iloc[0].startswith("scan-")
     assert 0 <= outcome["probability"].iloc[0] <= 1
@@ -191,10 +191,10 @@ def test_trained_models_score_a_new_scan(tiny):
 def test_trained_models_score_a_real_scan_with_gantry_tilt(tiny, shared):
     folder = shared / "data" / "ncct_ge_hispeed_dicom"
     tiny.run("inference", new_scans=[str(folder)])
-    outcome = tiny.load("new.outcome").iloc[0]
+    outcome = tiny.load_new("outcome").iloc[0]
     assert 0 <= outcome["probability"] <= 1
     assert outcome["side"] in ("left", "right", "")
-    scan = tiny.load("new.scans")[outcome["case_id"]]
+    scan = tiny.load_new("scans")[outcome["case_id"]]
     assert nib.aff2axcodes(scan["ncct"].affine) == ("R", "A", "S")
     everything = " ".join(path.as_posix() for path in tiny.data.rglob("*"))
     assert "hispeed" not in everything

@@ -6,13 +6,18 @@ from typing import Any
 
 import pandas as pd
 
-from lvo_kedro.cohort import list_new_scans
+from lvo_kedro.cohort import list_new_scans, scan_id
 from lvo_kedro.datasets.cases import Cases
 
+CHANGED = (
+    "found that the scan was changed or taken away while it was scored; expected one that stays as "
+    "it is; score it again when nothing writes to it any more"
+)
 
-def name_scans(paths: list[str]) -> pd.DataFrame:
-    """List new scans under ids that tell nothing about the patient."""
-    return list_new_scans(paths)
+
+def name_scans(paths: list[str] | str) -> pd.DataFrame:
+    """List new scans (or one, as ``--params new_scans=SCAN`` gives it) under ids without names."""
+    return list_new_scans([paths] if isinstance(paths, str) else paths)
 
 
 def gather_outcome(
@@ -28,7 +33,10 @@ def gather_outcome(
     scores = detection_scores.set_index("case_id")
     calls = localization_calls.set_index("case_id")
     rows = []
-    for case in cohort["case_id"]:
+    for case, path in zip(cohort["case_id"], cohort["ncct"], strict=True):
+        if not _is_still(path, case):
+            rows.append({"case_id": case, "failed": CHANGED})
+            continue
         if case not in scores.index or case not in calls.index:
             errors = (stage.failed.get(case) for stage in (scans, priors, occlusions))
             failed = next((error for error in errors if error), "see the log")
@@ -51,6 +59,14 @@ def gather_outcome(
         }
         rows.append(row)
     return pd.DataFrame(rows).fillna("")
+
+
+def _is_still(path: str, case: str) -> bool:
+    """Tell whether a scan is what it was when it got its id: it is read some time after that."""
+    try:
+        return scan_id(path) == case
+    except OSError:
+        return False
 
 
 def _point(call: Any) -> str:
