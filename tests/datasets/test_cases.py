@@ -6,6 +6,8 @@ import functools
 import importlib
 import json
 import linecache
+import os
+import subprocess
 import sys
 import time
 from functools import partial
@@ -261,3 +263,16 @@ def test_a_node_function_counts_with_the_science_it_calls():
     assert "lvo_kedro.imaging.geometry" in sources
     assert not [name for name in sources if name.startswith("lvo_kedro.detection")]
     assert not [name for name in sources if name.startswith("lvo_kedro.datasets")]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there, a killed parent takes its pipes along")
+def test_a_worker_ends_with_the_run_that_started_it():
+    worker = "from lvo_kedro.datasets.cases import _end_with; import os; print('up', flush=True); "
+    worker += "_end_with(int(os.environ['RUN']))"
+    run = "import os, subprocess, sys; os.environ['RUN'] = str(os.getpid()); "
+    run += f"subprocess.run([sys.executable, '-c', {worker!r}])"
+    command = [sys.executable, "-c", run]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603
+        assert process.stdout.readline() == "up\n"
+        process.kill()
+        assert process.stdout.read() == ""  # returns when nobody has the pipe open any more

@@ -6,8 +6,11 @@ import functools
 import importlib
 import json
 import logging
+import multiprocessing
+import os
 import re
 import shutil
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -174,7 +177,11 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
         if workers <= 1:
             yield from (function(*args, **kwargs) for function, args, kwargs in jobs)
             return
-        started = {"inner_max_num_threads": 1, "initializer": _prepare_worker}
+        started = {
+            "inner_max_num_threads": 1,
+            "initializer": _prepare_worker,
+            "initargs": (os.getpid(),),
+        }
         with joblib.parallel_config(backend="loky", **started):
             yield from joblib.Parallel(n_jobs=workers, return_as="generator_unordered")(jobs)
 
@@ -225,14 +232,27 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
         return {"path": str(self._path), "files": list(self._files)}
 
 
-def _prepare_worker() -> None:
-    """Load the large libraries before the first case.
+def _prepare_worker(run: int) -> None:
+    """Load the large libraries before the first case, and see to it that the worker ends in time.
 
     Workers stay from node to node, and loky replaces one that grows by more than 300 MB as leaking.
     A worker that first simulates and then registers would be: the next one starts from nothing.
     """
+    threading.Thread(target=_end_with, args=(run,), daemon=True).start()
     for name in LARGE_LIBRARIES:
         importlib.import_module(name)
+
+
+def _end_with(run: int) -> None:
+    """End this worker when the run that started it was killed.
+
+    It would go on with the cases that it was given, and write where the next run does.
+    """
+    if os.name == "nt":
+        multiprocessing.parent_process().join()  # type: ignore[union-attr] # a worker has one
+    while os.name != "nt" and os.getppid() == run:
+        time.sleep(0.5)
+    os._exit(1)
 
 
 def _run_case(
