@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from lvo_kedro.lock import RUNS, BusyError, UnlockableError, working_on
+from lvo_kedro.lock import DOOR, RUNS, BusyError, UnlockableError, working_on
 
 OTHER = """
 import sys
@@ -60,7 +60,7 @@ def test_a_run_that_is_killed_leaves_no_lock(tmp_path):
         process.wait()
         with working_on(tmp_path, "own run", writes=True):
             assert len(list((tmp_path / RUNS).glob("*.json"))) == 1
-    assert [path.name for path in (tmp_path / RUNS).iterdir()] == ["door"]
+    assert [path.name for path in (tmp_path / RUNS).iterdir()] == [DOOR]
 
 
 def test_a_process_that_a_run_started_does_not_hold_its_lock(tmp_path):
@@ -103,11 +103,11 @@ def test_locks_allow_whom_the_data_folder_allows(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write all")
-@pytest.mark.parametrize("name", ["door", "."])
+@pytest.mark.parametrize("name", [DOOR, "."])
 def test_a_lock_that_belongs_to_somebody_else_is_a_clear_error(tmp_path, name):
     with working_on(tmp_path, "own run", writes=True):
         pass
-    (tmp_path / RUNS / name).chmod(0o444 if name == "door" else 0o555)
+    (tmp_path / RUNS / name).chmod(0o444 if name == DOOR else 0o555)
     with pytest.raises(UnlockableError, match="must be able to write to it"):
         with working_on(tmp_path, "own run", writes=False):
             pytest.fail("started without a lock")

@@ -21,10 +21,11 @@ from filelock import FileLock, Timeout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 RUNS = ".runs"
-DOOR = "door"
+DOOR = ".door"
 LOCKED = ".lock"
 PATIENCE = 60
 """Seconds to wait while others look at the runs, which takes them none."""
@@ -98,13 +99,13 @@ def working_on(data: Path, title: str, *, writes: bool) -> Iterator[None]:
 def _enter(data: Path, title: str, *, writes: bool) -> tuple[FileLock, Path]:
     """Lock a file for this run, after a look at the others; one at a time passes the door."""
     data.mkdir(parents=True, exist_ok=True)
-    mode = data.stat().st_mode & 0o2777  # whoever may write there may run there, whatever the umask
+    mode = _mode(data)
     folder = data / RUNS
     with suppress(FileExistsError):
         folder.mkdir()
         folder.chmod(mode)
-    with _lock(folder / DOOR, mode).acquire(timeout=PATIENCE):
-        others = [run for run in _under_way(folder, mode) if writes or run.writes]
+    with one_at_a_time(folder):
+        others = [run for run in _under_way(folder) if writes or run.writes]
         if others:
             raise BusyError(data, title, others)
         now = datetime.now().astimezone().isoformat(" ", "seconds")
@@ -112,16 +113,16 @@ def _enter(data: Path, title: str, *, writes: bool) -> tuple[FileLock, Path]:
         card = folder / f"{run.process}-{secrets.token_hex(4)}.json"
         card.write_text(json.dumps(asdict(run)), encoding="utf-8")
         card.chmod(mode & 0o666)
-        lock = _lock(card.with_suffix(LOCKED), mode)
+        lock = _lock(card.with_suffix(LOCKED))
         lock.acquire()
     return lock, card
 
 
-def _under_way(folder: Path, mode: int) -> list[Run]:
+def _under_way(folder: Path) -> list[Run]:
     """Return the runs whose process lives, and clear away what others left."""
     runs = []
     for card in sorted(folder.glob("*.json")):
-        lock = _lock(card.with_suffix(LOCKED), mode)
+        lock = _lock(card.with_suffix(LOCKED))
         try:
             lock.acquire()
         except Timeout:
@@ -139,5 +140,16 @@ def _clear(card: Path) -> None:
             path.unlink()
 
 
-def _lock(path: Path, mode: int) -> FileLock:
-    return FileLock(path, timeout=0, mode=mode & 0o666, fallback_to_soft=False)
+def one_at_a_time(folder: Path) -> AbstractContextManager[object]:
+    """Pass the door of a folder: whoever else wants to waits until the block ends."""
+    return _lock(folder / DOOR).acquire(timeout=PATIENCE)
+
+
+def _lock(path: Path) -> FileLock:
+    mode = _mode(path.parent) & 0o666
+    return FileLock(path, timeout=0, mode=mode, fallback_to_soft=False)
+
+
+def _mode(folder: Path) -> int:
+    """Return who may do what in a folder: the same goes for locks in it, whatever the umask."""
+    return folder.stat().st_mode & 0o2777

@@ -10,7 +10,7 @@ import os
 import sqlite3
 import subprocess
 from collections.abc import Collection, Mapping
-from contextlib import closing
+from contextlib import closing, nullcontext
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from sqlalchemy import URL
 
 from lvo_kedro.datasets.fingerprint import fingerprint
 from lvo_kedro.errors import RunError
+from lvo_kedro.lock import one_at_a_time
 from lvo_kedro.options import Options
 
 PACKAGES = ("lvo-kedro", "kedro", "torch", "nnunetv2", "antspyx", "monai", "nibabel", "mlflow")
@@ -80,19 +81,13 @@ def use_tracking(options: TrackingOptions, project: Path) -> str:
     mlflow.set_tracking_uri(address)
     if not given:  # MLflow sets it: the next run in this process, on other data, would come here
         os.environ.pop(SERVER, None)
-    _make_experiment(options.experiment, place if address.startswith("sqlite:") else None)
+    # two that make the tables or the experiment at once would both fail
+    with nullcontext() if given else one_at_a_time(folder):
+        if mlflow.get_experiment_by_name(options.experiment) is None:
+            local = place if address.startswith("sqlite:") else None
+            mlflow.create_experiment(options.experiment, artifact_location=local)
     mlflow.set_experiment(options.experiment)
     return address
-
-
-def _make_experiment(name: str, place: str | None) -> None:
-    """Make the experiment of all runs, unless another run has."""
-    if mlflow.get_experiment_by_name(name) is None:
-        try:
-            mlflow.create_experiment(name, artifact_location=place)
-        except MlflowException:
-            if mlflow.get_experiment_by_name(name) is None:  # nor in the meantime
-                raise
 
 
 def follow_artifacts(database: Path, place: str) -> None:

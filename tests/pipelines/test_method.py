@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 
 import mlflow
@@ -10,8 +11,10 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from mlflow.tracking import MlflowClient
 
+from lvo_kedro.cli import cli
 from lvo_kedro.vocabulary import RESEARCH_ONLY
 from tests.pipelines.conftest import PATIENT
 
@@ -185,6 +188,21 @@ def test_trained_models_score_a_new_scan(tiny):
     assert len(outcome) == 1
     assert outcome["case_id"].iloc[0].startswith("scan-")
     assert 0 <= outcome["probability"].iloc[0] <= 1
+
+
+def test_a_scan_that_cannot_be_scored_is_shown_with_its_reason_and_the_status_says_so(tiny):
+    cohort = tiny.load("cohort")
+    sound, broken = cohort["ncct"].iloc[0], cohort["ncct"].iloc[-1]
+    for scans in ([broken, sound], [broken]):
+        result = CliRunner().invoke(cli, ["score", "--env", "tiny", *scans])
+        assert result.exit_code == 1
+        assert f"1 of {len(scans)} scans could not be used" in result.output
+        shown = result.output.split("\n\n")
+        (reason,) = (text for text in shown if text.startswith(broken))
+        assert re.search(r"failed +found .*; expected ", reason)
+        assert len([text for text in shown if re.search("^  probability +[01]", text, re.M)]) == (
+            len(scans) - 1
+        )
 
 
 @pytest.mark.shared

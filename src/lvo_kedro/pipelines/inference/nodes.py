@@ -15,8 +15,12 @@ CHANGED = (
 )
 
 
-def name_scans(paths: list[str] | str) -> pd.DataFrame:
-    """List new scans (or one, as ``--params new_scans=SCAN`` gives it) under ids without names."""
+def name_scans(paths: Any) -> pd.DataFrame:
+    """List new scans under ids that tell nothing about the patient.
+
+    Args:
+        paths: A list, or one path as ``--params new_scans=SCAN`` gives it.
+    """
     return list_new_scans([paths] if isinstance(paths, str) else paths)
 
 
