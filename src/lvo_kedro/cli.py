@@ -15,7 +15,7 @@ from kedro.framework.startup import bootstrap_project
 from kedro.io import DatasetError
 
 from lvo_kedro.datasets.cases import CaseDataset
-from lvo_kedro.hooks import data_folder, file_of
+from lvo_kedro.hooks import NEW_FOLDER, data_folder, file_of, new_folder
 from lvo_kedro.lock import working_on
 from lvo_kedro.tracking import TrackingOptions, use_tracking
 from lvo_kedro.vocabulary import RESEARCH_ONLY
@@ -80,7 +80,7 @@ def score(scans: tuple[Path, ...], env: str | None) -> None:
     Ends with status 1 where a scan could not be used; the others' results are shown all the same.
     """
     paths = [str(path.resolve()) for path in scans]
-    with _session(env, {"new_scans": paths}) as session:
+    with _session(env, {"new_scans": paths, NEW_FOLDER: new_folder()}) as session:
         context = session.load_context()
         catalog = context.catalog
         with working_on(data_folder(context), "score", writes=False):

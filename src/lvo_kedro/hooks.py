@@ -74,6 +74,7 @@ class LockHooks:
 
     def __init__(self) -> None:
         self._data = Path.cwd()
+        self._named = False
         self._held = threading.local()
 
     @hook_impl
@@ -81,7 +82,9 @@ class LockHooks:
         """Find the data folder, and give new scans that this run is called with their own place."""
         given: dict[str, Any] = context.config_loader.runtime_params
         if given.get("new_scans"):
-            given.setdefault(NEW_FOLDER, new_folder())
+            given = {NEW_FOLDER: new_folder()} | given  # not into what may serve for another run
+            context.config_loader.runtime_params = given
+        self._named = NEW_FOLDER in given
         self._data = data_folder(context)
 
     @hook_impl(wrapper=True)
@@ -90,7 +93,7 @@ class LockHooks:
     ) -> Generator[None, Any, Any]:
         """Lock before anything else, and until all others have done what is theirs."""
         self._release()  # of a run that was interrupted, which Kedro tells nobody
-        own = _own_folder(run_params, pipeline, catalog)
+        own = _own_folder(pipeline, catalog) if self._named else None
         title = ", ".join(run_params.get("pipeline_names") or ["all pipelines"])
         with ExitStack() as locks:
             locks.enter_context(working_on(self._data, title, writes=own is None))
@@ -131,13 +134,10 @@ def new_folder() -> str:
     return f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
 
 
-def _own_folder(
-    run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
-) -> Path | None:
-    """Return the folder that only this run writes to, if it writes nowhere else."""
+def _own_folder(pipeline: Pipeline, catalog: CatalogProtocol) -> Path | None:
+    """Return the folder of new scans, if a run writes nowhere else."""
     outputs = pipeline.all_outputs()
-    named = (run_params.get("runtime_params") or {}).get(NEW_FOLDER)
-    if not named or not all(name.startswith("new.") for name in outputs):
+    if not all(name.startswith("new.") for name in outputs):
         return None
     (folder,) = {file_of(catalog, name).parent for name in outputs}
     return folder

@@ -10,6 +10,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from click import ClickException
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
 
 from lvo_kedro.cli import match_outcomes
 from lvo_kedro.cohort import list_new_scans
@@ -114,11 +116,15 @@ def test_a_run_that_does_not_come_to_start_leaves_nothing(project, scans, monkey
 
 def test_each_inference_has_a_folder_of_its_own_within_a_second(project, scans):
     tiny = project()
-    tiny.run("inference", new_scans=[scans["left"]])
+    bootstrap_project(tiny.folder)
+    same = {"new_scans": [scans["left"]]}
+    for _ in range(2):
+        with KedroSession.create(tiny.folder, env="tiny", runtime_params=same) as session:
+            session.run(pipeline_names=["inference"])
     tiny.run("inference", new_scans=scans["right"])  # as on the command line, with --params
     folders = sorted((tiny.data / "07_model_output" / "new").iterdir())
     found = [pd.read_csv(folder / "outcome.csv")["side"].tolist() for folder in folders]
-    assert sorted(found) == [["left"], ["right"]]
+    assert sorted(found) == [["left"], ["left"], ["right"]]
     with tiny.session(new_folder=folders[0].name) as session:  # to look at it again
         assert session.load_context().catalog.load("new.outcome")["side"].tolist() == found[0]
 
