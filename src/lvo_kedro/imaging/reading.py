@@ -7,18 +7,15 @@ which may be a patient's.
 
 from __future__ import annotations
 
-import gzip
 import logging
-import zlib
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
 
 from lvo_kedro.errors import ScanError
+from lvo_kedro.imaging.cutting import find_head, read_part
 from lvo_kedro.imaging.dicom import read_series
 from lvo_kedro.imaging.geometry import (
     box_overlap,
@@ -28,25 +25,20 @@ from lvo_kedro.imaging.geometry import (
     straighten,
     to_ras,
 )
-from lvo_kedro.imaging.rules import HEADER_RULES, VALUE_RULES, ScanLimits, check
+from lvo_kedro.imaging.header_rules import HEADER_RULES, IMAGE_RULES, describe_qform
+from lvo_kedro.imaging.nifti import open_nifti, whole_file
+from lvo_kedro.imaging.rules import ScanLimits, check
+from lvo_kedro.imaging.value_rules import VALUE_RULES
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+    import nibabel as nib
 
 logger = logging.getLogger(__name__)
 
 AIR_HU = -1024.0
 """Lower end of the HU scale; padding values below it are raised to it."""
-
-_UNREADABLE = (
-    EOFError,
-    ImageFileError,
-    HeaderDataError,
-    OSError,
-    OverflowError,
-    ValueError,
-    zlib.error,
-)
 
 
 class Scan(NamedTuple):
@@ -77,7 +69,8 @@ def read_scan(path: str | Path, limits: ScanLimits = ScanLimits()) -> Scan:
         limits: Bounds between which a scan is accepted.
 
     Returns:
-        The scan; a gantry tilt is straightened and uneven slice steps are made even.
+        The scan, cut to the head where it goes on to the chest; a gantry tilt is straightened and
+        uneven slice steps are made even.
 
     Raises:
         ScanError: The file or folder does not hold a usable head CT.
@@ -86,16 +79,20 @@ def read_scan(path: str | Path, limits: ScanLimits = ScanLimits()) -> Scan:
     if path.is_dir():
         image, findings, contrast_named = read_series(path, limits)
     else:
-        image, findings, contrast_named = _read_nifti(path, "ncct"), (), False
+        image, contrast_named = open_nifti(path, "ncct"), False
         check(image, HEADER_RULES, limits)
-        image = make_image(_voxels(image, path, "ncct"), image.affine)
-    data = np.asanyarray(image.dataobj)
-    check(data, VALUE_RULES, limits)
+        findings = describe_qform(image)
+    with whole_file("ncct"):
+        head = find_head(image, limits)
+        part = read_part(image, head.box)
+        data = np.asarray(part.dataobj)
+        _without_padding(image, data, limits)
+    check(part, VALUE_RULES, limits)
     np.maximum(data, AIR_HU, out=data)
-    straight = straighten(to_ras(make_image(data, image.affine)), fill=AIR_HU)
+    straight = straighten(to_ras(part), fill=AIR_HU)
     check(straight, HEADER_RULES, limits)
     ncct = make_image(np.ascontiguousarray(straight.dataobj), straight.affine)
-    return Scan(ncct, findings, contrast_named)
+    return Scan(ncct, (*findings, *head.findings), contrast_named)
 
 
 def read_labels(
@@ -119,9 +116,10 @@ def read_labels(
         ScanError: Unreadable, unknown values, no label at all, or labels that lie outside the scan.
     """
     path = Path(path)
-    image = _read_nifti(path, role)
-    check(image, HEADER_RULES[:5], ScanLimits())
-    data = _voxels(image, path, role)
+    image = open_nifti(path, role)
+    check(image, IMAGE_RULES, ScanLimits(), role=role)
+    with whole_file(role):
+        data = np.asanyarray(image.dataobj)
     _check_label_values(data, allowed, role)
     labels = make_image(data.astype(np.uint8), image.affine)
     on_scan = resample(labels, grid_of(ncct), order=0)
@@ -138,62 +136,20 @@ def read_mask(path: str | Path, ncct: nib.Nifti1Image) -> nib.Nifti1Image:
     return read_labels(path, ncct, allowed=(1,), role="brain_mask")
 
 
-def _read_nifti(path: Path, role: str) -> nib.Nifti1Image:
-    scan = role == "ncct"  # a series of DICOM files is read for the scan alone
-    if not path.is_file():
-        raise ScanError(
-            f"no file or folder for {role}" if scan else f"no file for {role}",
-            "a NIfTI file or DICOM folder" if scan else "a NIfTI file",
-            "check the path",
-        )
-    if path.stat().st_size == 0:
-        raise ScanError(f"an empty file for {role}", "a NIfTI file", "copy or export it again")
-    if not path.name.lower().endswith((".nii", ".nii.gz")):
-        raise ScanError(
-            f"a file for {role} that ends in neither .nii nor .nii.gz",
-            "a NIfTI file (.nii, .nii.gz)" + (" or a folder with DICOM files" if scan else ""),
-            ("give the folder of the series, or " if scan else "") + "convert the file to NIfTI",
-        )
-    try:
-        image = nib.load(path)
-    except _UNREADABLE as error:
-        raise ScanError(
-            f"a file for {role} that is not NIfTI ({type(error).__name__})",
-            "a NIfTI file",
-            "copy or export it again",
-        ) from error
-    if not isinstance(image, nib.Nifti1Image):
-        raise ScanError(
-            f"a file of type {type(image).__name__} for {role}",
-            "a NIfTI file",
-            "convert the scan to NIfTI",
-        )
-    # a single volume in a 4D file is what many converters write
-    return image.slicer[..., 0] if len(image.shape) == 4 and image.shape[3] == 1 else image
+def _without_padding(image: nib.Nifti1Image, data: np.ndarray, limits: ScanLimits) -> None:
+    """Turn padding that was stored unsigned into air, in place.
 
-
-def _voxels(image: nib.Nifti1Image, path: Path, role: str) -> np.ndarray:
-    try:
-        if path.suffix.lower() == ".gz":
-            _check_gzip(path)
-        return np.array(image.get_fdata(dtype=np.float32, caching="unchanged"))
-    except _UNREADABLE as error:
-        raise ScanError(
-            f"a truncated or damaged file for {role} ({type(error).__name__})",
-            f"{int(np.prod(image.shape))} voxels",
-            "copy or export it again",
-        ) from error
-
-
-def _check_gzip(path: Path) -> None:
-    """Compare the checksum at the file's end, which nibabel never reaches: it counts voxels."""
-    with gzip.open(path) as file:
-        while file.read(1 << 24):
-            pass
+    Such padding is one value, in the corners of the image and nowhere denser than anything else.
+    """
+    corners = {float(image.dataobj[corner]) for corner in product((0, -1), repeat=3)}
+    if len(corners) == 1 and min(corners) > limits.max_hu:
+        high = data > limits.max_hu
+        if np.all(data[high] == np.float32(min(corners))):
+            data[high] = AIR_HU
 
 
 def _check_label_values(data: np.ndarray, allowed: Collection[int], role: str) -> None:
-    present = np.unique(data)
+    present = np.unique(data[data != 0])
     unknown = [float(v) for v in present if v not in {0, *allowed}]
     expected = f"0 and labels out of {sorted(allowed)}"
     if unknown:
@@ -201,7 +157,7 @@ def _check_label_values(data: np.ndarray, allowed: Collection[int], role: str) -
         raise ScanError(
             f"values {words} in {role}", expected, "relabel the image or remove these values"
         )
-    if not np.any(present):
+    if not present.size:
         raise ScanError(
             f"no label in {role}", expected, "leave the path empty when nothing is annotated"
         )
