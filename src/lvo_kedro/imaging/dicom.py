@@ -1,32 +1,34 @@
 """One DICOM series -> one volume with even slices.
 
-:mod:`~lvo_kedro.imaging.series` picks and checks the files; dcm2niix decodes the pixels, applies
-the rescale slope and stacks the slices. Where the slices lie is taken from the headers, since a
-NIfTI affine cannot hold uneven steps. A gantry tilt is left in the affine
+:mod:`~lvo_kedro.imaging.series` picks and checks the files, :mod:`~lvo_kedro.imaging.pixels` gives
+each in Hounsfield units. They are stacked by the positions in their headers, whatever else differs
+from slice to slice. A gantry tilt is left in the affine
 (:func:`~lvo_kedro.imaging.geometry.straighten` takes it out).
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import dcm2niix
-import nibabel as nib
 import numpy as np
 
 from lvo_kedro.errors import ScanError
+from lvo_kedro.imaging.gaps import Gap, describe_gaps, find_gaps
 from lvo_kedro.imaging.geometry import make_image
+from lvo_kedro.imaging.pixels import read_hu
 from lvo_kedro.imaging.series import find_series
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import nibabel as nib
     from numpy.typing import NDArray
 
     from lvo_kedro.imaging.headers import Slice
     from lvo_kedro.imaging.rules import ScanLimits
+
+_SKULL_CM2 = 2.0
+"""Less bone than this in a slice: it lies beyond the vertex."""
 
 
 class Series(NamedTuple):
@@ -46,66 +48,55 @@ def read_series(folder: Path, limits: ScanLimits) -> Series:
     Raises:
         ScanError: No series or several, or one that is incomplete or inconsistent.
     """
-    return Series(_even_slices(*_convert(find_series(folder, limits))), (), False)
+    slices, findings = find_series(folder, limits)
+    gaps = find_gaps(slices, limits)
+    if gaps and not limits.allow_gaps:
+        _check_gaps(gaps, slices, limits)
+    if gaps:
+        findings = (*findings, f"interpolated over {describe_gaps(gaps, slices)}")
+    named = any(item.names_contrast for item in slices)
+    return Series(_even_slices(*_stack(slices, limits)), findings, named)
 
 
-def _convert(slices: list[Slice]) -> tuple[nib.Nifti1Image, NDArray[np.float64]]:
-    """Decode and stack with dcm2niix.
+def _check_gaps(gaps: list[Gap], slices: list[Slice], limits: ScanLimits) -> None:
+    """Refuse gaps but those beyond the vertex, where both slices beside them are without skull.
+
+    Raises:
+        ScanError: A slice is missing from the head.
+    """
+    for gap in gaps:
+        beside = slices[gap.below : gap.below + 2]
+        if any(_bone_cm2(item, limits) >= _SKULL_CM2 for item in beside):
+            raise ScanError(
+                describe_gaps(gaps, slices),
+                "no slice missing",
+                "transfer the series again; scan_limits: {allow_gaps: true} interpolates over them",
+            )
+
+
+def _bone_cm2(item: Slice, limits: ScanLimits) -> float:
+    _, _, down, along = item.form
+    return float((read_hu(item, limits.max_hu) > limits.bone_hu).sum()) * down * along / 100
+
+
+def _stack(slices: list[Slice], limits: ScanLimits) -> tuple[nib.Nifti1Image, NDArray[np.float64]]:
+    """Stack slices that are sorted along their normal.
 
     Returns:
-        The volume as stacked, tilt and steps uncorrected, and the slices' centre-of-corner
-        positions in the volume's order, shape (slices, 3), in world mm.
-    """
-    with tempfile.TemporaryDirectory(prefix="lvo_kedro_") as name:
-        source, target = Path(name, "dicom"), Path(name, "nifti")
-        source.mkdir()
-        target.mkdir()
-        for number, item in enumerate(slices):
-            os.symlink(item.path.resolve(), source / f"{number:05d}.dcm")
-        options = {"b": "n", "ba": "y", "z": "n", "m": "y", "i": "n", "x": "i", "f": "scan"}
-        words = [word for key, value in options.items() for word in (f"-{key}", value)]
-        subprocess.run(  # noqa: S603 - the program that the dcm2niix package brings along
-            [dcm2niix.bin, *words, "-o", str(target), str(source)],
-            check=False,
-            capture_output=True,
-            timeout=600,
-        )
-        stacked = target / "scan.nii"
-        volume = nib.Nifti1Image.from_filename(stacked) if stacked.is_file() else None
-        if volume is None or volume.shape[2:] != (len(slices),):
-            raise ScanError(
-                f"{0 if volume is None else volume.shape[2:]} slices decoded by dcm2niix",
-                f"{len(slices)}",
-                "the pixels are damaged or in an unknown compression; export the series again",
-            )
-        data = volume.get_fdata(dtype=np.float32, caching="unchanged")
-        image = make_image(np.array(data), volume.affine)
-    return image, _corner_positions(image, slices)
-
-
-def _corner_positions(image: nib.Nifti1Image, slices: list[Slice]) -> NDArray[np.float64]:
-    """Return where voxel (0, 0) of each slice lies, and check it against dcm2niix's affine.
-
-    dcm2niix may count rows from the other end and may stack in either direction, so both are
-    read off its affine instead of being assumed.
+        The volume (column, row, slice), tilt and steps uncorrected, and where the first pixel of
+        each slice lies, shape (slices, 3), in world mm.
     """
     rows, columns, down, along = slices[0].form
+    data = np.empty((len(slices), rows, columns), dtype=np.float32)
+    for k, item in enumerate(slices):
+        data[k] = read_hu(item, limits.max_hu)
     axes = slices[0].directions
-    corner = np.zeros(3)
-    for axis, (count, step) in enumerate(((columns, along), (rows, down))):
-        if image.affine[:3, axis] @ axes[:, axis] < 0:
-            corner += axes[:, axis] * step * (count - 1)
-    positions = np.array([item.origin for item in slices]) + corner
-    if image.affine[:3, 2] @ axes[:, 2] < 0:
-        positions = positions[::-1]
-    off = float(np.linalg.norm(positions[0] - image.affine[:3, 3]))
-    if off > 0.5:
-        raise ScanError(
-            f"a first slice converted to {off:.1f} mm beside its place",
-            "the position in the DICOM header",
-            "convert the series to NIfTI with another tool",
-        )
-    return positions
+    positions = np.array([item.origin for item in slices])
+    affine = np.eye(4)
+    affine[:3, :2] = axes[:, :2] * [along, down]
+    affine[:3, 2] = positions[1] - positions[0]
+    affine[:3, 3] = positions[0]
+    return make_image(data.transpose(2, 1, 0), affine), positions
 
 
 def _even_slices(image: nib.Nifti1Image, positions: NDArray[np.float64]) -> nib.Nifti1Image:

@@ -7,91 +7,189 @@ of a series, which may hold a patient's name.
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
-from typing import TYPE_CHECKING
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from lvo_kedro.errors import ScanError
+from lvo_kedro.imaging.gaps import describe_order
 from lvo_kedro.imaging.headers import Slice, read_headers
+from lvo_kedro.imaging.pixels import read_hu
 from lvo_kedro.imaging.rules import ScanLimits, check
-from lvo_kedro.imaging.series_rules import POSITION_RULES, SERIES_RULES
+from lvo_kedro.imaging.series_rules import MIN_SLICES, POSITION_RULES, SERIES_RULES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
-
-    import pydicom
 
 logger = logging.getLogger(__name__)
 
+Group = list[Slice]
 
-def find_series(folder: Path, limits: ScanLimits) -> list[Slice]:
-    """Return the slices of the one CT series in ``folder``, sorted along their normal.
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+"""Also the beginning of the UIDs of its multi-frame forms."""
 
-    Localizers and copies of slices beside the series are left out.
+
+class ChosenSeries(NamedTuple):
+    """The slices of the series, sorted along their normal, and what is remarkable about it."""
+
+    slices: list[Slice]
+    findings: tuple[str, ...]
+
+
+def find_series(folder: Path, limits: ScanLimits) -> ChosenSeries:
+    """Find the one axial CT series in ``folder``.
+
+    Localizers, screen captures, series too short for a head and copies of slices are left out.
 
     Raises:
         ScanError: No series or several, or one that is incomplete or inconsistent.
     """
-    slices = _without_copies(_choose_series(read_headers(folder)))
+    content = read_headers(folder)
+    slices = _choose_series(content.slices)
     check(slices, SERIES_RULES, limits)
     normal = slices[0].directions[:, 2]
-    slices = sorted(slices, key=lambda s: float(s.origin @ normal))
-    check(slices, POSITION_RULES, limits)
-    return slices
+    ordered = _without_copies(sorted(slices, key=lambda s: float(s.origin @ normal)), limits)
+    check(ordered, POSITION_RULES, limits)
+    findings = [*_foreign(content.foreign), *_kernels(ordered), *describe_order(ordered)]
+    return ChosenSeries(ordered, tuple(findings))
 
 
-def _choose_series(slices: list[Slice]) -> list[Slice]:
+def _foreign(count: int) -> list[str]:
+    return [f"{count} file(s) beside the series that are not DICOM"] if count else []
+
+
+def _kernels(slices: Group) -> list[str]:
+    kernels = Counter(item.words.get("ConvolutionKernel") or "unknown" for item in slices)
+    words = ", ".join(f"{kernel} ({count} slices)" for kernel, count in kernels.most_common(4))
+    return [f"the kernel changes within the series: {words}"] if len(kernels) > 1 else []
+
+
+def _choose_series(slices: list[Slice]) -> Group:
     """Return the slices of the only axial CT series, or say what there is instead."""
-    left_out: dict[str, int] = defaultdict(int)
-    series: dict[str, list[Slice]] = defaultdict(list)
+    left_out: Counter[str] = Counter()
+    usable = []
     for item in slices:
-        reason = _unusable(item.header)
-        if reason:
-            left_out[reason] += 1
-        else:
-            series[str(item.header.get("SeriesInstanceUID", ""))].append(item)
-    words = ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items()))
-    if not series:
+        reason = _unusable(item)
+        left_out.update([reason] if reason else [])
+        usable += [] if reason else [item]
+    groups = _groups(usable)
+    for cannot_be, reason in _NOT_THE_SERIES:
+        rest = [group for group in groups if not cannot_be(group)]
+        if rest:  # where all are like this, the rules say what is wrong with them
+            left_out[reason] += sum(map(len, groups)) - sum(map(len, rest))
+            groups = rest
+    words = ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items()) if count)
+    if not groups:
         raise ScanError(
             f"only {words} in the folder",
             "the slices of one non-contrast head CT series",
             "give the folder of the axial series",
         )
-    if len(series) > 1:
+    if len(groups) > 1:
+        more = f"; and {len(groups) - 5} more" if len(groups) > 5 else ""
         raise ScanError(
-            f"{len(series)} CT series in the folder: "
-            + "; ".join(_describe(s) for s in series.values()),
+            f"{len(groups)} CT series in the folder: "
+            + "; ".join(_describe(group) for group in groups[:5])
+            + more,
             "one",
             "put the wanted series into a folder of its own",
         )
     if words:
         logger.info("left out of the series: %s", words)
-    return next(iter(series.values()))
+    return groups[0]
 
 
-def _unusable(header: pydicom.Dataset) -> str | None:
-    words = header.get("ImageType") or ()  # one word alone is no list
-    kinds = {word.upper() for word in ((words,) if isinstance(words, str) else words)}
-    if header.get("Modality") != "CT":
-        return f"{header.get('Modality') or 'unknown'} image(s) (modality is not CT)"
-    if kinds & {"LOCALIZER", "SCOUT"}:
+def _groups(slices: list[Slice]) -> list[Group]:
+    """Group slices by their series; those that are each a series of their own, by their form.
+
+    Some anonymisers give every file a SeriesInstanceUID of its own.
+    """
+    by_uid: dict[str, Group] = defaultdict(list)
+    for item in slices:
+        by_uid[item.series].append(item)
+    groups = [group for group in by_uid.values() if len(group) > 1]
+    alone: dict[object, Group] = defaultdict(list)
+    for group in by_uid.values():
+        if len(group) == 1:
+            alone[_likeness(group[0])].append(group[0])
+    return groups + list(alone.values())
+
+
+def _likeness(item: Slice) -> object:
+    """Return what the slices of one series have in common."""
+    names = ("Rows", "Columns", "PixelSpacing", "ImageOrientationPatient")
+    numbers = (item.numbers.get(name, ()) for name in names)
+    rounded = tuple(tuple(round(v, 3) for v in values) for values in numbers)
+    return rounded, item.words.get("ConvolutionKernel")
+
+
+def _unusable(item: Slice) -> str | None:
+    kinds = item.words.get("ImageType", "").upper()
+    if item.words.get("Modality") != "CT":
+        return f"{item.words.get('Modality') or 'unknown'} image(s) (modality is not CT)"
+    if any(word in kinds for word in ("LOCALIZER", "SCOUT", "SURVIEW", "TOPOGRAM")):
         return "localizer (scout) image(s)"
-    if "Rows" not in header or int(header.get("SamplesPerPixel", 1)) != 1:
+    if item.pixels is None or item.number("SamplesPerPixel", 1) != 1:
+        return "screen capture(s) or object(s) without pixels"
+    placed = "ImagePositionPatient" in item.numbers
+    captured = item.words.get("SOPClassUID", "").startswith(_SECONDARY_CAPTURE) and not placed
+    grey = item.words.get("PhotometricInterpretation", "MONOCHROME2").startswith("MONOCHROME")
+    if captured or not grey or "SCREEN" in kinds:
         return "screen capture(s) or object(s) without pixels"
     return None
 
 
-def _describe(slices: list[Slice]) -> str:
-    header = slices[0].header
-    kernel = header.get("ConvolutionKernel") or "unknown"
-    thickness = header.get("SliceThickness") or "unknown"
+def _unplaced(group: Group) -> bool:
+    tags = {"ImagePositionPatient", "ImageOrientationPatient"}
+    return not any(tags & {*item.numbers, *item.malformed} for item in group)
+
+
+def _short(group: Group) -> bool:
+    return len(group) < MIN_SLICES
+
+
+def _not_axial(group: Group) -> bool:
+    direction = group[0].numbers.get("ImageOrientationPatient", ())
+    if len(direction) != 6:
+        return False
+    normal = np.cross(direction[:3], direction[3:])
+    return bool(abs(normal[2]) < 0.7 * np.linalg.norm(normal))
+
+
+_NOT_THE_SERIES: tuple[tuple[Callable[[Group], bool], str], ...] = (
+    (_unplaced, "image(s) without a position"),
+    (_short, f"image(s) of series with fewer than {MIN_SLICES}"),
+    (_not_axial, "image(s) of coronal or sagittal series"),
+)
+"""What cannot be the axial series where another one can."""
+
+
+def _describe(slices: Group) -> str:
+    first = slices[0]
+    thickness = first.numbers.get("SliceThickness")
     return (
-        f"series {header.get('SeriesNumber')} ({len(slices)} images, "
-        f"thickness {thickness} mm, kernel {kernel})"
+        f"series {first.words.get('SeriesNumber') or 'without number'} ({len(slices)} images, "
+        f"thickness {f'{thickness[0]:g}' if thickness else 'unknown'} mm, "
+        f"kernel {first.words.get('ConvolutionKernel') or 'unknown'})"
     )
 
 
-def _without_copies(slices: list[Slice]) -> list[Slice]:
-    unique = {str(item.header.SOPInstanceUID): item for item in reversed(slices)}
-    if len(unique) < len(slices):
-        logger.info("left out %d copies of slices", len(slices) - len(unique))
-    return list(unique.values())
+def _without_copies(slices: Group, limits: ScanLimits) -> Group:
+    """Leave out slices that lie where the one before lies and show the same.
+
+    Their SOPInstanceUID does not tell: some anonymisers give all slices the same, or none.
+    """
+    kept: Group = []
+    for item in slices:
+        here = [k for k in kept[-4:] if np.abs(k.origin - item.origin).max() < 0.01]
+        if not any(_same_pixels(item, other, limits) for other in here):
+            kept.append(item)
+    if len(kept) < len(slices):
+        logger.info("left out %d copies of slices", len(slices) - len(kept))
+    return kept
+
+
+def _same_pixels(item: Slice, other: Slice, limits: ScanLimits) -> bool:
+    return np.array_equal(read_hu(item, limits.max_hu), read_hu(other, limits.max_hu))

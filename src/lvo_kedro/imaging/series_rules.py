@@ -10,32 +10,45 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lvo_kedro.imaging.gaps import slice_steps
 from lvo_kedro.imaging.rules import Rule, ScanLimits
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from lvo_kedro.imaging.headers import Slice
 
 _GEOMETRY = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}
 """How many numbers say where a slice lies."""
+MIN_SLICES = 4
+"""No head is covered by fewer."""
+
+
+def _malformed(slices: list[Slice], _: ScanLimits) -> str | None:
+    for tag in sorted({tag for item in slices for tag in item.malformed}):
+        values = [item.malformed[tag] for item in slices if tag in item.malformed]
+        return f"{values[0]} as {tag} in {len(values)} of {len(slices)} slices"
+    return None
 
 
 def _missing(slices: list[Slice], _: ScanLimits) -> str | None:
-    if lacking := _lacking(slices, *_GEOMETRY):
+    if lacking := _lacking(slices, *_GEOMETRY, "Rows", "Columns"):
         return lacking
     for tag, count in _GEOMETRY.items():
-        if others := {item.header[tag].VM for item in slices} - {count}:
+        if others := {len(item.numbers[tag]) for item in slices} - {count}:
             return f"{tag} of {min(others)} number(s) instead of {count}"
     return None
 
 
 def _lacking(slices: list[Slice], *tags: str) -> str | None:
     for tag in tags:
-        count = sum(item.header.get(tag) in (None, "", []) for item in slices)
+        count = sum(tag not in item.numbers for item in slices)
         if count:
             return f"no {tag} in {count} of {len(slices)} slices"
     return None
+
+
+def _no_syntax(slices: list[Slice], _: ScanLimits) -> str | None:
+    count = sum(item.pixels is not None and not item.pixels.syntax for item in slices)
+    return f"compressed pixels without a TransferSyntaxUID in {count} slices" if count else None
 
 
 def _absurd_pixels(slices: list[Slice], limits: ScanLimits) -> str | None:
@@ -45,29 +58,48 @@ def _absurd_pixels(slices: list[Slice], limits: ScanLimits) -> str | None:
     return None
 
 
+def _absurd_directions(slices: list[Slice], _: ScanLimits) -> str | None:
+    for item in slices:
+        row, column = np.reshape(item.numbers["ImageOrientationPatient"], (2, 3))
+        lengths = np.linalg.norm([row, column], axis=1)
+        if np.abs(lengths - 1).max() > 0.01 or abs(row @ column) > 0.01:
+            return (
+                f"an ImageOrientationPatient with vectors of length {lengths[0]:.3f} and "
+                f"{lengths[1]:.3f}, their product {row @ column:.3f}"
+            )
+    return None
+
+
 def _multi_frame(slices: list[Slice], _: ScanLimits) -> str | None:
-    frames = max(int(item.header.get("NumberOfFrames") or 1) for item in slices)
+    frames = max(int(item.number("NumberOfFrames", 1)) for item in slices)
     return f"a multi-frame file ({frames} frames)" if frames > 1 else None
+
+
+def _shorter_than_said(slices: list[Slice], _: ScanLimits) -> str | None:
+    said = max(int(item.number("NumberOfSeriesRelatedInstances", 0)) for item in slices)
+    return f"{len(slices)} slices of a series of {said}" if said > len(slices) else None
 
 
 def _no_rescale(slices: list[Slice], _: ScanLimits) -> str | None:
     if lacking := _lacking(slices, "RescaleSlope", "RescaleIntercept"):
         return lacking
-    flat = sum(float(item.header.RescaleSlope) == 0 for item in slices)
+    flat = sum(item.number("RescaleSlope", 1) == 0 for item in slices)
     return f"a RescaleSlope of 0 in {flat} of {len(slices)} slices" if flat else None
 
 
 def _mixed_rescale(slices: list[Slice], _: ScanLimits) -> str | None:
-    pairs = {(float(s.header.RescaleSlope), float(s.header.RescaleIntercept)) for s in slices}
-    if len(pairs) == 1:
+    pairs = sorted({(s.number("RescaleSlope", 1), s.number("RescaleIntercept", 0)) for s in slices})
+    slope, intercept = np.ptp(np.array(pairs), axis=0)
+    if slope * 4096 + intercept < 0.5:  # no value of 12 bits differs by as much as rounding does
         return None
-    return "rescale to HU by " + " and ".join(f"{a:g} x + {b:g}" for a, b in sorted(pairs)[:3])
+    return "rescale to HU by " + " and ".join(f"{a:.9g} x + {b:.9g}" for a, b in pairs[:3])
 
 
-def _eight_bits(slices: list[Slice], _: ScanLimits) -> str | None:
-    if lacking := _lacking(slices, "BitsStored"):
+def _few_bits(slices: list[Slice], _: ScanLimits) -> str | None:
+    if lacking := _lacking(slices, "BitsAllocated"):
         return lacking
-    bits = min(int(item.header.BitsStored) for item in slices)
+    # a slice of air alone may be stored in as few bits as it needs
+    bits = max(int(s.number("BitsStored", s.number("BitsAllocated", 0))) for s in slices)
     return f"{bits} bits a pixel" if bits <= 8 else None
 
 
@@ -86,15 +118,11 @@ def _mixed_orientation(slices: list[Slice], _: ScanLimits) -> str | None:
 
 
 def _few_slices(slices: list[Slice], _: ScanLimits) -> str | None:
-    return f"{len(slices)} slice(s)" if len(slices) < 4 else None
-
-
-def _steps(slices: list[Slice]) -> NDArray[np.float64]:
-    return np.diff([float(item.origin @ slices[0].directions[:, 2]) for item in slices])
+    return f"{len(slices)} slice(s)" if len(slices) < MIN_SLICES else None
 
 
 def _same_place(slices: list[Slice], _: ScanLimits) -> str | None:
-    steps = _steps(slices)
+    steps = slice_steps(slices)
     if steps.min() > 0.01:
         return None
     at = int(steps.argmin()) + 1
@@ -104,24 +132,9 @@ def _same_place(slices: list[Slice], _: ScanLimits) -> str | None:
     )
 
 
-def _gap(slices: list[Slice], limits: ScanLimits) -> str | None:
-    steps = _steps(slices)
-    padded = np.concatenate([[steps[0]], steps, [steps[-1]]])
-    neighbours = np.maximum(padded[:-2], padded[2:])
-    lone = (steps > 1.6 * neighbours) & (steps > 3.0)
-    gaps = np.flatnonzero(lone | (steps > limits.max_spacing_mm))
-    if gaps.size == 0:
-        return None
-    at = int(gaps[0])
-    return (
-        f"a gap of {steps[at]:.1f} mm between slices {at + 1} and {at + 2} of {len(slices)} "
-        f"in steps of {np.median(steps):.1f} mm"
-    )
-
-
 def _crooked(slices: list[Slice], _: ScanLimits) -> str | None:
     origins = np.array([item.origin for item in slices])
-    along = np.concatenate([[0.0], np.cumsum(_steps(slices))]) / _steps(slices).sum()
+    along = np.concatenate([[0.0], np.cumsum(slice_steps(slices))]) / slice_steps(slices).sum()
     line = origins[0] + along[:, None] * (origins[-1] - origins[0])
     off = float(np.linalg.norm(origins - line, axis=1).max())
     return f"slices up to {off:.1f} mm off a straight line" if off > 1.0 else None
@@ -129,24 +142,31 @@ def _crooked(slices: list[Slice], _: ScanLimits) -> str | None:
 
 SERIES_RULES: tuple[Rule, ...] = (
     Rule(_multi_frame, "one file a slice", "convert the series to NIfTI first"),
-    Rule(_missing, "position, orientation and spacing in every slice", "export the series again"),
+    Rule(
+        _malformed,
+        "numbers with a decimal point",
+        "export the series again; what wrote these files wrote the tag wrongly",
+    ),
+    Rule(_missing, "position, orientation and size in every slice", "export the series again"),
     Rule(
         _absurd_pixels,
         "{min_spacing_mm:g} to {max_spacing_mm:g} mm between pixels",
         "export the original CT series",
     ),
+    Rule(_absurd_directions, "unit vectors at right angles", "export the original CT series"),
+    Rule(_no_syntax, "the name of the compression", "export the series uncompressed"),
     Rule(_no_rescale, "the rescale to HU in every slice", "export the original CT series"),
     Rule(_mixed_rescale, "one rescale for all slices", "export the series again"),
-    Rule(_eight_bits, "at least 12 bits", "export the original CT series, not a windowed copy"),
+    Rule(_few_bits, "at least 12 bits", "export the original CT series, not a windowed copy"),
     Rule(_mixed_form, "slices of one size and spacing", "export one reconstruction alone"),
     Rule(_mixed_orientation, "parallel slices", "export one reconstruction alone"),
-    Rule(_few_slices, "a series that covers the head", "export the full axial series"),
 )
 """What is looked at in the headers, in any order of the slices."""
 
 POSITION_RULES: tuple[Rule, ...] = (
+    Rule(_few_slices, "a series that covers the head", "export the full axial series"),
     Rule(_same_place, "one slice a position", "export one reconstruction and phase alone"),
-    Rule(_gap, "no slice missing", "transfer the series again"),
+    Rule(_shorter_than_said, "all of them", "transfer the series again"),
     Rule(_crooked, "slices stacked along a line", "export the series again"),
 )
-"""What is looked at in the slices' positions, sorted along their normal."""
+"""What is looked at in the slices' positions, sorted along their normal, without copies."""
