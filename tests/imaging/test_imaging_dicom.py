@@ -22,7 +22,7 @@ from imaging_phantoms import (
 from pydicom.uid import RLELossless, generate_uid
 
 from lvo_kedro.errors import ScanError
-from lvo_kedro.imaging import read_ncct
+from lvo_kedro.imaging import ScanLimits, read_ncct, read_scan
 from lvo_kedro.imaging.geometry import Grid, is_sheared, world_axis
 
 if TYPE_CHECKING:
@@ -190,6 +190,51 @@ def test_missing_slices(series: Series) -> None:
     (folder / "s3_010.dcm").unlink()
     with pytest.raises(ScanError, match=r"a gap of 8.0 mm between slices 19 and 20 of 40"):
         read_ncct(folder)
+
+
+def test_a_gap_may_be_allowed(series: Series) -> None:
+    folder = series.write()
+    (folder / "s3_010.dcm").unlink()
+    scan = read_scan(folder, ScanLimits(allow_gaps=True))
+    assert scan.findings[-1].startswith("interpolated over a gap of 8.0 mm between slices 19 and")
+    other = np.ones(41, dtype=bool)
+    other[19] = False
+    expected = series.hu[::-1, ::-1]
+    assert np.allclose(scan.ncct.get_fdata()[..., other], expected[..., other], atol=0.01)
+
+
+def test_a_gap_beyond_the_vertex_is_a_finding(series: Series) -> None:
+    folder = series.write()
+    for path in folder.iterdir():
+        if float(pydicom.dcmread(path).ImagePositionPatient[2]) == 81.0:
+            path.unlink()
+    scan = read_scan(folder)
+    assert len(scan.findings) == 2
+    assert "numbers of the slices skip 1" in scan.findings[0]
+    assert "interpolated over a gap of 8.0 mm between slices 39 and 40" in scan.findings[1]
+
+
+def test_findings_of_the_files(series: Series) -> None:
+    series.changes = {"ContrastBolusAgent": f"for {PATIENT_NAME}"}
+    folder = series.write(
+        lambda k, d: setattr(d, "ConvolutionKernel", "SOFT" if k < 30 else "BONE")
+    )
+    (folder / "words.txt").write_text("words")
+    scan = read_scan(folder)
+    assert scan.contrast_named
+    assert scan.findings == (
+        "1 file(s) beside the series that are not DICOM",
+        "the kernel changes within the series: SOFT (30 slices), BONE (11 slices)",
+    )
+
+
+def test_twenty_series_make_no_long_message(series: Series) -> None:
+    for number in range(20):
+        replace(series, uid=generate_uid(), number=number, hu=series.hu[..., :6]).write()
+    with pytest.raises(ScanError, match="20 CT series in the folder") as caught:
+        read_ncct(series.folder)
+    assert len(str(caught.value)) < 700
+    assert "and 15 more" in str(caught.value)
 
 
 def test_too_few_slices(series: Series) -> None:

@@ -170,9 +170,9 @@ def _is_protocol(
     Either its slices are thicker, too, or it is long, with nothing finer on one of its sides, and
     its slices are not known to be as thin as the usual steps are short.
     """
-    inside = np.nanmean(np.append(thickness[start + 1 : stop], thickness[stop]))
+    inside = _mean(thickness[start + 1 : stop + 1])
     finer = np.abs(steps - usual) <= 0.05
-    around = np.nanmean(thickness[1:][finer]) if finer.any() else np.nan
+    around = _mean(thickness[1:][finer])
     length = float(np.median(steps[start:stop]))
     if inside >= 1.3 * around:
         return True
@@ -180,3 +180,9 @@ def _is_protocol(
         return False
     coarse = steps >= 0.95 * length
     return stop - start >= _STRETCH and bool(coarse[:start].all() or coarse[stop:].all())
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    """Return the mean of what is known, NaN (unequal to, and no more than, anything) if nothing."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if known.size else float("nan")
