@@ -14,9 +14,7 @@ GOOD = "a1,007,scan.nii.gz,development,0,,"
 
 
 def test_a_missing_table_is_there_and_empty_and_a_written_one_comes_back(tmp_path):
-    dataset = OptionalTable(
-        filepath=(tmp_path / "table.csv").as_posix(), save_args={"index": False}
-    )
+    dataset = OptionalTable(filepath=(tmp_path / "table.csv").as_posix(), numbers=["value"])
     assert dataset.exists()
     assert dataset.load().empty
     table = pd.DataFrame({"change": ["noise_10"], "value": [0.5]})

@@ -128,7 +128,7 @@ def test_the_flow_accounts_for_every_case() -> None:
         ["evaluated", "", 3],
         ["with LVO", "", 2],
     ]
-    assert count_flow(cohort, scores)["cases"].tolist() == [6, 3, 3, 2]
+    assert count_flow(cohort, scores)["count"].tolist() == [6, 3, 3, 2]
 
 
 def test_pictures_are_given_to_the_worst_of_both_kinds_first() -> None:

@@ -14,7 +14,7 @@ fails instead of ending the cohort.
 from lvo_kedro.datasets.cases import Case, CaseDataset, Cases
 from lvo_kedro.datasets.fingerprint import fingerprint
 from lvo_kedro.datasets.images import FigureDataset, NiftiDataset
-from lvo_kedro.datasets.tables import OptionalTable, TextTable
+from lvo_kedro.datasets.tables import OptionalTable, RecordTable, TextTable
 
 __all__ = [
     "Case",
@@ -23,6 +23,7 @@ __all__ = [
     "FigureDataset",
     "NiftiDataset",
     "OptionalTable",
+    "RecordTable",
     "TextTable",
     "fingerprint",
 ]

@@ -2,18 +2,86 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+import csv
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
-from kedro.io import DatasetError
+from kedro.io import DatasetError, Version
 from kedro_datasets.pandas import CSVDataset
 from pandas.errors import EmptyDataError, ParserError
 
 from lvo_kedro.errors import TableError
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-class OptionalTable(CSVDataset):
-    """A CSV table that may be missing: it is then empty, without columns.
+
+class RecordTable(CSVDataset):
+    """A CSV table of this project: text comes back as it was written, numbers where they are named.
+
+    Left to itself, pandas guesses from what stands in a column: a case ``1e5`` would come back as
+    100000.0, a site ``007`` as 7, and a patient ``NA`` as missing. Nothing is text by its looks.
+
+    Args:
+        numbers: Columns of numbers, as names or patterns such as ``logit*``; an empty cell is NaN
+            there, and ``True`` is 1. Those that a table lacks are ignored.
+        filepath: As for any CSV dataset, and likewise all others.
+    """
+
+    DEFAULT_LOAD_ARGS: ClassVar[dict[str, Any]] = {"dtype": str, "keep_default_na": False}
+    # in quotes, text may hold any line break, and other programs see what is text as well
+    DEFAULT_SAVE_ARGS: ClassVar[dict[str, Any]] = {"index": False, "quoting": csv.QUOTE_NONNUMERIC}
+
+    def __init__(
+        self,
+        *,
+        filepath: str,
+        numbers: Sequence[str] = (),
+        load_args: dict[str, Any] | None = None,
+        save_args: dict[str, Any] | None = None,
+        version: Version | None = None,
+        credentials: dict[str, Any] | None = None,
+        fs_args: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(  # spelled out: Kedro notes the arguments by their names
+            filepath=filepath,
+            load_args=load_args,
+            save_args=save_args,
+            version=version,
+            credentials=credentials,
+            fs_args=fs_args,
+            metadata=metadata,
+        )
+        self._numbers = tuple(numbers)
+
+    def load(self) -> pd.DataFrame:
+        """Return the table.
+
+        Raises:
+            TableError: A column of numbers holds something else.
+        """
+        table = super().load()
+        for column in table.columns:
+            if any(fnmatchcase(column, pattern) for pattern in self._numbers):
+                table[column] = _numbers(table[column])
+        return table
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    try:
+        return pd.to_numeric(column.replace({"True": "1", "False": "0"}))
+    except ValueError as error:
+        raise TableError(
+            f"a column {column.name} with something else than numbers ({error})",
+            "a number, or nothing, in each row",
+            "run the pipeline that writes this table again",
+        ) from error
+
+
+class OptionalTable(RecordTable):
+    """A table that may be missing: it is then empty, without columns.
 
     For what is computed on demand and shown where it is there.
     """

@@ -28,7 +28,7 @@ def count_flow(
             other sets.
 
     Returns:
-        Columns step, reason, cases. ``excluded`` has one row a reason: the stage and what was found
+        Columns step, reason, count. ``excluded`` has one row a reason: the stage and what was found
         there; a case excluded by several stages counts at the first.
     """
     require_columns(cohort, ("case_id",), "cohort")
@@ -46,4 +46,4 @@ def count_flow(
     rows.append((NOT_SCORED, "", len(ids - lost - evaluated)))
     rows.append((EVALUATED, "", len(evaluated)))
     rows.append((WITH_LVO, "", int((scores["lvo"].astype(float) == 1).sum())))
-    return pd.DataFrame(rows, columns=["step", "reason", "cases"])
+    return pd.DataFrame(rows, columns=["step", "reason", "count"])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from lvo_kedro.errors import TableError
 from lvo_kedro.evaluation.intervals import COLUMNS, Interval, not_estimable, wilson_interval
 from lvo_kedro.evaluation.operating import Threshold, calls_of, fixed_point_figures
 from lvo_kedro.evaluation.roc import auc_interval
@@ -64,7 +65,7 @@ def _levels(scores: pd.DataFrame, subgroup: Subgroup) -> dict[str, BoolArray]:
     column, positives = scores[subgroup.column], scores["lvo"].to_numpy() == 1
     if subgroup.bands:
         names, edges = band_names(subgroup.bands), [-np.inf, *sorted(subgroup.bands), np.inf]
-        column = pd.cut(column.astype(float), edges, right=False, labels=names)
+        column = pd.cut(_numbers(column), edges, right=False, labels=names)
     else:
         names = sorted(column.dropna().unique(), key=lambda value: (str(type(value)), value))
     recorded = column.notna().to_numpy()
@@ -77,6 +78,18 @@ def _levels(scores: pd.DataFrame, subgroup: Subgroup) -> dict[str, BoolArray]:
     if rest.any():
         levels[UNKNOWN] = rest | ~positives if of_lvo_only else rest
     return levels
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    """A column as numbers; those that only a user's table has are text until bands ask for them."""
+    try:
+        return column.astype(float)
+    except ValueError as error:
+        raise TableError(
+            f"the column {column.name} with something else than numbers ({error})",
+            "numbers, or nothing, in a column that is divided into bands",
+            "correct the cohort table, or take the bands out of the evaluation's subgroups",
+        ) from error
 
 
 def band_names(edges: tuple[float, ...]) -> list[str]:

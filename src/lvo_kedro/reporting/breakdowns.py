@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 Tables = Mapping[str, pd.DataFrame]
 NO_CALL = "none"
+MEASURED = ("age", "slice_thickness", "nihss")
+"""Columns of the cohort that are drawn as a histogram; a site's number is a name."""
 
 
 def plot_subgroups(detection: Tables, metric: str = "auc", title: str = "") -> Figure:
@@ -261,7 +263,7 @@ def _cohort_bars(axes: Axes, cohort: pd.DataFrame, column: str) -> None:
     """Stacked bars of a column, with and without LVO."""
     values = cohort[column]
     numeric = pd.to_numeric(values, errors="coerce")
-    if numeric.notna().any() and numeric.nunique() > 6:
+    if column in MEASURED and numeric.nunique() > 6:
         edges = np.histogram_bin_edges(numeric.dropna(), bins=8)
         centres, width = (edges[:-1] + edges[1:]) / 2, 0.9 * (edges[1] - edges[0])
         counts = [np.histogram(numeric[cohort["lvo"] == k].dropna(), edges)[0] for k in (0, 1)]

@@ -146,13 +146,13 @@ def threshold_of(split: SplitTables, point: str) -> str:
 def flow_of(split: SplitTables) -> Flow:
     """The cases of a set from the cohort table to the score table, out of its table ``flow``."""
     table = split.detection["flow"]
-    count = table.groupby("step")["cases"].sum()
+    count = table.groupby("step")["count"].sum()
     out = table[table["step"] == EXCLUDED]
     return Flow(
         name=split.name,
         cases=int(count[IN_COHORT]),
-        excluded=int(out["cases"].sum()),
-        reasons=[(str(row["reason"]), int(row["cases"])) for row in out.to_dict("records")],
+        excluded=int(out["count"].sum()),
+        reasons=[(str(row["reason"]), int(row["count"])) for row in out.to_dict("records")],
         evaluated=int(count[EVALUATED]),
         with_lvo=int(count[WITH_LVO]),
         not_scored=int(count[NOT_SCORED]),
