@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _SIZE_TOLERANCE = 0.01
 _ANGLE_TOLERANCE = 1.0
+_FAR_MM = 1e5
 
 
 def _shape_is_not_3d(image: nib.Nifti1Image, _: ScanLimits) -> str | None:
@@ -31,11 +32,12 @@ def _colour_or_complex(image: nib.Nifti1Image, _: ScanLimits) -> str | None:
 
 
 def _foreign_unit(image: nib.Nifti1Image, _: ScanLimits) -> str | None:
-    unit = image.header.get_xyzt_units()[0]
-    return f"lengths in {unit}s" if unit in ("micron", "meter") else None
+    code = int(image.header["xyzt_units"]) % 8
+    unit = {1: "meters", 3: "microns"}.get(code, f"a unit that NIfTI does not know (code {code})")
+    return None if code in (0, 2) else f"lengths in {unit}"
 
 
-def _geometry_is_not_finite(image: nib.Nifti1Image, _: ScanLimits) -> str | None:
+def _geometry_is_absurd(image: nib.Nifti1Image, _: ScanLimits) -> str | None:
     header = image.header
     fields = {"pixdim": header["pixdim"][1:4]}
     if header["sform_code"] > 0:
@@ -43,8 +45,9 @@ def _geometry_is_not_finite(image: nib.Nifti1Image, _: ScanLimits) -> str | None
     if header["qform_code"] > 0:
         names = [f"quatern_{n}" for n in "bcd"] + [f"qoffset_{n}" for n in "xyz"]
         fields |= {name: header[name] for name in names}
-    wrong = [name for name, value in fields.items() if not np.isfinite(value).all()]
-    return f"NaN or infinite numbers in {', '.join(wrong)}" if wrong else None
+    # not a number is not within the bound either
+    wrong = [name for name, value in fields.items() if not (np.abs(value) < _FAR_MM).all()]
+    return f"NaN, infinite or absurd numbers in {', '.join(wrong)}" if wrong else None
 
 
 def _no_orientation(image: nib.Nifti1Image, _: ScanLimits) -> str | None:
@@ -92,9 +95,9 @@ def _two_geometries(image: nib.Nifti1Image, _: ScanLimits) -> str | None:
     spacing = np.abs(image.header["pixdim"][1:4].astype(float))
     distances = voxel_sizes(sform)
     planes = 1 / np.linalg.norm(np.linalg.inv(sform[:3, :3]), axis=1)
-    sizes_agree = any(np.allclose(spacing, s, rtol=_SIZE_TOLERANCE) for s in (distances, planes))
+    close = [np.isclose(spacing, size, rtol=_SIZE_TOLERANCE) for size in (distances, planes)]
     qform = None if _quaternion_is_bad(image) else image.get_qform(coded=True)[0]
-    if sizes_agree and _agree(qform, sform):
+    if np.all(close[0] | close[1]) and _agree(qform, sform):
         return None
     return (
         f"a qform with {_axes(qform)}a spacing of {_listed(spacing)} mm but an sform with "
@@ -183,8 +186,8 @@ IMAGE_RULES: tuple[Rule, ...] = (
         "write the file with xyzt_units 'mm' and its spacing in mm",
     ),
     Rule(
-        _geometry_is_not_finite,
-        "finite numbers",
+        _geometry_is_absurd,
+        "finite numbers, no place in space further away than a room is large",
         "write the file again with the affine of the original series",
     ),
     Rule(

@@ -90,12 +90,17 @@ def open_nifti(path: Path, role: str) -> nib.Nifti1Image:
         with _valid_header(role):
             kind = _checked_kind(unpacked, unpacked.tell(), role)
             unpacked.seek(0)
-            image = kind.from_stream(unpacked)
-    else:
-        with _valid_header(role), path.open("rb") as plain:
-            image = _checked_kind(plain, path.stat().st_size, role).from_filename(path)
-    shape = image.shape[:3] if set(image.shape[3:]) == {1} else image.shape
-    return type(image)(image.dataobj.reshape(shape), image.affine, image.header)
+            return _in_3d(kind.from_stream(unpacked))
+    with _valid_header(role), path.open("rb") as plain:
+        return _in_3d(_checked_kind(plain, path.stat().st_size, role).from_filename(path))
+
+
+def _in_3d(image: Any) -> nib.Nifti1Image:
+    """Drop axes of length one behind the third; many converters write a fourth."""
+    if len(image.shape) > 3 and set(image.shape[3:]) == {1}:
+        image = type(image)(image.dataobj.reshape(image.shape[:3]), image.affine, image.header)
+    flat: nib.Nifti1Image = image
+    return flat
 
 
 @contextlib.contextmanager
@@ -140,8 +145,8 @@ def _checked_kind(file: BinaryIO, size: int, role: str) -> Any:
     file.seek(0)
     header = kind.header_class(file.read(kind.header_class.sizeof_hdr), check=False)
     start, shape = int(header.get_data_offset()), header.get_data_shape()
-    if not 0 <= start <= size:
-        raise ValueError("the voxels begin outside the file")
+    if not kind.header_class.single_vox_offset <= start <= size:
+        raise ValueError("the voxels begin inside the header or behind the file")
     needed = start + math.prod(int(n) for n in shape) * header.get_data_dtype().itemsize
     if size < needed:
         raise ScanError(

@@ -80,8 +80,9 @@ def read_scan(path: str | Path, limits: ScanLimits = ScanLimits()) -> Scan:
         image, findings, contrast_named = read_series(path, limits)
     else:
         image, contrast_named = open_nifti(path, "ncct"), False
-        check(image, HEADER_RULES, limits)
-        findings = describe_qform(image)
+        with whole_file("ncct"):
+            check(image, HEADER_RULES, limits)
+            findings = describe_qform(image)
     with whole_file("ncct"):
         head = find_head(image, limits)
         part = read_part(image, head.box)
@@ -117,8 +118,8 @@ def read_labels(
     """
     path = Path(path)
     image = open_nifti(path, role)
-    check(image, IMAGE_RULES, ScanLimits(), role=role)
     with whole_file(role):
+        check(image, IMAGE_RULES, ScanLimits(), role=role)
         data = np.asanyarray(image.dataobj)
     _check_label_values(data, allowed, role)
     labels = make_image(data.astype(np.uint8), image.affine)

@@ -30,8 +30,9 @@ _DENSE_HU = 800.0
 def _not_finite(image: nib.Nifti1Image, _: ScanLimits) -> str | None:
     # one sum notices NaN and infinities without a mask of the volume's size
     data = np.asanyarray(image.dataobj)
-    if np.isfinite(data.sum(dtype=np.float64)):
-        return None
+    with np.errstate(invalid="ignore"):
+        if np.isfinite(data.sum(dtype=np.float64)):
+            return None
     return f"{int((~np.isfinite(data)).sum())} voxels that are NaN or infinite"
 
 
