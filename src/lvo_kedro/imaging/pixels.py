@@ -125,10 +125,8 @@ def read_hu(item: Slice, max_hu: float) -> NDArray[np.float32]:
     except MemoryError:
         raise
     except Exception as error:  # whatever the decoder raises on damaged pixels
-        syntax = item.pixels.syntax if item.pixels else ""
         raise ScanError(
-            f"pixels that cannot be decoded ({UID(syntax).name or 'no TransferSyntaxUID'}, "
-            f"{type(error).__name__})",
+            f"pixels that cannot be decoded ({_name(item)}, {type(error).__name__})",
             "whole pixels, uncompressed or as JPEG, JPEG-LS, JPEG 2000 or RLE",
             "transfer the series again, or export it uncompressed",
         ) from error
@@ -141,6 +139,13 @@ def read_hu(item: Slice, max_hu: float) -> NDArray[np.float32]:
         padding = stored.astype(np.int64) % bits == item.number("PixelPaddingValue", 0) % bits
         hu[padding & ((hu < AIR_HU) | (hu > max_hu))] = AIR_HU
     return hu
+
+
+def _name(item: Slice) -> str:
+    """Return the name of the transfer syntax, if it has one: anything may stand in its place."""
+    with quiet_pydicom():
+        syntax = UID(item.pixels.syntax if item.pixels else "")
+        return "an unknown transfer syntax" if syntax.name == str(syntax) else syntax.name
 
 
 def _decode(item: Slice) -> NDArray[np.integer]:

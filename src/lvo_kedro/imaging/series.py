@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 Group = list[Slice]
 
+_LOCALIZER = "localizer (scout) image(s)"
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 """Also the beginning of the UIDs of its multi-frame forms."""
 
@@ -47,17 +48,34 @@ def find_series(folder: Path, limits: ScanLimits) -> ChosenSeries:
         ScanError: No series or several, or one that is incomplete or inconsistent.
     """
     content = read_headers(folder)
-    slices = _choose_series(content.slices)
+    usable, unusable = _sorted_out(content.slices)
+    slices = _choose_series(usable, Counter(reason for _, reason in unusable))
     check(slices, SERIES_RULES, limits)
     normal = slices[0].directions[:, 2]
     ordered = _without_copies(sorted(slices, key=lambda s: float(s.origin @ normal)), limits)
     check(ordered, POSITION_RULES, limits)
-    findings = [*_foreign(content.foreign), *_kernels(ordered), *describe_order(ordered)]
+    findings = [
+        *_foreign(content.foreign),
+        *_lost(unusable, ordered),
+        *_kernels(ordered),
+        *describe_order(ordered),
+    ]
     return ChosenSeries(ordered, tuple(findings))
 
 
 def _foreign(count: int) -> list[str]:
     return [f"{count} file(s) beside the series that are not DICOM"] if count else []
+
+
+def _lost(unusable: list[tuple[Slice, str]], slices: Group) -> list[str]:
+    """Say what was left out although it calls itself a part of the series."""
+    series = slices[0].series
+    reasons = Counter(reason for item, reason in unusable if series and item.series == series)
+    return [
+        f"left out of the series, of which they say they are a part: {count} {reason}"
+        for reason, count in sorted(reasons.items())
+        if reason != _LOCALIZER
+    ]
 
 
 def _kernels(slices: Group) -> list[str]:
@@ -66,14 +84,15 @@ def _kernels(slices: Group) -> list[str]:
     return [f"the kernel changes within the series: {words}"] if len(kernels) > 1 else []
 
 
-def _choose_series(slices: list[Slice]) -> Group:
+def _sorted_out(slices: list[Slice]) -> tuple[Group, list[tuple[Slice, str]]]:
+    """Return the images that may be slices, and the others with the reason why they are none."""
+    reasons = [_unusable(item) for item in slices]
+    pairs = list(zip(slices, reasons, strict=True))
+    return [s for s, r in pairs if r is None], [(s, r) for s, r in pairs if r is not None]
+
+
+def _choose_series(usable: Group, left_out: Counter[str]) -> Group:
     """Return the slices of the only axial CT series, or say what there is instead."""
-    left_out: Counter[str] = Counter()
-    usable = []
-    for item in slices:
-        reason = _unusable(item)
-        left_out.update([reason] if reason else [])
-        usable += [] if reason else [item]
     groups = _groups(usable)
     for cannot_be, reason in _NOT_THE_SERIES:
         rest = [group for group in groups if not cannot_be(group)]
@@ -130,7 +149,7 @@ def _unusable(item: Slice) -> str | None:
     if item.words.get("Modality") != "CT":
         return f"{item.words.get('Modality') or 'unknown'} image(s) (modality is not CT)"
     if any(word in kinds for word in ("LOCALIZER", "SCOUT", "SURVIEW", "TOPOGRAM")):
-        return "localizer (scout) image(s)"
+        return _LOCALIZER
     if item.pixels is None or item.number("SamplesPerPixel", 1) != 1:
         return "screen capture(s) or object(s) without pixels"
     placed = "ImagePositionPatient" in item.numbers
