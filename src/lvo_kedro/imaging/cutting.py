@@ -39,6 +39,11 @@ class Head(NamedTuple):
     """What is left out, in a sentence."""
 
 
+def vertical_axis(affine: NDArray[np.float64]) -> int:
+    """Return the array axis that runs most nearly from foot to head, or the other way."""
+    return int(np.abs(affine[2, :3] / voxel_sizes(affine)).argmax())
+
+
 def find_head(image: nib.Nifti1Image, limits: ScanLimits) -> Head:
     """Find the head at the upper end of a long scan; a shorter one is kept whole.
 
@@ -50,7 +55,7 @@ def find_head(image: nib.Nifti1Image, limits: ScanLimits) -> Head:
         limits: Below ``air_hu`` is no tissue, and above ``max_hu`` neither.
     """
     spacing = voxel_sizes(image.affine)
-    up = int(np.abs(image.affine[2, :3]).argmax())
+    up = vertical_axis(image.affine)
     whole = Head((slice(None), slice(None), slice(None)))
     if image.shape[up] * spacing[up] < LONG_MM:
         return whole

@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine, voxel_sizes
 
+from lvo_kedro.imaging.cutting import vertical_axis
 from lvo_kedro.imaging.nifti import MAX_QUATERNION, quaternion_length
 from lvo_kedro.imaging.rules import Rule, ScanLimits
 
@@ -155,10 +156,12 @@ def _absurd_spacing(image: nib.Nifti1Image, limits: ScanLimits) -> str | None:
 
 
 def _absurd_extent(image: nib.Nifti1Image, limits: ScanLimits) -> str | None:
-    extent = np.sort(voxel_sizes(image.affine) * image.shape)
-    if extent[1] >= limits.min_extent_mm and extent[2] <= limits.max_extent_mm:
+    extent = voxel_sizes(image.affine) * image.shape
+    largest = np.full(3, limits.max_extent_mm)
+    largest[vertical_axis(image.affine)] = limits.max_length_mm
+    if np.sort(extent)[1] >= limits.min_extent_mm and np.all(extent <= largest):
         return None
-    return f"a field of view of {_listed(extent[::-1], 0)} mm"
+    return f"a field of view of {_listed(np.sort(extent)[::-1], 0)} mm"
 
 
 def _little_coverage(image: nib.Nifti1Image, limits: ScanLimits) -> str | None:
@@ -217,7 +220,8 @@ HEADER_RULES: tuple[Rule, ...] = (
     ),
     Rule(
         _absurd_extent,
-        "a head: {min_extent_mm:g} to {max_extent_mm:g} mm across",
+        "a head: {min_extent_mm:g} to {max_extent_mm:g} mm across, from head to foot at most "
+        "{max_length_mm:g} mm",
         "check the spacing in the header and that the series is the head",
     ),
     Rule(

@@ -28,6 +28,8 @@ class ScanLimits(Options):
     """A field of view that is smaller cannot hold a head's cross-section."""
     max_extent_mm: float = 700.0
     """No scanner's field of view is larger."""
+    max_length_mm: float = 2200.0
+    """From head to foot a scan may go on; it is cut to the head."""
     min_coverage_mm: float = 40.0
     """Least extent along the slices' axis; the arteries of interest span about 50 mm."""
     air_hu: float = -300.0
