@@ -163,8 +163,8 @@ def test_a_dicom_series_of_head_and_chest(tmp_path: Path) -> None:
 
 def test_only_the_head_is_held_as_floats(body: nib.Nifti1Image, tmp_path: Path) -> None:
     coarse = np.asarray(body.dataobj)
-    fine = np.repeat(np.repeat(np.repeat(coarse, 2, 0), 2, 1), 3, 2)
-    affine = body.affine @ np.diag([1 / 2, 1 / 2, 1 / 3, 1])
+    fine = np.repeat(np.repeat(np.repeat(coarse, 3, 0), 3, 1), 3, 2)
+    affine = body.affine @ np.diag([1 / 3, 1 / 3, 1 / 3, 1])
     nib.save(nib.Nifti1Image(fine, affine), tmp_path / "scan.nii")
     tracemalloc.start()
     read_scan(tmp_path / "scan.nii")
