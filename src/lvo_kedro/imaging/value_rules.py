@@ -80,11 +80,12 @@ def _no_soft_tissue(image: nib.Nifti1Image, limits: ScanLimits) -> str | None:
     air = data[(data > level - 1150) & (data < level - 900)]
     hint = ""
     if not low <= level <= high and air.size > 0.01 * data.size:
-        why = "is missing" if level > 0 else "was subtracted twice"
-        hint = (
-            f", and air near {_mode(air):.0f} HU (shifted by about {level - 35:+.0f}: the rescale "
-            f"intercept {why}?)"
-        )
+        shift, why = level - 35, ""
+        if abs(shift) > 900:
+            why = (
+                f": the rescale intercept {'is missing' if shift > 0 else 'was subtracted twice'}?"
+            )
+        hint = f", and air near {_mode(air):.0f} HU (shifted by about {shift:+.0f}{why})"
     elif level > high:
         hint = " (scaled?)"
     return f"{part:.0%} soft tissue in the middle of the head, where most is {level:.0f} HU{hint}"
