@@ -84,6 +84,14 @@ def test_figures_of_empty_tables_say_so() -> None:
     assert "no vessel metrics" in texts(plot_vessels(vessels))
 
 
+def test_sites_with_numbers_for_names_are_no_measurements() -> None:
+    sites = [str(101 + n) for n in range(9)]
+    cohort = pd.DataFrame({"lvo": [0, 1, 1] * 3, "site": sites, "age": [*range(40, 85, 5)]})
+    by_site, by_age = plot_cohort(cohort).axes
+    assert [label.get_text() for label in by_site.get_xticklabels()] == sites
+    assert len(by_age.containers[0]) == 8
+
+
 def test_wide_histories_become_long() -> None:
     wide = pd.DataFrame({"epoch": [0, 1], "train_loss": [1.0, 0.5], "seconds": [3, 3]})
     table = long_history({0: wide, 1: wide}, ("train_loss", "validation_auc"))
