@@ -26,6 +26,7 @@ import pandas as pd
 import yaml
 
 from lvo_kedro.cohort import splits_of_cases
+from lvo_kedro.datasets import RecordTable
 from lvo_kedro.localization import measure_vessels
 from lvo_kedro.nnunet import NnUNetOptions, load_predictor, prepare_dataset, train_fold
 from lvo_kedro.vocabulary import OCCLUSION_LABELS, VESSEL_LABELS
@@ -67,8 +68,9 @@ def main() -> None:
 
 def prepare(data: Path, folder: Path, fold: int, options: NnUNetOptions) -> dict[str, list[str]]:
     """Prepare the fold's dataset; return the test cases of either split."""
-    cohort = pd.read_csv(data / "02_intermediate" / "cohort.csv")
-    folds = pd.read_csv(data / "02_intermediate" / "folds.csv")
+    tables = data / "02_intermediate"
+    cohort = RecordTable(filepath=(tables / "cohort.csv").as_posix()).load()
+    folds = RecordTable(filepath=(tables / "folds.csv").as_posix(), numbers=["fold"]).load()
     annotated = [
         case for case in cohort["case_id"] if _paths(data, case)["vessel_labels"].is_file()
     ]

@@ -26,6 +26,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
+from lvo_kedro.datasets import RecordTable
 from lvo_kedro.imaging.geometry import to_ras
 from lvo_kedro.nnunet import NnUNetOptions, load_predictor
 
@@ -70,7 +71,7 @@ def compare(folder: Path, data: Path, count: int, options: NnUNetOptions) -> Non
 def copy_scans(data: Path, scans: Path, count: int) -> list[str]:
     """Write external scans as RAS+ (nnU-Net's command line does not turn them)."""
     scans.mkdir(parents=True)
-    cohort = pd.read_csv(data / "02_intermediate" / "cohort.csv")
+    cohort = RecordTable(filepath=(data / "02_intermediate" / "cohort.csv").as_posix()).load()
     names = cohort.loc[cohort["split"] == "external", "case_id"].head(count).tolist()
     for name in names:
         ncct = nib.load(data / "02_intermediate" / "scans" / name / "ncct.nii.gz")

@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from lvo_kedro.datasets import RecordTable
 from lvo_kedro.detection import Detector, decode_channels, load_detector, open_sample
 from lvo_kedro.detection.channels import neutral
 from lvo_kedro.evaluation import auc_interval
@@ -44,7 +45,8 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True)
     data = parser.parse_args().data
-    scores = pd.read_csv(data / "07_model_output" / "detection_scores.csv")
+    file = data / "07_model_output" / "detection_scores.csv"
+    scores = RecordTable(filepath=file.as_posix(), numbers=["lvo", "fold"]).load()
     folders = sorted((data / "06_models" / "detectors").glob("fold_*"))
     detectors = {folder.name: load_detector(folder) for folder in folders}
     rows = []
