@@ -9,7 +9,6 @@ from __future__ import annotations
 import gzip
 import shutil
 import struct
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -33,7 +32,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from lvo_kedro.imaging.geometry import Grid, grid_of
+from lvo_kedro.imaging.geometry import grid_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,13 +49,14 @@ class Head(NamedTuple):
 
 
 Change = "Callable[[int, pydicom.Dataset], None]"
+Generator = np.random.Generator
 
 
 # ------------------------------------------------------------------ DICOM: the same volume
 
 
 def as_series(head: Head, folder: Path, rng: np.random.Generator) -> Series:
-    """The head as a scanner stores it: one of the directions that rows, columns, slices may have."""
+    """The head with rows, columns and slices in one of the eight directions that they may have."""
     turned = nib.orientations.apply_orientation
     flips = [rng.choice([-1, 1]) for _ in range(3)]
     ornt = np.array([[0, flips[0]], [1, flips[1]], [2, flips[2]]])
@@ -207,8 +207,8 @@ IN_THE_HEADERS: dict[str, Callable[[Series, np.random.Generator], Change]] = {
     "padding unsigned": padded(63536, 63536),
     "padding unsigned, not named": padded(63536, None),
     "RLE": compressed(RLELossless, bytes),
-    "JPEG": compressed(JPEGLosslessSV1, lambda a: imagecodecs.ljpeg_encode(a)),
-    "JPEG-LS": compressed(JPEGLSLossless, lambda a: imagecodecs.jpegls_encode(a)),
+    "JPEG": compressed(JPEGLosslessSV1, imagecodecs.ljpeg_encode),
+    "JPEG-LS": compressed(JPEGLSLossless, imagecodecs.jpegls_encode),
     "JPEG 2000": compressed(
         JPEG2000Lossless,
         lambda a: imagecodecs.jpeg2k_encode(a, codecformat="j2k", level=0, reversible=True),
@@ -460,10 +460,6 @@ NIFTI: dict[str, Callable[[nib.Nifti1Image, np.random.Generator], nib.Nifti1Imag
 }
 
 
-def straight(head: Head) -> Grid:
-    return Grid(head.hu.shape, head.affine)
-
-
 def head_of(image: nib.Nifti1Image, arteries: nib.Nifti1Image) -> Head:
     """A head from images in any axis order."""
     ras, inside = nib.as_closest_canonical(image), nib.as_closest_canonical(arteries)
@@ -471,5 +467,260 @@ def head_of(image: nib.Nifti1Image, arteries: nib.Nifti1Image) -> Head:
     return Head(hu, grid_of(ras).affine, np.asarray(inside.dataobj) > 0)
 
 
-def renamed(series: Series, **fields: Any) -> Series:
-    return replace(series, **fields)
+# ------------------------------------------------------------------ another meaning
+
+
+def without(*chosen: str) -> Callable[[Head, Path, Generator], Path]:
+    """Slices are missing: which ones, as a slice of their numbers from the foot."""
+
+    def dress(head: Head, folder: Path, rng: Generator) -> Path:
+        numbered = bool(rng.random() < 0.5) or chosen == ("1::2",)
+        series = as_series(head, folder / "dicom", rng)
+        path = series.write(None if numbered else IN_THE_HEADERS["one number"](series, rng))
+        files = sorted(path.iterdir(), key=lambda p: height(pydicom.dcmread(p)))
+        for part in chosen:
+            bounds = [int(v) if v else None for v in part.split(":")]
+            for file in files[slice(*bounds)] if len(bounds) > 1 else [files[bounds[0]]]:
+                file.unlink()
+        return path
+
+    return dress
+
+
+def height(dataset: Dataset) -> float:
+    return float(dataset.ImagePositionPatient[2])
+
+
+def values(change: Callable) -> Callable[[Head, Path, Generator], Path]:
+    """The values are no HU any more, in DICOM (by turns) or NIfTI."""
+
+    def dress(head: Head, folder: Path, rng: Generator) -> Path:
+        other = head._replace(hu=np.rint(change(head.hu.astype(np.float32))).astype(np.int16))
+        if rng.random() < 0.5:
+            return write_nifti(as_image(other, rng), folder, rng)
+        series = as_series(other, folder / "dicom", rng)
+        return series.write(signed(series, rng))
+
+    return dress
+
+
+def with_padding(change: Callable) -> Callable[[NDArray], NDArray]:
+    """Change all but the padding around a round field of view."""
+
+    def apply(hu: NDArray) -> NDArray:
+        x, y = (np.linspace(-1, 1, n) for n in hu.shape[:2])
+        outside = x[:, None] ** 2 + y**2 > 1.3
+        return np.where(outside[..., None], -2000, change(hu))
+
+    return apply
+
+
+def in_nifti(change: Callable) -> Callable[[Head, Path, Generator], Path]:
+    def dress(head: Head, folder: Path, rng: Generator) -> Path:
+        image = nib.Nifti1Image(head.hu, head.affine)
+        image.set_sform(head.affine, 1)
+        image.set_qform(head.affine, 1)
+        return write_nifti(change(image, rng), folder, rng)
+
+    return dress
+
+
+def _affine(*matrices: Any) -> Callable[[nib.Nifti1Image, Generator], nib.Nifti1Image]:
+    def dress(image: nib.Nifti1Image, rng: Generator) -> nib.Nifti1Image:
+        changed = nib.Nifti1Image(np.asarray(image.dataobj), image.affine)
+        for matrix, setter in zip(matrices, (changed.set_sform, changed.set_qform), strict=False):
+            setter(matrix(image.affine), 1)
+        return changed
+
+    return dress
+
+
+def _unit(signs: tuple[int, int, int]) -> Callable:
+    matrix = np.diag([*signs, 1.0])
+    return _affine(lambda _: matrix, lambda _: matrix)
+
+
+def _spacing_lost(affine: NDArray) -> NDArray:
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    return affine @ np.diag([*(1 / spacing), 1.0])
+
+
+def _turn(degrees: float, axis: int) -> Callable[[NDArray], NDArray]:
+    a, b = [k for k in range(3) if k != axis]
+    angle = np.radians(degrees)
+    matrix = np.eye(4)
+    matrix[a, a] = matrix[b, b] = np.cos(angle)
+    matrix[a, b], matrix[b, a] = -np.sin(angle), np.sin(angle)
+    return lambda affine: matrix @ affine
+
+
+def _turned(degrees: float, axis: int) -> Callable:
+    turn = _turn(degrees, axis)
+    return _affine(turn, turn)
+
+
+def in_header(**fields: Any) -> Callable[[Head, Path, Generator], Path]:
+    """The header of a written file says something else; nibabel would put it right."""
+
+    def dress(head: Head, folder: Path, rng: Generator) -> Path:
+        content = bytearray(as_image(head, rng).to_bytes())
+        header = nib.Nifti1Header(bytes(content[:348]))
+        for name, value in fields.items():
+            header[name] = value
+        content[:348] = header.binaryblock
+        path = folder / "scan.nii"
+        path.write_bytes(content)
+        return path
+
+    return dress
+
+
+def swapped(axis: int) -> Callable[[Head, Path, Generator], Path]:
+    """The two halves along an axis change places."""
+
+    def dress(head: Head, folder: Path, rng: Generator) -> Path:
+        half = head.hu.shape[axis] // 2
+        other = head._replace(hu=np.roll(head.hu, half, axis=axis))
+        return write_nifti(as_image(other, rng), folder, rng)
+
+    return dress
+
+
+def contrast(hu: float, named: bool) -> Callable[[Head, Path, Generator], Path]:
+    """Contrast medium in the arteries."""
+
+    def dress(head: Head, folder: Path, rng: Generator) -> Path:
+        other = head._replace(hu=np.where(head.arteries, head.hu + hu, head.hu).astype(np.int16))
+        series = as_series(other, folder / "dicom", rng)
+        agent = setting(ContrastBolusAgent="Iomeprol 400") if named else setting()
+        return series.write(agent(series, rng))
+
+    return dress
+
+
+def in_dicom(change: Callable) -> Callable[[Head, Path, Generator], Path]:
+    """A header, or some of them, say something else: ``change(k, dataset, generator)``."""
+
+    def dress(head: Head, folder: Path, rng: Generator) -> Path:
+        series = as_series(head, folder / "dicom", rng)
+        return series.write(lambda k, dataset: change(k, dataset, rng))
+
+    return dress
+
+
+def putting(at: Callable[[int], bool], **fields: Any) -> Callable[[Head, Path, Generator], Path]:
+    def change(k: int, dataset: Dataset, rng: Generator) -> None:
+        if at(k):
+            for name, value in fields.items():
+                if name == "raw":
+                    tag, text = value
+                    dataset[tag] = pydicom.dataelem.RawDataElement(
+                        pydicom.tag.Tag(tag), "DS", len(text), text, 0, False, True
+                    )
+                elif value is None:
+                    delattr(dataset, name)
+                else:
+                    setattr(dataset, name, value)
+
+    return in_dicom(change)
+
+
+def two_series(**fields: Any) -> Callable[[Head, Path, Generator], Path]:
+    """Every other slice is of another reconstruction, or the whole series is there twice."""
+
+    def dress(head: Head, folder: Path, rng: Generator) -> Path:
+        series = as_series(head, folder / "dicom", rng)
+        path = series.write()
+        noise = rng.normal(0, 20, series.hu.shape)
+        other = Series(path, np.rint(series.hu + noise), series.affine, changes=fields, number=4)
+        if "SeriesInstanceUID" in fields:
+            other.changes = {**fields, "SeriesInstanceUID": series.uid}
+        other.write()
+        return path
+
+    return dress
+
+
+def damaged(change: Callable[[bytes], bytes]) -> Callable[[Head, Path, Generator], Path]:
+    """One file of the series ends early, or is another thing."""
+
+    def dress(head: Head, folder: Path, rng: Generator) -> Path:
+        path = as_series(head, folder / "dicom", rng).write()
+        file = rng.choice(dicom_files(path))
+        file.write_bytes(change(file.read_bytes()))
+        return path
+
+    return dress
+
+
+def _always(_: int) -> bool:
+    return True
+
+
+def _one(k: int) -> bool:
+    return k == 20
+
+
+CHANGED: dict[str, Callable[[Head, Path, Generator], Path]] = {
+    "second slice missing": without("1"),
+    "last but one missing": without("-2"),
+    "one missing": without("20"),
+    "two missing": without("20", "21"),
+    "two apart missing": without("20", "22"),
+    "every second missing in the upper half": without("25::2"),
+    "every second missing": without("1::2"),
+    "intercept lost": values(with_padding(lambda hu: hu + 1024)),
+    "intercept lost, padding too": values(lambda hu: hu + 1024),
+    "shifted by 1000": values(with_padding(lambda hu: hu + 1000)),
+    "intercept twice": values(lambda hu: hu - 1024),
+    "half": values(lambda hu: hu / 2),
+    "double": values(lambda hu: hu * 2),
+    "tenfold": values(lambda hu: hu * 10),
+    "brain window": values(lambda hu: np.clip(hu, -20, 100)),
+    "wide window": values(lambda hu: np.clip(hu, -400, 1000)),
+    "8 bits": values(lambda hu: np.clip(hu + 60, 0, 255)),
+    "no rescale in one": putting(_one, RescaleIntercept=None),
+    "another slope in one": putting(_one, RescaleSlope="2"),
+    "slope of 0": putting(_always, RescaleSlope="0"),
+    "identity": in_nifti(_unit((1, 1, 1))),
+    "SimpleITK's identity": in_nifti(_unit((-1, -1, 1))),
+    "spacing lost": in_nifti(_affine(_spacing_lost, _spacing_lost)),
+    "spacing lost in one": in_nifti(_affine(_spacing_lost, lambda affine: affine)),
+    "two directions": in_nifti(_affine(_turn(10, 2), lambda affine: affine)),
+    "two axis orders": in_nifti(_affine(lambda a: np.diag([-1, 1, 1, 1]) @ a, lambda a: a)),
+    "NaN in the affine": in_header(srow_x=np.nan),
+    "no orientation": in_header(qform_code=0, sform_code=0),
+    "in metres": in_header(xyzt_units=1),
+    "turned to the left": in_nifti(_turned(90, 2)),
+    "turned to the right": in_nifti(_turned(-90, 2)),
+    "prone": in_nifti(_turned(180, 2)),
+    "chin up": in_nifti(_turned(90, 0)),
+    "upside down": in_nifti(_turned(180, 0)),
+    "on its ear": in_nifti(_turned(90, 1)),
+    "halves swapped, left and right": swapped(0),
+    "halves swapped, front and back": swapped(1),
+    "halves swapped, head and foot": swapped(2),
+    "contrast": contrast(300, named=False),
+    "contrast, named": contrast(300, named=True),
+    "contrast named": putting(_always, ContrastBolusAgent="Iomeprol 400"),
+    "two kernels, one series": two_series(SeriesInstanceUID="", ConvolutionKernel="BONE"),
+    "two series": two_series(ConvolutionKernel="BONE"),
+    "kernel changes": putting(lambda k: k > 25, ConvolutionKernel="BONE"),
+    "spacing changes": putting(lambda k: k > 25, PixelSpacing=["1.9", "1.9"]),
+    "direction changes": putting(_one, ImageOrientationPatient=[1, 0, 0, 0, 0.98, 0.2]),
+    "no position in one": putting(_one, ImagePositionPatient=None),
+    "position not a number": putting(_one, raw=("ImagePositionPatient", b"nan\\nan\\nan ")),
+    "decimal commas": putting(_always, raw=("PixelSpacing", b"2,000\\2,000 ")),
+    "text for a number": putting(_one, raw=("RescaleSlope", b"one ")),
+    "no rows": putting(_one, Rows=None),
+    "another modality in the last": putting(lambda k: k == 51, Modality="OT"),
+    "no pixels in the last": putting(
+        lambda k: k == 51, Modality="SR", SOPClassUID="1.2.840.10008.5.1.4.1.1.88.67"
+    ),
+    "multi-frame": putting(_always, NumberOfFrames=3),
+    "series of more": putting(_always, NumberOfSeriesRelatedInstances=60),
+    "truncated": damaged(lambda content: content[: len(content) // 2]),
+    "ends in its header": damaged(lambda content: content[:400]),
+    "a web page": damaged(lambda _: b"<!DOCTYPE html><title>404</title>" + b" " * 900),
+    "empty": damaged(lambda _: b""),
+}

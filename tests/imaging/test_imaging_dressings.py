@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from dressings import (
+    CHANGED,
     IN_THE_HEADERS,
     NIFTI,
     OF_THE_FILES,
@@ -21,7 +22,9 @@ from dressings import (
     write_nifti,
 )
 
-from lvo_kedro.imaging import read_scan
+from lvo_kedro.errors import ScanError
+from lvo_kedro.imaging import BrainOptions, QualityLimits, ScanLimits, read_scan
+from lvo_kedro.pipelines.preprocessing.nodes import preprocess_scan
 from lvo_kedro.simulation import SimulationOptions, simulate_case
 
 if TYPE_CHECKING:
@@ -33,6 +36,9 @@ DICOM_CASES = [
     (HEADERS[i % len(HEADERS)], FILES[(3 * i + i // len(FILES)) % len(FILES)]) for i in range(70)
 ]
 NIFTI_CASES = [(kind, form) for kind in NIFTI for form in range(2)]
+
+CHANGED_CASES = [(kind, form) for kind in CHANGED for form in range(2)]
+QUALITY = QualityLimits(max_in_plane_mm=2.5)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +78,30 @@ def test_the_same_head_in_nifti(head: Head, tmp_path: Path, kind: str, form: int
     assert_same(head, write_nifti(image, tmp_path, rng))
 
 
+@pytest.mark.parametrize(("kind", "form"), CHANGED_CASES)
+def test_another_head_is_refused_or_found(head: Head, tmp_path: Path, kind: str, form: int) -> None:
+    rng = np.random.default_rng([SEED, list(CHANGED).index(kind), form])
+    path = CHANGED[kind](head, tmp_path, rng)
+    try:
+        case = preprocess_scan(path, None, ScanLimits(), BrainOptions(), QUALITY)
+    except ScanError as error:
+        assert error.found and error.expected and error.remedy
+    else:
+        assert case["quality"]["findings"]
+
+
+def test_the_head_itself_has_no_finding(head: Head, tmp_path: Path) -> None:
+    rng = np.random.default_rng(SEED)
+    for path in (
+        as_series(head, tmp_path / "dicom", rng).write(),
+        write_nifti(as_image(head, rng), tmp_path, rng),
+    ):
+        case = preprocess_scan(path, None, ScanLimits(), BrainOptions(), QUALITY)
+        assert case["quality"]["findings"] == []
+
+
 def test_there_are_a_hundred_and_each_kind_is_among_them() -> None:
     assert len(DICOM_CASES) + len(NIFTI_CASES) >= 100
+    assert len(CHANGED_CASES) >= 100
     assert {header for header, _ in DICOM_CASES} == set(HEADERS)
     assert {files for _, files in DICOM_CASES} == set(FILES)

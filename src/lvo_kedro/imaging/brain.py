@@ -89,7 +89,7 @@ def extract_brain(ncct: nib.Nifti1Image, options: BrainOptions = BrainOptions())
     Raises:
         ScanError: No body of soft tissue of a brain's size that is walled in by bone.
     """
-    work = _working_image(ncct, options.spacing)
+    work = working_image(ncct, options.spacing)
     hu = np.asarray(work.dataobj)
     low, high = options.tissue_hu
     walls = _widened(hu > options.bone_hu, options.wall_distance, options.spacing)
@@ -99,7 +99,7 @@ def extract_brain(ncct: nib.Nifti1Image, options: BrainOptions = BrainOptions())
     return _to_scan(make_image(edge, work.affine), ncct, options)
 
 
-def _working_image(ncct: nib.Nifti1Image, spacing: float) -> nib.Nifti1Image:
+def working_image(ncct: nib.Nifti1Image, spacing: float) -> nib.Nifti1Image:
     """Average whole blocks of voxels (anti-aliasing), then sample a cubic grid."""
     grid = grid_of(ncct)
     wanted = np.floor(spacing / np.asarray(grid.spacing) + 0.3).astype(int)

@@ -23,6 +23,7 @@ from lvo_kedro.imaging import (
     read_labels,
     read_mask,
     read_scan,
+    refuse_scan,
 )
 from lvo_kedro.imaging.geometry import make_image
 from lvo_kedro.vocabulary import OCCLUSION_LABELS, VESSEL_LABELS, Side
@@ -66,7 +67,8 @@ def preprocess_scan(
     scan = read_scan(path, limits)
     ncct = _whole_hu(scan.ncct)
     mask = read_mask(mask_path, ncct) if mask_path else extract_brain(ncct, brain)
-    description = describe_scan(ncct, mask, quality)
+    description = describe_scan(ncct, mask, quality, scan.contrast_named)
+    refuse_scan(description, quality)
     findings = [*scan.findings, *description["findings"]]
     record = description | {"findings": findings, "content_hash": hash_scan(ncct)}
     return {"ncct": ncct, "brain_mask": mask, "quality": record}
