@@ -27,6 +27,7 @@ from lvo_kedro.imaging.geometry import (
 )
 from lvo_kedro.imaging.header_rules import HEADER_RULES, IMAGE_RULES, describe_qform
 from lvo_kedro.imaging.nifti import open_nifti, whole_file
+from lvo_kedro.imaging.pixels import AIR_HU
 from lvo_kedro.imaging.rules import ScanLimits, check
 from lvo_kedro.imaging.value_rules import VALUE_RULES
 
@@ -36,9 +37,6 @@ if TYPE_CHECKING:
     import nibabel as nib
 
 logger = logging.getLogger(__name__)
-
-AIR_HU = -1024.0
-"""Lower end of the HU scale; padding values below it are raised to it."""
 
 
 class Scan(NamedTuple):
