@@ -1,10 +1,11 @@
 """Whether contrast medium fills the arteries beside the Sylvian fissures.
 
 What else is as bright as contrast medium lies elsewhere or has another shape: calcium of the
-pineal gland, plexus, falx and basal ganglia near the midline, that of the carotid siphon at the
-skull base, mixtures with bone at the skull, clips and coils in clumps. Between midline and skull
-the branches of the middle cerebral artery run for 20 cm and more; without contrast medium they
-are no denser than blood. What is counted there is the length of bright structures as slim as they.
+pineal gland and falx at the midline, that of the carotid siphon at the skull base, mixtures with
+bone at the skull; plexus, basal ganglia, clips and coils are thicker than arteries. Between
+midline and skull the branches of the middle cerebral artery run for 20 cm and more, and without
+contrast medium they are no denser than blood. What is counted there is the length of bright
+structures as slim as they are.
 """
 
 from __future__ import annotations

@@ -32,9 +32,9 @@ class QualityLimits(Options):
     """More brain than this in the lowest slice: the skull base is cut off."""
     max_side_cm2: float = 1.0
     """More brain than this on another face of the image: the field of view is too small."""
-    max_bright_vessels_mm: float = 15.0
+    max_bright_vessels_mm: float = 10.0
     """More length of vessels as bright as contrast medium: suspected."""
-    refused_bright_vessels_mm: float = 50.0
+    refused_bright_vessels_mm: float = 30.0
     """More than this: the scan is refused as one with contrast medium. Where its header names an
     agent, what is suspected is refused as well."""
     max_rotation_deg: float = 15.0
