@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from kedro.framework.project import pipelines
 from kedro.io import DatasetError
 
 from lvo_kedro.cohort import FoldOptions, fold_of_cases
+from lvo_kedro.datasets import RecordTable
 from lvo_kedro.evaluation import EvaluationOptions
 from lvo_kedro.pipelines.evaluation.nodes import report_detection, report_localization
 from lvo_kedro.pipelines.evaluation.report_nodes import (
@@ -223,3 +225,22 @@ def test_ids_and_sites_that_look_like_numbers_reach_the_evaluations_tables(catal
     assert set(stored(catalog, "gallery", gallery)["case_id"]) == set(gallery["case_id"]) <= ids
     overview = stored(catalog, "cohort_overview", describe_cohort(cohort))
     assert overview["site"].tolist() == cohort["site"].tolist()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(500)
+def test_no_column_of_numbers_is_forgotten(tiny):
+    with tiny.session() as session:
+        catalog = session.load_context().catalog
+    written = sorted(pipelines["__default__"].all_outputs())
+    tables = {n: catalog.load(n) for n in written if isinstance(catalog.get(n), RecordTable)}
+    for split in ("cross_validation", "external_test"):
+        for stage in ("detection", "localization"):
+            parts = catalog.load(f"{split}.{stage}").items()
+            tables |= {f"{split}.{stage}.{part}": load() for part, load in parts}
+    assert len(tables) > 40
+    for name, table in tables.items():
+        for column in table.columns[table.dtypes == "str"]:
+            cells = table.loc[table[column] != "", column]
+            looks = len(cells) and pd.to_numeric(cells, errors="coerce").notna().all()
+            assert not looks or column in ("fold", "slice_thickness"), f"{column} of {name}"
