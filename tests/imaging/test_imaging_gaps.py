@@ -10,6 +10,7 @@ import pytest
 from lvo_kedro.imaging import ScanLimits
 from lvo_kedro.imaging.gaps import describe_gaps, describe_order, find_gaps
 from lvo_kedro.imaging.headers import Slice
+from lvo_kedro.imaging.pixels import PixelData
 
 
 def series(
@@ -30,7 +31,7 @@ def series(
             said["SliceThickness"] = (thick[k],)
         if names:
             said["InstanceNumber"] = (float(names[k]),)
-        slices.append(Slice(Path(), {}, said, {}, None))
+        slices.append(Slice(Path(), {}, said, {}, PixelData("", (), True, False)))
     return slices
 
 

@@ -78,7 +78,7 @@ class Slice:
     words: dict[str, str]
     numbers: dict[str, tuple[float, ...]]
     malformed: dict[str, str]
-    pixels: PixelData | None
+    pixels: PixelData
 
     def number(self, name: str, default: float) -> float:
         """Return the first number of an attribute, or ``default`` where it has none."""
@@ -203,11 +203,11 @@ def _read_header(file: Any) -> pydicom.FileDataset | None:
 
 
 def _is_whole(item: Slice) -> bool:
-    if item.pixels is None:
-        # reports and other objects have no pixels; a CT image without them ends in its header
-        return "Rows" not in item.numbers and item.words["SOPClassUID"] not in ("", CTImageStorage)
     if not item.pixels.whole:
         return False
+    if not item.pixels.spans:
+        # reports and other objects have no pixels; a CT image without them ends in its header
+        return "Rows" not in item.numbers and item.words["SOPClassUID"] not in ("", CTImageStorage)
     count = math.prod(item.number(n, 1) for n in ("Rows", "Columns", "SamplesPerPixel"))
     bits = item.number("BitsAllocated", 8)
     return item.pixels.compressed or item.pixels.length >= count * bits // 8
@@ -221,7 +221,7 @@ def _truncated(place: str, size: int) -> ScanError:
     )
 
 
-def _as_slice(path: Path, header: pydicom.FileDataset, pixels: PixelData | None) -> Slice:
+def _as_slice(path: Path, header: pydicom.FileDataset, pixels: PixelData) -> Slice:
     numbers, malformed = {}, {}
     for name, tag in _NUMBERS.items():
         if tag not in header:

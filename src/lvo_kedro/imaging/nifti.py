@@ -21,6 +21,7 @@ from lvo_kedro.errors import ScanError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 MAX_QUATERNION = 1.001
@@ -103,33 +104,26 @@ def _in_3d(image: Any) -> nib.Nifti1Image:
     return flat
 
 
-@contextlib.contextmanager
-def whole_file(role: str) -> Iterator[None]:
+def whole_file(role: str) -> AbstractContextManager[None]:
     """Turn what a library raises on a damaged file into an error in words."""
-    try:
-        yield
-    except (ScanError, MemoryError):
-        raise
-    except Exception as error:
-        raise ScanError(
-            f"a truncated or damaged file for {role} ({type(error).__name__})",
-            "a NIfTI file with all its voxels",
-            "copy or export it again",
-        ) from error
+    return _in_words(f"a truncated or damaged file for {role}", "a NIfTI file with all its voxels")
+
+
+def _valid_header(role: str) -> AbstractContextManager[None]:
+    return _in_words(
+        f"a file for {role} that is not NIfTI, or whose header is damaged", "a NIfTI file"
+    )
 
 
 @contextlib.contextmanager
-def _valid_header(role: str) -> Iterator[None]:
+def _in_words(found: str, expected: str) -> Iterator[None]:
     try:
         yield
     except (ScanError, MemoryError):
         raise
     except Exception as error:
         raise ScanError(
-            f"a file for {role} that is not NIfTI, or whose header is damaged "
-            f"({type(error).__name__})",
-            "a NIfTI file",
-            "copy or export it again",
+            f"{found} ({type(error).__name__})", expected, "copy or export it again"
         ) from error
 
 

@@ -45,7 +45,7 @@ _LONG_VALUES = (b"OB", b"OW", b"UN")
 
 
 class PixelData(NamedTuple):
-    """Where the pixels of a file lie, and how they are encoded."""
+    """Where the pixels of a file lie, and how they are encoded; without spans, there are none."""
 
     syntax: str
     """Transfer syntax UID; empty where the file names none and its pixels are compressed."""
@@ -61,8 +61,8 @@ class PixelData(NamedTuple):
         return sum(count for _, count in self.spans)
 
 
-def locate_pixels(header: pydicom.FileDataset, file: BinaryIO) -> PixelData | None:
-    """Find the pixels where reading ``header`` from ``file`` stopped, or None where there are none.
+def locate_pixels(header: pydicom.FileDataset, file: BinaryIO) -> PixelData:
+    """Find the pixels where reading ``header`` from ``file`` stopped.
 
     Args:
         header: As read with ``stop_before_pixels``.
@@ -73,7 +73,7 @@ def locate_pixels(header: pydicom.FileDataset, file: BinaryIO) -> PixelData | No
         file.seek(0)
         unpacked = pydicom.dcmread(file)  # the file's own bytes tell nothing
         count = len(unpacked.PixelData) if "PixelData" in unpacked else 0
-        return PixelData(syntax, ((0, count),), True, False) if count else None
+        return PixelData(syntax, ((0, count),) if count else (), True, False)
     implicit, little = header.original_encoding
     order = "<" if little else ">"
     start = file.tell()
@@ -81,7 +81,7 @@ def locate_pixels(header: pydicom.FileDataset, file: BinaryIO) -> PixelData | No
     file.seek(start)
     element = file.read(8)
     if len(element) < 8 or struct.unpack(f"{order}HH", element[:4]) != _PIXEL_DATA:
-        return None
+        return PixelData(syntax, (), True, False)
     long = not implicit and element[4:6] in _LONG_VALUES
     (length,) = struct.unpack(f"{order}I", file.read(4) if long else element[4:])
     first = file.tell()
@@ -144,13 +144,12 @@ def read_hu(item: Slice, max_hu: float) -> NDArray[np.float32]:
 def _name(item: Slice) -> str:
     """Return the name of the transfer syntax, if it has one: anything may stand in its place."""
     with quiet_pydicom():
-        syntax = UID(item.pixels.syntax if item.pixels else "")
+        syntax = UID(item.pixels.syntax)
         return "an unknown transfer syntax" if syntax.name == str(syntax) else syntax.name
 
 
 def _decode(item: Slice) -> NDArray[np.integer]:
     pixels = item.pixels
-    assert pixels is not None  # noqa: S101 - series without pixels are not chosen
     image = Dataset()
     image.file_meta = FileMetaDataset()
     image.file_meta.TransferSyntaxUID = UID(pixels.syntax)

@@ -150,7 +150,7 @@ def _unusable(item: Slice) -> str | None:
         return f"{item.words.get('Modality') or 'unknown'} image(s) (modality is not CT)"
     if any(word in kinds for word in ("LOCALIZER", "SCOUT", "SURVIEW", "TOPOGRAM")):
         return _LOCALIZER
-    if item.pixels is None or item.number("SamplesPerPixel", 1) != 1:
+    if not item.pixels.spans or item.number("SamplesPerPixel", 1) != 1:
         return "screen capture(s) or object(s) without pixels"
     placed = "ImagePositionPatient" in item.numbers
     captured = item.words.get("SOPClassUID", "").startswith(_SECONDARY_CAPTURE) and not placed

@@ -47,7 +47,7 @@ def _lacking(slices: list[Slice], *tags: str) -> str | None:
 
 
 def _no_syntax(slices: list[Slice], _: ScanLimits) -> str | None:
-    count = sum(item.pixels is not None and not item.pixels.syntax for item in slices)
+    count = sum(not item.pixels.syntax for item in slices)
     return f"compressed pixels without a TransferSyntaxUID in {count} slices" if count else None
 
 
