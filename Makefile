@@ -43,7 +43,7 @@ lint: install
 test: install
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2
 
 viz: install
 	$(BIN)/kedro viz run --env demo --include-hooks

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
-TESTS = Path(__file__).resolve().parent
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in this hook, too
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file's tests, and all of the pipelines', on one worker: they share what is costly."""
-    for item in items:
-        place = item.path.relative_to(TESTS)
-        group = "pipelines" if place.parts[0] == "pipelines" else str(place)
-        item.add_marker(pytest.mark.xdist_group(group))
+class Grouped(LoadScopeScheduling):
+    """Keeps a file's tests, and all of the pipelines', on one worker: they share what is costly."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", maxsplit=1)[0]
+        return "pipelines" if "tests/pipelines/" in file else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Grouped:
+    """Deal the tests out in groups, the largest first."""
+    return Grouped(config, log)
 
 
 @pytest.fixture(scope="session")
