@@ -4,6 +4,8 @@ import csv
 import json
 import os
 import shutil
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import joblib
@@ -163,3 +165,18 @@ def test_what_nnunet_cannot_do_is_said(dataset: Path, tmp_path: Path) -> None:
         train_fold(dataset, 7, tmp_path, TINY)
     with pytest.raises(ModelError, match="no prepared dataset"):
         train_fold(tmp_path, 0, tmp_path, TINY)
+
+
+def test_a_processor_that_is_told_to_be_an_older_one_does_without_bfloat16() -> None:
+    command = (
+        "import torch\n"
+        "from lvo_kedro.nnunet import NnUNetOptions\n"
+        "from lvo_kedro.nnunet.trainer import cpu_autocast\n"
+        "with cpu_autocast(torch.device('cpu'), NnUNetOptions(bfloat16=True)):\n"
+        "    print(torch.is_autocast_enabled('cpu'))"
+    )
+    older = os.environ | {"ATEN_CPU_CAPABILITY": "avx2"}
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", command], env=older, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split()[-1] == "False"

@@ -305,9 +305,14 @@ def cpu_autocast(device: torch.device, options: NnUNetOptions) -> torch.autocast
 
 
 def _has_bfloat16() -> bool:
-    """Tell whether the processor multiplies bfloat16 by itself; emulated it would be slower."""
+    """Tell whether the processor multiplies bfloat16 by itself; emulated it would be slower.
+
+    Where ``ATEN_CPU_CAPABILITY`` tells torch to do without AVX-512, as on an older processor, the
+    instructions that are there do not count.
+    """
     capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    there = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
+    return bool(there) and torch.backends.cpu.get_cpu_capability() not in {"DEFAULT", "AVX2"}
 
 
 def _finite(value: Any) -> float:
