@@ -30,9 +30,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 demo: install
-	$(BIN)/kedro run --env demo --pipelines simulation
-	$(BIN)/kedro run --env demo
-	@$(BIN)/kedro results --env demo
+	$(BIN)/kedro run --env demo --pipelines simulation,__default__
 
 lint: install
 	$(BIN)/ruff check .

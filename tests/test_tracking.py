@@ -111,7 +111,7 @@ def test_no_fold_is_left_running_when_its_run_ends(tmp_path, monkeypatch, status
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     use_tracking(TrackingOptions(), tmp_path)
     mlflow.start_run()
-    FoldLog("shuffled_detectors", "fold_0")({"train_loss": 0.5}, 0)
+    FoldLog("shuffled_detectors", "fold_0", 1)({"train_loss": 0.5}, 0)
     end_run(status)
     runs = MlflowClient().search_runs(["1"])
     assert [run.info.status for run in runs] == [status, status]

@@ -9,14 +9,16 @@ from typing import Any
 
 import click
 import pandas as pd
-from kedro.framework.project import pipelines, settings
+from kedro.framework.project import pipelines
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.io import DatasetError
 
 from lvo_kedro.datasets.cases import CaseDataset
-from lvo_kedro.hooks import NEW_FOLDER, data_folder, file_of, new_folder
+from lvo_kedro.datasets.files import file_of
+from lvo_kedro.hooks import NEW_FOLDER, data_folder, new_folder
 from lvo_kedro.lock import working_on
+from lvo_kedro.results import show_results
 from lvo_kedro.tracking import TrackingOptions, use_tracking
 from lvo_kedro.vocabulary import RESEARCH_ONLY
 
@@ -34,41 +36,10 @@ def results(env: str | None) -> None:
     """Print the main figures of the last run and where everything lies."""
     with _session(env) as session:
         context = session.load_context()
-        catalog, project = context.catalog, Path(context.project_path)
+        project = Path(context.project_path)
         with working_on(data_folder(context), "results", writes=False):
-            _show_results(catalog)
-        options = TrackingOptions(**context.config_loader["mlflow"])
-        report = file_of(catalog, "report").relative_to(project)
-    click.echo(f"\nReport:   {report}")
-    click.echo(f"Tracking: {use_tracking(options, project)}   (make mlflow)")
-    click.echo(RESEARCH_ONLY)
-
-
-def _show_results(catalog: Any) -> None:
-    figures = {name: catalog.load(f"{name}.summary") for name in settings.EVALUATED_SPLITS}
-    click.echo(_as_table(pd.concat(figures)))
-    if catalog.exists("control_summary"):
-        click.echo(f"\nAUC with shuffled labels:\n{_control(catalog.load('control_summary'))}")
-    if "simulated" in catalog.load("cohort"):
-        click.echo("\nSimulated data: these figures say nothing about patients.")
-
-
-def _as_table(figures: pd.DataFrame) -> str:
-    """Show figures with their intervals, one column a split."""
-    cells = {
-        split: {
-            row.title: f"{row.value:.2f} ({row.low:.2f} to {row.high:.2f}), n = {row.n:.0f}"
-            for row in figures.loc[split].itertuples()
-        }
-        for split in figures.index.unique(level=0)
-    }
-    return pd.DataFrame(cells).fillna("").rename(columns=lambda c: c.replace("_", " ")).to_string()
-
-
-def _control(summary: pd.DataFrame) -> str:
-    """Show the control's AUC, one row a shuffle and one for their mean."""
-    titled = summary.assign(title=summary["shuffle"])
-    return _as_table(titled.set_index("split", append=True).swaplevel())
+            options = TrackingOptions(**context.config_loader["mlflow"])
+            show_results(context.catalog, project, use_tracking(options, project))
 
 
 @cli.command()

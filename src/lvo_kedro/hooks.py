@@ -15,14 +15,18 @@ from typing import TYPE_CHECKING, Any
 import mlflow
 from click import ClickException
 from kedro.framework.hooks import hook_impl
+from kedro.framework.project import pipelines
 from mlflow.tracking import MlflowClient
 
-from lvo_kedro import serving, tracking
+from lvo_kedro import progress, serving, tracking
+from lvo_kedro.console import Log
+from lvo_kedro.datasets.files import file_of
 from lvo_kedro.lock import working_on
+from lvo_kedro.results import show_results
 from lvo_kedro.tracking import TrackingOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Sequence
 
     from kedro.framework.context import KedroContext
     from kedro.io import CatalogProtocol
@@ -34,17 +38,14 @@ logger = logging.getLogger(__name__)
 NEW_FOLDER = "new_folder"
 """Parameter that names the folder of one run on new scans, below ``07_model_output/new``."""
 
+LOGS, SECONDS = "logs", "seconds.json"
+"""Below the data folder: the log of its runs, and what their steps took."""
+
 NO_COHORT = """no cohort table at {path}.
 
   To see the whole method on a simulated cohort:      make demo
   For your own scans: put them below {folder} and list them in
   {path}; data/README.md says how."""
-
-
-def file_of(catalog: CatalogProtocol, name: str) -> Path:
-    """Return the file or folder behind a catalog entry."""
-    dataset: Any = catalog.get(name)
-    return Path(str(getattr(dataset, "_filepath", None) or dataset._path))
 
 
 class MissingDataError(ClickException):
@@ -158,6 +159,92 @@ def _made(folder: Path) -> Iterator[None]:
     except BaseException:
         folder.rmdir()
         raise
+
+
+class ProgressHooks:
+    """Says, for every line of the log, where the run is and how long it will still take."""
+
+    def __init__(self) -> None:
+        self._data = Path.cwd()
+        self._expected: dict[str, float] = {}
+        self._writes = False
+        self._log = Log()
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Read what steps take where nobody has run them yet (``progress.yml``)."""
+        self._data = data_folder(context)
+        self._expected = dict(context.config_loader["progress"]["expected_seconds"])
+        self._log.take_over()
+
+    @hook_impl
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
+    ) -> None:
+        """Start the clock."""
+        homes = _homes(run_params.get("pipeline_names") or [])
+        steps = [progress.Step(homes.get(node.name, ""), node.name) for node in pipeline.nodes]
+        self._writes = _own_folder(pipeline, catalog) is None
+        known = progress.read_seconds(self._data / LOGS / SECONDS)
+        progress.start(steps, self._expected | known)
+        self._log.begin(self._data / LOGS if self._writes else None)
+
+    @hook_impl
+    def before_node_run(self, node: Node) -> None:
+        """Begin a step; the one before has ended when its results are stored."""
+        progress.clock().end()
+        progress.clock().begin(node.name)
+        logger.info("%s", node.name)
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """Say what each pipeline took."""
+        took = self._end()
+        parts = ", ".join(f"{name} {progress.duration(s)}" for name, s in took.items())
+        logger.info("done in %s (%s)", progress.duration(sum(took.values())), parts)
+        self._log.end()
+
+    @hook_impl
+    def on_pipeline_error(self) -> None:
+        """Keep what the steps took that have ended."""
+        self._end()
+        self._log.end()
+
+    def _end(self) -> dict[str, float]:
+        """Stop the clock; return the seconds of each pipeline."""
+        clock = progress.clock()
+        clock.end()
+        if self._writes:
+            progress.write_seconds(self._data / LOGS / SECONDS, clock.seconds())
+        took: dict[str, float] = {}
+        for step in clock.steps:
+            seconds = clock.measured.get(step.node, 0.0)
+            took[step.pipeline] = took.get(step.pipeline, 0.0) + seconds
+        return took
+
+
+def _homes(requested: Sequence[str]) -> dict[str, str]:
+    """Return the pipeline of each node: one that was asked for, or else the first that has it."""
+    order = [name for name in [*requested, *pipelines] if name != "__default__"]
+    return {node.name: name for name in reversed(order) for node in pipelines[name].nodes}
+
+
+class ResultHooks:
+    """Shows the main figures at the end of a run that wrote the report."""
+
+    def __init__(self) -> None:
+        self._project = Path.cwd()
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Remember the project's folder."""
+        self._project = Path(context.project_path)
+
+    @hook_impl
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Print them."""
+        if "report" in pipeline.all_outputs():
+            show_results(catalog, self._project, mlflow.get_tracking_uri())
 
 
 class TrackingHooks:

@@ -2,14 +2,18 @@
 
 from kedro.config import OmegaConfigLoader
 
-from lvo_kedro.hooks import CohortHooks, LockHooks, TrackingHooks
+from lvo_kedro.hooks import CohortHooks, LockHooks, ProgressHooks, ResultHooks, TrackingHooks
 
-HOOKS = (TrackingHooks(), CohortHooks(), LockHooks())  # the last one is asked first
+# the last one is asked first
+HOOKS = (ResultHooks(), ProgressHooks(), TrackingHooks(), CohortHooks(), LockHooks())
 CONFIG_LOADER_CLASS = OmegaConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",
-    "config_patterns": {"mlflow": ["mlflow*", "mlflow*/**"]},
+    "config_patterns": {
+        "mlflow": ["mlflow*", "mlflow*/**"],
+        "progress": ["progress*", "progress*/**"],
+    },
 }
 
 EVALUATED_SPLITS = {"cross_validation": "development", "external_test": "external"}

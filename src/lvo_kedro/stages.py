@@ -86,7 +86,7 @@ def fold_tasks(
             dataset["dataset"],
             fold,
             options.training().of_training(number),
-            FoldLog(entry, f"fold_{fold}"),
+            FoldLog(entry, f"fold_{fold}", options.epochs),
         )
         for number, fold in enumerate(sorted(set(folds["fold"])))
     }

@@ -6,6 +6,7 @@ The science code is handed a callable ``log(metrics, step)``; :class:`FoldLog` i
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import os
 import sqlite3
 import subprocess
@@ -23,6 +24,7 @@ from mlflow.tracking import MlflowClient
 from pydantic import Field
 from sqlalchemy import URL
 
+from lvo_kedro import progress
 from lvo_kedro.datasets.fingerprint import fingerprint
 from lvo_kedro.errors import RunError
 from lvo_kedro.lock import one_at_a_time
@@ -40,6 +42,8 @@ LOCATIONS = (
     ("logged_models", "artifact_location"),
 )
 """Tables and columns in which MLflow keeps where artifacts lie."""
+TOLD = (("train_loss", "loss"), ("pseudo_dice", "Dice"), ("validation_auc", "AUC"))
+"""Metrics of an epoch that its line of the log shows, and what they are called there."""
 METRICS_PER_CALL = 900
 PRIVATE = ("new_scans",)
 """Parameters that name a user's files: they are neither tracked nor reported."""
@@ -70,6 +74,7 @@ def use_tracking(options: TrackingOptions, project: Path) -> str:
     The embedded default is an absolute SQLite path, so that it is the same from any folder. Its
     artifacts lie beside it, also after the folder was copied or moved.
     """
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # its database's upkeep is no news
     given = address = os.environ.get(SERVER)
     folder = (project / options.folder).resolve()
     place = (folder / "artifacts").as_uri()
@@ -176,49 +181,60 @@ def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 class FoldLog:
-    """Logs the curves of one fold to a child run while it trains; without a run, to nothing.
+    """Follows one fold's training: tells its epochs, and logs its curves to a child run.
+
+    It may be sent to another process: it logs to the run that was active where it was made, and
+    to nothing where there was none.
 
     Args:
         stage: What is trained, such as ``vessel_models``.
         fold: Its name, such as ``fold_0``.
+        epochs: How many it trains for.
     """
 
     fingerprint = None  # watching a training does not change it
 
-    def __init__(self, stage: str, fold: str) -> None:
-        self.stage, self.fold = stage, fold
+    def __init__(self, stage: str, fold: str, epochs: int) -> None:
+        self.stage, self.fold, self.epochs = stage, fold, epochs
+        run = mlflow.active_run()
+        self._parent, self._experiment = "", ""
+        if run is not None:
+            self._parent, self._experiment = run.info.run_id, run.info.experiment_id
+        self._address = mlflow.get_tracking_uri()
         self._run_id: str | None = None
 
     def __call__(self, metrics: Mapping[str, float], step: int) -> None:
-        """Log ``metrics`` of the given epoch."""
-        if mlflow.active_run() is None:
+        """Tell and log ``metrics`` of the given epoch, counted from 0."""
+        shown = [f"{word} {metrics[name]:.2f}" for name, word in TOLD if name in metrics]
+        progress.tell(step + 1, self.epochs, ", ".join(shown))
+        if not self._parent:
             return
+        client = MlflowClient(self._address)
         if self._run_id is None:
-            self._run_id = child_run(self.stage, self.fold)
-        mlflow.log_metrics(dict(metrics), step=step, run_id=self._run_id, synchronous=True)
+            parent = (self._parent, self._experiment)
+            self._run_id = child_run(client, *parent, self.stage, self.fold)
+        numbers = [Metric(name, float(value), 0, step) for name, value in metrics.items()]
+        client.log_batch(self._run_id, metrics=numbers)
 
 
-def child_run(stage: str, fold: str) -> str:
-    """Return the id of the active run's child for a fold, made where there is none."""
-    client, parent = MlflowClient(), mlflow.active_run()
-    if parent is None:
-        raise RuntimeError("a fold's run needs an active run above it")
-    query = f"tags.`{PARENT_TAG}` = '{parent.info.run_id}' and tags.fold = '{stage}.{fold}'"
-    found = client.search_runs([parent.info.experiment_id], query)
+def child_run(client: MlflowClient, parent: str, experiment: str, stage: str, fold: str) -> str:
+    """Return the id of a run's child for a fold, made where there is none."""
+    query = f"tags.`{PARENT_TAG}` = '{parent}' and tags.fold = '{stage}.{fold}'"
+    found = client.search_runs([experiment], query)
     if found:
         run_id: str = found[0].info.run_id
         return run_id
-    tags = {PARENT_TAG: parent.info.run_id, "fold": f"{stage}.{fold}"}
-    name = f"{stage} {fold}"
-    created: str = client.create_run(
-        parent.info.experiment_id, tags=tags, run_name=name
-    ).info.run_id
+    tags = {PARENT_TAG: parent, "fold": f"{stage}.{fold}"}
+    created: str = client.create_run(experiment, tags=tags, run_name=f"{stage} {fold}").info.run_id
     return created
 
 
 def log_fold(stage: str, fold: str, folder: Path, patterns: tuple[str, ...]) -> str:
     """Complete a fold's child run: its whole history and a copy of its model files."""
-    client, run_id = MlflowClient(), child_run(stage, fold)
+    client, run = MlflowClient(), mlflow.active_run()
+    if run is None:
+        raise RuntimeError("a fold's run needs an active run above it")
+    run_id = child_run(client, run.info.run_id, run.info.experiment_id, stage, fold)
     logged = set(client.get_run(run_id).data.metrics)
     history = folder / "history.csv"
     if history.is_file() and not logged:  # trained in an earlier run: its curves are shown again

@@ -197,7 +197,7 @@ def test_a_scan_that_cannot_be_scored_is_shown_with_its_reason_and_the_status_sa
         result = CliRunner().invoke(cli, ["score", "--env", "tiny", *scans])
         assert result.exit_code == 1
         assert f"1 of {len(scans)} scans could not be used" in result.output
-        shown = result.output.split("\n\n")
+        shown = f"\n{result.stdout}".split("\n\n")
         (reason,) = (text for text in shown if text.startswith(broken))
         assert re.search(r"failed +found .*; expected ", reason)
         assert len([text for text in shown if re.search("^  probability +[01]", text, re.M)]) == (

@@ -14,6 +14,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +23,9 @@ from kedro.io import AbstractDataset, DatasetError
 
 from lvo_kedro.datasets.fingerprint import fingerprint
 from lvo_kedro.datasets.names import withhold_names
+from lvo_kedro.datasets.watch import Watch
 from lvo_kedro.errors import CaseError
+from lvo_kedro.progress import told_in
 
 logger = logging.getLogger(__name__)
 
@@ -158,10 +161,13 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
         digests = {name: fingerprint([task, self._files]) for name, task in data.items()}
         due = [name for name in data if not self._is_settled(name, digests[name])]
         label = self._path.name
-        logger.info("%s: %d cases, %d of them to compute", label, len(data), len(due))
+        if due:
+            logger.info("%s: %d to compute of %d", label, len(due), len(data))
         run = functools.partial(_run_case, files=self._files, resumable=self._resumable)
         jobs = (joblib.delayed(run)(self._path / n, data[n], digests[n]) for n in due)
-        self._follow(len(due), self._outcomes(len(due), jobs))
+        folders = [self._path / name for name in due] if self._resumable else []
+        with Watch(label, folders, len(due), len(data)) as watch:
+            self._follow(watch, self._outcomes(len(due), jobs))
         if data and all(_read_record(self._path / name)["state"] == FAILED for name in data):
             error = _read_record(self._path / next(iter(data)))["error"]
             raise DatasetError(f"{label}: every case failed, the first with: {error}")
@@ -185,25 +191,14 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
         with joblib.parallel_config(backend="loky", **started):
             yield from joblib.Parallel(n_jobs=workers, return_as="generator_unordered")(jobs)
 
-    def _follow(self, count: int, outcomes: Iterator[Outcome]) -> None:
-        """Log how far the work is, how long it will take, and every failure as it happens."""
-        label, start = self._path.name, time.monotonic()
-        for finished, outcome in enumerate(outcomes, start=1):
+    def _follow(self, watch: Watch, outcomes: Iterator[Outcome]) -> None:
+        """Count the cases that are done, and log every failure as it happens."""
+        for outcome in outcomes:
             if outcome.state == FAILED:
-                logger.error("%s: case %s failed: %s", label, outcome.name, outcome.error)
+                logger.error("%s: case %s failed: %s", watch.label, outcome.name, outcome.error)
                 if self._stop_on_error:
-                    raise DatasetError(f"{label}: {outcome.name} failed: {outcome.error}")
-            elapsed = time.monotonic() - start
-            left = elapsed / finished * (count - finished)
-            if finished == count or finished % max(1, count // 10) == 0:
-                logger.info(
-                    "%s: %d of %d done in %.0f s, about %.0f s left",
-                    label,
-                    finished,
-                    count,
-                    elapsed,
-                    left,
-                )
+                    raise DatasetError(f"{watch.label}: {outcome.name} failed: {outcome.error}")
+            watch.count(outcome.name)
 
     def _is_settled(self, name: str, digest: str) -> bool:
         record = _read_record(self._path / name)
@@ -267,7 +262,8 @@ def _run_case(
     record: dict[str, Any] = {"fingerprint": digest, "state": RUNNING}
     _write_json(work / RECORD, record)
     try:
-        fields = task(folder=work) if resumable else task()
+        with told_in(work) if resumable else nullcontext():
+            fields = task(folder=work) if resumable else task()
         record |= {"state": DONE, "written": _write_fields(work, fields, files)}
     except Exception as error:
         refused, message = isinstance(error, CaseError), str(error)

@@ -180,7 +180,7 @@ class FoldTrainer(nnUNetTrainer):
         last = self.current_epoch == self.num_epochs - 1
         if (self.current_epoch + 1) % self.save_every == 0 and not last:
             self.save_checkpoint(str(Path(self.output_folder) / LATEST))
-        logger.info(
+        logger.debug(
             "fold %d, epoch %d of %d: loss %.3f, validation %.3f, Dice %.3f, %.0f s left",
             *(self.fold, self.current_epoch + 1, self.num_epochs, row["train_loss"]),
             *(row["validation_loss"], row["pseudo_dice"], row["seconds_left"]),

@@ -93,7 +93,7 @@ def train_detectors(
             {case: patients[case] for case in development},
             split,
             chosen.of_training(number),
-            FoldLog("detectors", name),
+            FoldLog("detectors", name, chosen.epochs),
         )
         for number, (name, split, chosen) in enumerate(trainings)
     }

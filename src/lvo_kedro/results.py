@@ -1,0 +1,52 @@
+"""The main figures of a run, in a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+import pandas as pd
+from kedro.framework.project import settings
+
+from lvo_kedro.datasets.files import file_of
+from lvo_kedro.vocabulary import RESEARCH_ONLY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def show_results(catalog: Any, project: Path, tracking: str) -> None:
+    """Print the main figures of the last run and where everything lies.
+
+    Args:
+        catalog: Kedro's catalog, in which the run's tables are.
+        project: The project's folder, from which the report's path is shown.
+        tracking: Address of the tracking database.
+    """
+    figures = {name: catalog.load(f"{name}.summary") for name in settings.EVALUATED_SPLITS}
+    click.echo(_as_table(pd.concat(figures)))
+    if catalog.exists("control_summary"):
+        click.echo(f"\nAUC with shuffled labels:\n{_control(catalog.load('control_summary'))}")
+    if "simulated" in catalog.load("cohort"):
+        click.echo("\nSimulated data: these figures say nothing about patients.")
+    click.echo(f"\nReport:   {file_of(catalog, 'report').relative_to(project)}")
+    click.echo(f"Tracking: {tracking}   (make mlflow)")
+    click.echo(RESEARCH_ONLY)
+
+
+def _as_table(figures: pd.DataFrame) -> str:
+    """Show figures with their intervals, one column a split."""
+    cells = {
+        split: {
+            row.title: f"{row.value:.2f} ({row.low:.2f} to {row.high:.2f}), n = {row.n:.0f}"
+            for row in figures.loc[split].itertuples()
+        }
+        for split in figures.index.unique(level=0)
+    }
+    return pd.DataFrame(cells).fillna("").rename(columns=lambda c: c.replace("_", " ")).to_string()
+
+
+def _control(summary: pd.DataFrame) -> str:
+    """Show the control's AUC, one row a shuffle and one for their mean."""
+    titled = summary.assign(title=summary["shuffle"])
+    return _as_table(titled.set_index("split", append=True).swaplevel())
