@@ -5,9 +5,10 @@ Options are read from ``conf/*/parameters_*.yml``, validated once, and then hand
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, field_serializer
 
 Network = TypeVar("Network", bound="NetworkOptions")
 
@@ -21,10 +22,34 @@ class Options(BaseModel):
     """Fields that say where and how fast, not what: they make no result out of date."""
 
 
-class NetworkOptions(Options):
-    """Where the networks of a stage are trained and applied."""
+class StartOptions(Options):
+    """Given weights that a training starts from instead of random ones."""
 
-    without_influence: ClassVar[frozenset[str]] = frozenset({"device", "devices"})
+    weights: str
+    """A model folder, one fold of nnU-Net's own, a ``.safetensors`` file, or a shipped name.
+
+    A path is absolute or relative to the project folder; a name without separator and suffix is
+    that of weights in :mod:`lvo_kedro.weights`.
+    """
+    sha256: str | None = Field(default=None, pattern="^[0-9a-fA-F]{64}$")
+    """What the file with the weights must hash to, where given."""
+    leave_out: bool = False
+    """Whether layers that do not fit may start at random, as without given weights."""
+
+    @field_serializer("weights", when_used="json")
+    def _without_folders(self, weights: str) -> str:
+        """Show and record the last part alone: a folder above it may name a patient."""
+        return PurePath(weights).name
+
+
+class NetworkOptions(Options):
+    """Where the networks of a stage are trained and applied, and what their training starts from.
+
+    Given weights have an influence, by what they are and not by where they lie: whoever trains
+    counts them (:class:`lvo_kedro.weights.Start`).
+    """
+
+    without_influence: ClassVar[frozenset[str]] = frozenset({"device", "devices", "start_from"})
 
     device: str = "auto"
     """``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1``..."""
@@ -33,6 +58,9 @@ class NetworkOptions(Options):
 
     So that folds train side by side, ``fold_workers`` (``globals.yml``) must be as many.
     """
+
+    start_from: StartOptions | None = None
+    """Given weights to start from; ``None`` starts at random."""
 
     def of_training(self: Network, number: int) -> Network:
         """Return the options of training ``number`` (from 0): with a device of its own."""

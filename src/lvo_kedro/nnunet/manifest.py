@@ -13,6 +13,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from lvo_kedro.errors import ModelError
+from lvo_kedro.weights.digest import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,15 +75,6 @@ def clear_model(folder: Path) -> None:
     """Remove a model's own files from ``folder``."""
     for name in [*_files(folder), MANIFEST]:
         (folder / name).unlink(missing_ok=True)
-
-
-def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def digest_of(content: object) -> str:

@@ -23,10 +23,11 @@ from lvo_kedro.nnunet.dataset import channels_of
 from lvo_kedro.nnunet.environment import quiet
 from lvo_kedro.nnunet.export import labels_from_logits, remove_islands
 from lvo_kedro.nnunet.frame import Frame
-from lvo_kedro.nnunet.manifest import MANIFEST, read_manifest, sha256_of
+from lvo_kedro.nnunet.manifest import MANIFEST, read_manifest
 from lvo_kedro.nnunet.options import NnUNetOptions
 from lvo_kedro.nnunet.trainer import FINAL, arrange_for_cpu, cpu_autocast, device_name, mirror_axes
 from lvo_kedro.nnunet.windows import WindowPredictor, normalize_as_stored
+from lvo_kedro.weights.digest import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
