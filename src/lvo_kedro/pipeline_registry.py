@@ -102,7 +102,7 @@ def _control(detection: Pipeline, evaluation: Pipeline) -> Pipeline:
     figures = [n for n in evaluation.nodes if n.name.endswith("evaluate_detection")]
     scores = [n for n in detection.from_nodes("train_detectors").nodes if n.name != "explain_scans"]
     nodes = pipeline([*deal_labels().nodes, *scores, *figures])
-    taken = ("channels", "folds", "quality_findings", "exclusions")
+    taken = ("channels", "scans", "folds", "quality_findings", "exclusions")
     shared = {"true_cohort": "cohort"} | {name: name for name in taken}
     same = _parameters(nodes) - {"params:seed"}
     shuffled = [

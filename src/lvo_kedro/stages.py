@@ -1,8 +1,8 @@
-"""What the stages' nodes do alike: nnU-Net's data and folds, and who may judge which case.
+"""What the stages' nodes do alike: nnU-Net's data and folds, given weights, who may judge a case.
 
-Stages 1 and 3 prepare and train nnU-Net in the same way on different images. All three give a
-case to networks that have not seen its patient (*blind* ones). The nodes in
-:mod:`lvo_kedro.pipelines` say which images, which labels and which options.
+Stages 1 and 3 prepare and train nnU-Net in the same way on different images. All three may start
+from given weights, and give a case to networks that have not seen its patient (*blind* ones). The
+nodes in :mod:`lvo_kedro.pipelines` say which images, which labels and which options.
 """
 
 from __future__ import annotations
@@ -17,11 +17,15 @@ from lvo_kedro.cohort import fold_of_cases, splits_of_cases
 from lvo_kedro.datasets.cases import Case, Cases, Task
 from lvo_kedro.nnunet import NnUNetOptions, prepare_dataset, train_fold
 from lvo_kedro.tracking import FoldLog
+from lvo_kedro.weights.given import Start, find_start, read_weights
+from lvo_kedro.weights.lineage import refuse_known_scans
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+
+    from lvo_kedro.options import NetworkOptions
 
 Reader = Callable[[Case, Case], tuple[nib.Nifti1Image, ...]]
 """Gives image, labels and (optionally) mask of a case, from the images' and the labels' case."""
@@ -69,17 +73,46 @@ def write_dataset(
     return {}
 
 
+class ScanHashes(dict[str, str]):
+    """Content hash of each scan, by case id, for a model's record of what it was trained on."""
+
+    fingerprint = None  # what the networks are shown of these scans counts itself
+
+
+def hashes_of(scans: Cases) -> ScanHashes:
+    """Return the content hashes of preprocessed scans."""
+    return ScanHashes({n: q["content_hash"] for n, q in scans.records("quality").items()})
+
+
+def blind_start(options: NetworkOptions, hashes: ScanHashes) -> Start | None:
+    """Return the weights that trainings start from, which must not have seen the cohort's scans.
+
+    Raises:
+        ModelError: They cannot be read, or were trained on a case of the cohort.
+    """
+    start = find_start(options.start_from)
+    if start is not None:
+        refuse_known_scans(read_weights(start), hashes)
+    return start
+
+
 def fold_tasks(
-    dataset: Cases, folds: pd.DataFrame, options: NnUNetOptions, entry: str
+    dataset: Cases, scans: Cases, folds: pd.DataFrame, options: NnUNetOptions, entry: str
 ) -> dict[str, Task]:
     """Return a task a fold that trains nnU-Net on a prepared dataset.
 
     Args:
         dataset: What :func:`dataset_task` made.
+        scans: All of the cohort, labelled or not: given weights must have seen none of them.
         folds: The fold table.
         options: Those of the training count; each fold gets its device.
         entry: Catalog entry of the models, under which the curves are logged.
+
+    Raises:
+        ModelError: Given weights that cannot be used.
     """
+    hashes = hashes_of(scans)
+    start = blind_start(options, hashes)
     return {
         f"fold_{fold}": partial(
             train_network,
@@ -87,16 +120,25 @@ def fold_tasks(
             fold,
             options.training().of_training(number),
             FoldLog(entry, f"fold_{fold}", options.epochs),
+            start=start,
+            hashes=hashes,
         )
         for number, fold in enumerate(sorted(set(folds["fold"])))
     }
 
 
 def train_network(
-    dataset: Case, fold: int, options: NnUNetOptions, log: FoldLog, *, folder: Path
+    dataset: Case,
+    fold: int,
+    options: NnUNetOptions,
+    log: FoldLog,
+    *,
+    start: Start | None,
+    hashes: ScanHashes,
+    folder: Path,
 ) -> dict[str, Any]:
     """Train one fold in ``folder``, from where an earlier attempt was stopped."""
-    train_fold(dataset.folder, fold, folder, options, log)
+    train_fold(dataset.folder, fold, folder, options, log, start=start, scan_hashes=hashes)
     return {}
 
 

@@ -165,8 +165,13 @@ def save_detector(
     reader: SampleReader,
     fingerprint: Mapping[str, Any],
     summary: Mapping[str, float],
+    *,
+    origin: Mapping[str, Any],
 ) -> None:
-    """Write ``model.safetensors`` and, last, ``model.json``, which makes the folder complete."""
+    """Write ``model.safetensors`` and, last, ``model.json``, which makes the folder complete.
+
+    ``origin`` says on which scans the network was trained and, if so, what it started from.
+    """
     weights = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
     save_file(weights, str(folder / WEIGHTS))
     card = {
@@ -187,6 +192,7 @@ def save_detector(
         "device": str(next(network.parameters()).device),
         "sha256": sha256((folder / WEIGHTS).read_bytes()).hexdigest(),
         "training": dict(fingerprint),
+        **origin,
     }
     unfinished = folder / f"{CARD}.unfinished"
     unfinished.write_text(json.dumps(card, indent=1) + "\n")

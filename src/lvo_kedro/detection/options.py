@@ -137,12 +137,12 @@ class TrainingOptions(NetworkOptions):
         seed: Of initial weights, order, augmentation and dropout.
         seeds: Where given, every fold is trained once with each of them instead of ``seed``.
             Scores are means over seeds; their spread is reported.
-        device, devices: See :class:`~lvo_kedro.options.NetworkOptions`.
+        device, devices, start_from: See :class:`~lvo_kedro.options.NetworkOptions`.
     """
 
-    without_influence: ClassVar[frozenset[str]] = frozenset(
-        {"device", "devices", "compile", "recompute", "checkpoint_every"}
-    )
+    without_influence: ClassVar[frozenset[str]] = NetworkOptions.without_influence | {
+        *("compile", "recompute", "checkpoint_every"),
+    }
 
     base_width: int = Field(64, ge=1)
     channels: tuple[ChannelName, ...] | None = None

@@ -20,11 +20,13 @@ from lvo_kedro.detection.augmentation import augment
 from lvo_kedro.detection.data import SampleReader, epoch_order, in_groups
 from lvo_kedro.detection.detector import peak_memory_mb
 from lvo_kedro.detection.mcresnet import McResNet
+from lvo_kedro.weights.fitting import Shape, put_into
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from lvo_kedro.detection.options import TrainingOptions
+    from lvo_kedro.weights.given import Weights
 
 
 @dataclass
@@ -38,6 +40,12 @@ class Fold:
     validation: list[str]
     options: TrainingOptions
     device: torch.device
+    start: Weights | None = None
+
+    @property
+    def shape(self) -> Shape:
+        """What the network is shown; it has no labels."""
+        return Shape("detection", None, tuple(self.reader.channels))
 
     @property
     def steps_per_epoch(self) -> int:
@@ -72,11 +80,13 @@ class State:
 
 
 def start_state(fold: Fold) -> State:
-    """Return an untrained network with its optimizer, as the seed decides."""
+    """Return a network with its optimizer, as the seed and given weights decide."""
     options = fold.options
     with torch.random.fork_rng():
         torch.manual_seed(options.seed)
         network = McResNet(len(fold.reader.channels), options.base_width)
+    if fold.start is not None:
+        put_into(network, fold.start, fold.shape)
     network.recompute = options.recompute
     layout = torch.channels_last_3d if options.channels_last else torch.contiguous_format
     network = network.to(fold.device).to(memory_format=layout)  # type: ignore[call-overload]

@@ -23,6 +23,9 @@ from lvo_kedro.detection.steps import (
     usable_network,
 )
 from lvo_kedro.errors import TableError
+from lvo_kedro.weights.fitting import start_record
+from lvo_kedro.weights.given import Start, find_start, read_weights
+from lvo_kedro.weights.lineage import trained_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -43,6 +46,9 @@ def train_fold(  # noqa: PLR0917
     options: TrainingOptions,
     log: Callable[[Mapping[str, float], int], None] | None = None,
     patients: Mapping[str, str] | None = None,
+    *,
+    start: Start | None = None,
+    scan_hashes: Mapping[str, str] | None = None,
 ) -> dict[str, float]:
     """Train one network; resume where an earlier call with the same inputs was ended.
 
@@ -57,6 +63,9 @@ def train_fold(  # noqa: PLR0917
         options: See :class:`~lvo_kedro.detection.TrainingOptions`.
         log: Called with metrics and the epoch after each epoch.
         patients: Patient of each case, for the inner split; by default each case has its own.
+        start: Where the weights lie that are started from; by default where the options say.
+        scan_hashes: Content hash of each case's scan, which ``model.json`` keeps so that a later
+            training from these weights can tell whether its own cases are among them.
 
     Returns:
         Summary: epochs, chosen_epoch, seconds, samples_per_second, peak_memory_mb, train_loss and,
@@ -65,8 +74,11 @@ def train_fold(  # noqa: PLR0917
     Raises:
         TableError: Unknown cases, cases on both sides, or a class without cases.
         CaseError: A sample that is missing or unlike the others.
+        ModelError: Given weights that cannot be read or do not fit.
     """
     fold = _prepare(samples, labels, train, validation, options=options, patients=patients)
+    start = start or find_start(options.start_from)
+    fold.start = read_weights(start) if start else None
     fingerprint = _fingerprint(fold)
     done = read_card(folder, fingerprint)
     if done is not None:
@@ -86,7 +98,7 @@ def train_fold(  # noqa: PLR0917
             save_checkpoint(folder, state, fingerprint)
         if log is not None:
             log({key: value for key, value in record.items() if key != "epoch"}, state.epoch - 1)
-    return _finish(folder, fold, state, fingerprint)
+    return _finish(folder, fold, state, fingerprint, scan_hashes)
 
 
 def _prepare(
@@ -142,7 +154,7 @@ def _fingerprint(fold: Fold) -> dict[str, Any]:
         "validation": fold.validation,
         "labels": [int(fold.labels[case]) for case in cases],
         "samples": fold.reader.digest(cases),
-    }
+    } | ({"start": fold.start.identity} if fold.start else {})
 
 
 def _look(fold: Fold, state: State) -> dict[str, float]:
@@ -194,7 +206,11 @@ def _write_history(folder: Path, history: list[dict[str, float]]) -> None:
 
 
 def _finish(
-    folder: Path, fold: Fold, state: State, fingerprint: dict[str, Any]
+    folder: Path,
+    fold: Fold,
+    state: State,
+    fingerprint: dict[str, Any],
+    scan_hashes: Mapping[str, str] | None,
 ) -> dict[str, float]:
     network = usable_network(fold, state)
     if state.best_weights is not None:
@@ -210,6 +226,10 @@ def _finish(
         "train_loss": state.history[-1]["train_loss"],
         **_measure(fold, network, fold.validation, "validation"),
     }
-    save_detector(folder, network, fold.reader, fingerprint, summary)
+    seen = fold.train if fold.options.selection == "last" else [*fold.train, *fold.chosen_on]
+    origin: dict[str, Any] = {"trained_on": trained_on(seen, scan_hashes, fold.start)}
+    if fold.start is not None:
+        origin["start"] = start_record(fold.start, network.state_dict(), fold.shape)
+    save_detector(folder, network, fold.reader, fingerprint, summary, origin=origin)
     (folder / CHECKPOINT).unlink(missing_ok=True)
     return summary

@@ -17,10 +17,10 @@ Mirroring = Literal["all", "left_right", "none"]
 class NnUNetOptions(NetworkOptions):
     """How a dataset is prepared, and how a network is trained and applied."""
 
-    without_influence: ClassVar[frozenset[str]] = frozenset(
-        {"device", "devices", "compile_network", "workers", "augmentation_workers"}
-    )
-    """Fields that say where and how fast, not what."""
+    without_influence: ClassVar[frozenset[str]] = NetworkOptions.without_influence | {
+        *("compile_network", "workers", "augmentation_workers"),
+    }
+    """Fields that say where and how fast, not what; ``start_from`` counts by its content."""
 
     configuration: Literal["3d_fullres", "2d"] = "3d_fullres"
     """nnU-Net's configuration; ``2d`` treats every slice along the last axis by itself."""
@@ -129,4 +129,4 @@ PREDICTION_FIELDS = frozenset({"mirror_prediction", "step_size", "smallest_islan
 """Options that matter for prediction alone."""
 
 MACHINE_FIELDS = NnUNetOptions.without_influence
-"""Options that say where and how fast, not what."""
+"""Options that do not count by themselves."""

@@ -26,11 +26,14 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from lvo_kedro.errors import ModelError
 from lvo_kedro.nnunet.environment import seed_everything
+from lvo_kedro.weights.fitting import Shape, put_into
+from lvo_kedro.weights.given import names_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from lvo_kedro.nnunet.options import Mirroring, NnUNetOptions
+    from lvo_kedro.weights.given import Weights
 
     Log = Callable[[Mapping[str, float], int], None]
 
@@ -51,6 +54,7 @@ class FoldTrainer(nnUNetTrainer):
     options: NnUNetOptions
     report: Callable[[Mapping[str, float], int], None]
     history: list[dict[str, float]]
+    start: Weights | None
 
     def __init__(
         self,
@@ -62,9 +66,11 @@ class FoldTrainer(nnUNetTrainer):
     ) -> None:
         super().__init__(plans, configuration, fold, dataset_json, device)
 
-    def configure(self, options: NnUNetOptions, model_folder: Path, report: Log) -> None:
-        """Take over the options, the folder that is to be kept and the receiver of metrics."""
-        self.options, self.report, self.history = options, report, []
+    def configure(
+        self, options: NnUNetOptions, model_folder: Path, report: Log, start: Weights | None = None
+    ) -> None:
+        """Take over options, the folder to be kept, the receiver of metrics and given weights."""
+        self.options, self.report, self.history, self.start = options, report, [], start
         self.device = torch.device(device_name(options))
         self.output_folder_base = str(model_folder)
         self.output_folder = str(model_folder / f"fold_{self.fold}")
@@ -79,9 +85,11 @@ class FoldTrainer(nnUNetTrainer):
         self.save_every = options.save_every
 
     def initialize(self) -> None:
-        """Build network, loss and optimizer from a seeded start."""
+        """Build network, loss and optimizer from a seeded start, or from given weights."""
         seed_everything(self.options.seed, self.fold)
         super().initialize()
+        if self.start is not None:
+            put_into(self._bare_network, self.start, shape_of(self.dataset_json))
         if self.device.type == "cpu":
             arrange_for_cpu(self.network)
         if self.options.background_weight != 1:
@@ -89,6 +97,13 @@ class FoldTrainer(nnUNetTrainer):
             weight = torch.ones(self.label_manager.num_segmentation_heads, device=self.device)
             weight[0] = self.options.background_weight
             loss.ce.weight = weight
+
+    @property
+    def _bare_network(self) -> torch.nn.Module:
+        """The network as such, neither distributed nor compiled."""
+        network: Any = getattr(self.network, "module", self.network)
+        bare: torch.nn.Module = getattr(network, "_orig_mod", network)
+        return bare
 
     def _do_i_compile(self) -> bool:
         return self.options.compile_network and self.device.type == "cuda"
@@ -190,10 +205,8 @@ class FoldTrainer(nnUNetTrainer):
 
     def save_checkpoint(self, filename: str) -> None:
         """Write a checkpoint of tensors and plain values only, never a half one."""
-        network: Any = getattr(self.network, "module", self.network)
-        network = getattr(network, "_orig_mod", network)
         checkpoint = {
-            "network_weights": network.state_dict(),
+            "network_weights": self._bare_network.state_dict(),
             "current_epoch": self.current_epoch + 1,
             "inference_allowed_mirroring_axes": self.inference_allowed_mirroring_axes,
             # so that nnU-Net's own commands find the architecture
@@ -217,9 +230,7 @@ class FoldTrainer(nnUNetTrainer):
         checkpoint = filename_or_checkpoint
         if not isinstance(checkpoint, dict):
             checkpoint = torch.load(checkpoint, map_location=self.device, weights_only=True)
-        network: Any = getattr(self.network, "module", self.network)
-        network = getattr(network, "_orig_mod", network)
-        network.load_state_dict(checkpoint["network_weights"])
+        self._bare_network.load_state_dict(checkpoint["network_weights"])
         self.optimizer.load_state_dict(checkpoint["optimizer_state"])
         if self.grad_scaler is not None and checkpoint["grad_scaler_state"]:
             self.grad_scaler.load_state_dict(checkpoint["grad_scaler_state"])
@@ -257,6 +268,12 @@ class FoldTrainer(nnUNetTrainer):
             "seconds": seconds,
             "seconds_left": (self.num_epochs - 1 - self.current_epoch) * float(np.mean(done)),
         }
+
+
+def shape_of(dataset_json: Mapping[str, Any]) -> Shape:
+    """Return what a network is shown and answers, from nnU-Net's description of a dataset."""
+    labels, channels = names_of(dataset_json)
+    return Shape("segmentation", labels, channels)
 
 
 def device_name(options: NnUNetOptions) -> str:

@@ -21,7 +21,10 @@ from lvo_kedro.nnunet.manifest import (
     write_manifest,
 )
 from lvo_kedro.nnunet.options import MACHINE_FIELDS, PREDICTION_FIELDS, NnUNetOptions
-from lvo_kedro.nnunet.trainer import FINAL, LATEST, FoldTrainer
+from lvo_kedro.nnunet.trainer import FINAL, LATEST, FoldTrainer, shape_of
+from lvo_kedro.weights.fitting import start_record
+from lvo_kedro.weights.given import Start, Weights, find_start, read_weights
+from lvo_kedro.weights.lineage import trained_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,11 +42,14 @@ def train_fold(
     model_folder: Path,
     options: NnUNetOptions = NnUNetOptions(),
     log: Callable[[Mapping[str, float], int], None] | None = None,
+    *,
+    start: Start | None = None,
+    scan_hashes: Mapping[str, str] | None = None,
 ) -> dict[str, float]:
     """Train one fold and leave a self-contained model folder.
 
     A training that was killed goes on from its last checkpoint; a finished one is not repeated;
-    one whose images, fold or options changed starts anew.
+    one whose images, fold, options or given weights changed starts anew.
 
     Args:
         dataset_folder: What :func:`~lvo_kedro.nnunet.prepare_dataset` filled.
@@ -51,16 +57,22 @@ def train_fold(
         model_folder: Gets plans, weights, ``history.csv`` and ``manifest.json``.
         options: As at preparation, and those for training.
         log: Called after each epoch with its metrics and number.
+        start: Where the weights lie that are started from; by default where the options say.
+        scan_hashes: Content hash of each case's scan, which the manifest keeps so that a later
+            training from these weights can tell whether its own cases are among them.
 
     Returns:
         The last epoch's metrics and the seconds of all epochs.
 
     Raises:
-        ModelError: Where the dataset is not prepared, or has no such fold.
+        ModelError: Where the dataset is not prepared, or has no such fold, or where given weights
+            cannot be read or do not fit.
     """
     prepared = read_prepared(dataset_folder)
     split = _split(prepared, fold)
-    purpose = _purpose(dataset_folder, prepared, split, fold, options)
+    start = start or find_start(options.start_from)
+    given = read_weights(start) if start else None
+    purpose = _purpose(dataset_folder, prepared, split, fold, options, given=given)
     finished = _finished(model_folder, purpose)
     if finished is not None:
         logger.info("fold %d is trained already", fold)
@@ -69,18 +81,21 @@ def train_fold(
         model_folder.mkdir(parents=True, exist_ok=True)
         clear_model(model_folder)
         write_json(model_folder / _UNDER_WAY, {"purpose": purpose})
-    history = _train(dataset_folder, fold, model_folder, options, log)
+    history = _train(dataset_folder, fold, model_folder, options, log, given=given)
     metrics = {**history[-1], "seconds": sum(row["seconds"] for row in history)}
     facts = {
         "purpose": purpose,
         "fold": fold,
         "training_cases": split["train"],
+        "trained_on": trained_on(split["train"], scan_hashes, given),
         "validation_cases": split["val"],
         "labels": prepared["labels"],
         "configuration": options.configuration,
-        "options": options.model_dump(),
+        "options": options.model_dump(exclude={"start_from"}),
         "metrics": metrics,
     }
+    if given is not None:
+        facts["start"] = _start_record(model_folder, fold, given)
     write_manifest(model_folder, facts)
     (model_folder / _UNDER_WAY).unlink()
     return metrics
@@ -92,6 +107,8 @@ def _train(
     model_folder: Path,
     options: NnUNetOptions,
     log: Callable[[Mapping[str, float], int], None] | None,
+    *,
+    given: Weights | None,
 ) -> list[dict[str, float]]:
     weights = model_folder / f"fold_{fold}"
     if (weights / FINAL).is_file():  # stopped after the last epoch, before the manifest
@@ -108,7 +125,7 @@ def _train(
     )
     with environment, own_random_state():
         trainer = _make_trainer(dataset_folder, fold, options)
-        trainer.configure(options, model_folder, report)
+        trainer.configure(options, model_folder, report, given)
         if (weights / LATEST).is_file():
             trainer.load_checkpoint(str(weights / LATEST))
             logger.info("fold %d goes on after epoch %d", fold, trainer.current_epoch)
@@ -139,12 +156,22 @@ def _purpose(
     split: Mapping[str, Sequence[str]],
     fold: int,
     options: NnUNetOptions,
+    *,
+    given: Weights | None = None,
 ) -> str:
     """Return a digest of all that the trained network depends on."""
     cases = {part: {c: prepared["cases"][c] for c in split[part]} for part in ("train", "val")}
     chosen = options.model_dump(exclude=set(MACHINE_FIELDS | PREDICTION_FIELDS))
     plans = _read(dataset_folder / "preprocessed" / DATASET / f"{PLANS}.json")
-    return digest_of([cases, fold, prepared["labels"], chosen, plans])
+    start = [given.identity] if given else []
+    return digest_of([cases, fold, prepared["labels"], chosen, plans, *start])
+
+
+def _start_record(model_folder: Path, fold: int, given: Weights) -> dict[str, Any]:
+    """Return what is recorded of given weights, also where the training was ended earlier."""
+    final = torch.load(model_folder / f"fold_{fold}" / FINAL, map_location="cpu", weights_only=True)
+    shape = shape_of(_read(model_folder / "dataset.json"))
+    return start_record(given, final["network_weights"], shape)
 
 
 def _split(prepared: Mapping[str, Any], fold: int) -> dict[str, list[str]]:

@@ -37,6 +37,7 @@ from lvo_kedro.options import Options
 from lvo_kedro.priors import Priors
 from lvo_kedro.reporting import CasePictures, plot_case
 from lvo_kedro.tracking import FoldLog
+from lvo_kedro.weights.given import Start
 
 
 class CalibrationOptions(Options):
@@ -73,9 +74,15 @@ def stack_channels_of_case(
 
 
 def train_detectors(
-    channels: Cases, cohort: pd.DataFrame, folds: pd.DataFrame, options: TrainingOptions
+    channels: Cases,
+    scans: Cases,
+    cohort: pd.DataFrame,
+    folds: pd.DataFrame,
+    options: TrainingOptions,
 ) -> dict[str, Task]:
     """Train one McResNet a fold (and seed, if there are several), on the cases of other folds."""
+    hashes = stages.hashes_of(scans)
+    start = stages.blind_start(options, hashes)
     labels = dict(zip(cohort["case_id"], cohort["lvo"].astype(int), strict=True))
     splits = splits_of_cases(cohort, folds, list(channels))
     development = {case: channels[case] for case in [*splits[0]["train"], *splits[0]["val"]]}
@@ -94,6 +101,8 @@ def train_detectors(
             split,
             chosen.of_training(number),
             FoldLog("detectors", name, chosen.epochs),
+            start=start,
+            hashes=hashes,
         )
         for number, (name, split, chosen) in enumerate(trainings)
     }
@@ -107,11 +116,24 @@ def train_detector(
     options: TrainingOptions,
     log: FoldLog,
     *,
+    start: Start | None,
+    hashes: stages.ScanHashes,
     folder: Path,
 ) -> dict[str, Any]:
     """Train one fold in ``folder``, from where an earlier attempt was stopped."""
     samples = {name: case.path("channels") for name, case in channels.items()}
-    train_fold(folder, samples, labels, split["train"], split["val"], options, log, patients)
+    train_fold(
+        folder,
+        samples,
+        labels,
+        split["train"],
+        split["val"],
+        options,
+        log,
+        patients,
+        start=start,
+        scan_hashes=hashes,
+    )
     return {}
 
 

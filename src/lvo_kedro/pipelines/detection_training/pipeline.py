@@ -20,7 +20,7 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
             node(
                 nodes.train_detectors,
-                inputs=["channels", "cohort", "folds", "params:detector"],
+                inputs=["channels", "scans", "cohort", "folds", "params:detector"],
                 outputs="detectors",
                 name="train_detectors",
             ),

@@ -129,10 +129,10 @@ def _labelled_projection(projection: Case, labels: Case) -> tuple[nib.Nifti1Imag
 
 
 def train_occlusion_folds(
-    occlusion_dataset: Cases, folds: pd.DataFrame, options: NnUNetOptions
+    occlusion_dataset: Cases, scans: Cases, folds: pd.DataFrame, options: NnUNetOptions
 ) -> dict[str, Task]:
     """Train one network a fold."""
-    return stages.fold_tasks(occlusion_dataset, folds, options, "occlusion_models")
+    return stages.fold_tasks(occlusion_dataset, scans, folds, options, "occlusion_models")
 
 
 def locate_occlusions(

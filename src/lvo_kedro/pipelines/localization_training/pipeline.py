@@ -38,7 +38,7 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
             node(
                 nodes.train_occlusion_folds,
-                inputs=["occlusion_dataset", "folds", "params:occlusion_network"],
+                inputs=["occlusion_dataset", "scans", "folds", "params:occlusion_network"],
                 outputs="occlusion_models",
                 name="train_occlusion_folds",
             ),

@@ -42,10 +42,10 @@ def _labelled_scan(
 
 
 def train_vessel_folds(
-    vessel_dataset: Cases, folds: pd.DataFrame, options: NnUNetOptions
+    vessel_dataset: Cases, scans: Cases, folds: pd.DataFrame, options: NnUNetOptions
 ) -> dict[str, Task]:
     """Train one network a fold."""
-    return stages.fold_tasks(vessel_dataset, folds, options, "vessel_models")
+    return stages.fold_tasks(vessel_dataset, scans, folds, options, "vessel_models")
 
 
 def predict_vessels(

@@ -19,7 +19,7 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
             node(
                 nodes.train_vessel_folds,
-                inputs=["vessel_dataset", "folds", "params:vessel_network"],
+                inputs=["vessel_dataset", "scans", "folds", "params:vessel_network"],
                 outputs="vessel_models",
                 name="train_vessel_folds",
             ),
