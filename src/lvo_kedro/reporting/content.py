@@ -73,6 +73,8 @@ class ReportContent:
         parameters: Parameters of the run, nested as they are.
         versions: Package to version.
         provenance: Run ids, git revision, digest of the cohort table, model hashes, date, ...
+        given_weights: Whether a network's training started from given weights; the provenance says
+            which and from what.
         limits: What the figures may not be used for.
         confidence: Coverage of the intervals.
     """
@@ -97,6 +99,7 @@ class ReportContent:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
+    given_weights: bool = False
     limits: Sequence[str] = NOT_TO_BE_USED_FOR
     confidence: float = 0.95
 

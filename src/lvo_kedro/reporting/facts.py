@@ -51,7 +51,10 @@ def run_facts(content: ReportContent) -> dict[str, str]:
         "network with attention (McResNet) on four channels, localization on a projection "
         "(2D nnU-Net). Output: probability of LVO, side, segment.",
         "versions": ", ".join(f"{name} {value}" for name, value in content.versions.items()),
-        "initialization": "Random (Kaiming normal), seeded.",
+        "initialization": "Given weights, named model by model under provenance; what they do not "
+        "give, and all other models: random (Kaiming normal), seeded."
+        if content.given_weights
+        else "Random (Kaiming normal), seeded.",
         "training": _training(content),
         "selection": _selection(content),
         "ensemble": "External cases: mean over the models of all folds.",

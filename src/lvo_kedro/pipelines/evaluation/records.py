@@ -44,6 +44,35 @@ def weight_digests(models: Mapping[str, Cases]) -> dict[str, str]:
     }
 
 
+def recorded_starts(models: Mapping[str, Cases]) -> dict[str, str]:
+    """Return, in words, what each model's training started from; none that started at random."""
+    records = {
+        f"Start of {name} {case}": _record(cases[case]).get("start")
+        for name, cases in models.items()
+        for case in sorted(cases)
+    }
+    return {title: _start_text(start) for title, start in records.items() if start}
+
+
+def _start_text(start: Mapping[str, Any]) -> str:
+    left_out, cases = start["left_out"], len(start["trained_on"])
+    known = [f"{cases} cases"] if cases else []
+    known += [start["statement"]] if start["statement"] else []
+    parts = [
+        f"{start['name']} (SHA-256 {start['sha256']})",
+        f"trained on {'; '.join(known) or 'no recorded case'}",
+        f"fit judged by {start['judged_by']}",
+        f"{len(left_out)} layers left out"
+        + (f" and started at random: {', '.join(left_out)}" if left_out else ""),
+    ]
+    return "; ".join(parts)
+
+
+def _record(model: Case) -> dict[str, Any]:
+    detector = (model.folder / "model.json").is_file()
+    return _read(model, "model.json" if detector else "manifest.json")
+
+
 def _digest(model: Case) -> str:
     if (model.folder / "model.json").is_file():
         return str(_read(model, "model.json")["sha256"])

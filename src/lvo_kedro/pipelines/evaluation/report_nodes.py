@@ -15,7 +15,11 @@ from lvo_kedro.evaluation import EvaluationOptions, choose_cases
 from lvo_kedro.localization import mark_called, midplane_of
 from lvo_kedro.options import Options
 from lvo_kedro.pipelines.evaluation.nodes import StoredTables
-from lvo_kedro.pipelines.evaluation.records import recorded_options, weight_digests
+from lvo_kedro.pipelines.evaluation.records import (
+    recorded_options,
+    recorded_starts,
+    weight_digests,
+)
 from lvo_kedro.reporting import (
     CasePictures,
     ReportContent,
@@ -137,7 +141,8 @@ def write_report(
             "for a development case on those of the other folds."
         ),
         versions=package_versions(),
-        provenance=provenance(cohort) | weight_digests(models),
+        provenance=provenance(cohort) | weight_digests(models) | recorded_starts(models),
+        given_weights=bool(recorded_starts(models)),
         operating_point=evaluation.operating_point,
         confidence=evaluation.confidence,
     )
