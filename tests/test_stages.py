@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+import torch
+from safetensors.torch import save_file
 
+from lvo_kedro.datasets.fingerprint import fingerprint
+from lvo_kedro.errors import ModelError
 from lvo_kedro.nnunet import NnUNetOptions
-from lvo_kedro.stages import blind_networks, dataset_task, fold_tasks
+from lvo_kedro.options import StartOptions
+from lvo_kedro.stages import ScanHashes, blind_networks, dataset_task, fold_tasks
+from lvo_kedro.weights.digest import sha256_of
 
 COHORT = pd.DataFrame(
     {
@@ -49,10 +56,42 @@ def test_the_dataset_holds_labelled_development_cases_with_their_splits():
 
 def test_each_fold_is_one_task_and_logs_under_the_models_entry():
     options = NnUNetOptions(epochs=3, step_size=0.25)
-    tasks = fold_tasks({"dataset": "prepared"}, FOLDS, options, "vessel_models")
+    tasks = fold_tasks({"dataset": "prepared"}, scans(), FOLDS, options, "vessel_models")
     assert list(tasks) == ["fold_0", "fold_1"]
     for fold, task in enumerate(tasks.values()):
         dataset, number, chosen, log = task.args
         assert (dataset, number, chosen.epochs) == ("prepared", fold, 3)
         assert chosen.step_size == NnUNetOptions().step_size  # no reason to train again
         assert (log.stage, log.fold) == ("vessel_models", f"fold_{fold}")
+        assert task.keywords == {"start": None, "hashes": {"a": "hash of a"}}
+        assert fingerprint(task.keywords["hashes"]) == fingerprint(ScanHashes())
+
+
+def test_folds_start_from_weights_that_have_seen_no_scan_of_the_cohort(tmp_path):
+    options = NnUNetOptions(start_from=given_weights(tmp_path, "w", {"x": "another hash"}))
+    tasks = fold_tasks({"dataset": "prepared"}, scans(), FOLDS, options, "vessel_models")
+    assert {task.keywords["start"].tensors for task in tasks.values()} == {
+        tmp_path / "w" / "model.safetensors"
+    }
+    options = NnUNetOptions(start_from=given_weights(tmp_path, "v", {"x": "hash of a"}))
+    with pytest.raises(ModelError, match="trained on 1 cases of this cohort: a;"):
+        fold_tasks({"dataset": "prepared"}, scans(), FOLDS, options, "vessel_models")
+
+
+def scans():
+    return SimpleNamespace(records=lambda field: {"a": {"content_hash": "hash of a"}})
+
+
+def given_weights(folder, name, trained_on):
+    (folder / name).mkdir()
+    file = folder / name / "model.safetensors"
+    save_file({"a": torch.zeros(1)}, str(file))
+    card = {
+        "network": {},
+        "input": {"channels": ["ncct"], "spacing_mm": 1.0},
+        "sha256": sha256_of(file),
+        "training": {"train": [], "options": {"selection": "last"}},
+        "trained_on": trained_on,
+    }
+    (folder / name / "model.json").write_text(json.dumps(card))
+    return StartOptions(weights=str(folder / name))

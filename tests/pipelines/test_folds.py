@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -16,10 +18,14 @@ from lvo_kedro.datasets import CaseDataset
 from lvo_kedro.datasets.cases import Cases
 from lvo_kedro.detection import ExplanationOptions, TrainingOptions, encode_channels, score_cases
 from lvo_kedro.detection.detector import load_detector
+from lvo_kedro.errors import ModelError
 from lvo_kedro.evaluation import EvaluationOptions
 from lvo_kedro.evaluation.detection import seed_table
 from lvo_kedro.imaging.geometry import Grid, make_image
+from lvo_kedro.options import StartOptions
 from lvo_kedro.pipelines.detection_training import nodes
+from lvo_kedro.pipelines.evaluation.records import recorded_starts
+from lvo_kedro.weights import write_weights
 
 QUICK = TrainingOptions(
     base_width=4, epochs=2, batch_size=4, learning_rate=3e-3, device="cpu", devices=("cpu", "cpu")
@@ -79,10 +85,18 @@ def channels(tmp_path_factory: pytest.TempPathFactory) -> Cases:
     return dataset.load()
 
 
+class Scans(dict):
+    """The cohort's scans, each known by the hash of what it shows."""
+
+    def records(self, field: str) -> dict[str, dict[str, str]]:
+        assert field == "quality"
+        return {case: {"content_hash": f"hash of {case}"} for case in CASES}
+
+
 def train(folder: Path, channels: Cases, options: TrainingOptions = QUICK, **how) -> Cases:
     """Train as the catalog entry ``detectors`` does."""
     detectors = CaseDataset(path=str(folder), files={}, resumable=True, stop_on_error=True, **how)
-    detectors.save(nodes.train_detectors(channels, COHORT, FOLDS, options))
+    detectors.save(nodes.train_detectors(channels, Scans(), COHORT, FOLDS, options))
     return detectors.load()
 
 
@@ -112,7 +126,7 @@ def test_folds_on_a_dask_cluster_give_the_scores_of_folds_in_turn(tmp_path, chan
 
 def test_each_training_gets_a_device_of_its_own(channels):
     options = QUICK.model_copy(update={"devices": ("cuda:0", "cuda:1"), "seeds": (0, 1, 2)})
-    tasks = nodes.train_detectors(channels, COHORT, FOLDS, options)
+    tasks = nodes.train_detectors(channels, Scans(), COHORT, FOLDS, options)
     devices = [task.args[4].device for task in tasks.values()]
     assert devices == ["cuda:0", "cuda:1"] * 3
 
@@ -172,3 +186,36 @@ def test_every_score_is_explained_by_the_networks_that_gave_it(tmp_path, channel
             halves, rel=0.02
         )
         assert case["picture"].stat().st_size > 5000
+
+
+def test_a_detector_tells_what_it_was_trained_on_and_may_not_start_where_that_leaks(
+    channels, in_turn, tmp_path
+):
+    card = json.loads((in_turn[0]["fold_0"].folder / "model.json").read_text())
+    trained = [
+        case for case in CASES[:8] if case not in ("case-00", "case-01", "case-04", "case-05")
+    ]
+    assert card["trained_on"] == {case: f"hash of {case}" for case in trained}
+    known = StartOptions(weights=str(in_turn[0]["fold_0"].folder))
+    options = QUICK.model_copy(update={"start_from": known})
+    with pytest.raises(ModelError, match=f"4 cases of this cohort: {', '.join(trained)}"):
+        nodes.train_detectors(channels, Scans(), COHORT, FOLDS, options)
+    write_weights(tmp_path / "w.safetensors", in_turn[0]["fold_0"].folder, trained_on="heads")
+    options = QUICK.model_copy(
+        update={"start_from": StartOptions(weights=str(tmp_path / "w.safetensors"))}
+    )
+    models = train(tmp_path / "models", channels, options)
+    cards = [json.loads((m.folder / "model.json").read_text()) for m in models.values()]
+    assert {card["start"]["name"] for card in cards} == {"w.safetensors"}
+    starts = recorded_starts({"detectors": models, "vessel_models": Cases({}, {})})
+    assert list(starts) == ["Start of detectors fold_0", "Start of detectors fold_1"]
+    assert (
+        "trained on heads; fit judged by shapes, labels and channels; 0 layers left out"
+        in (starts["Start of detectors fold_0"])
+    )
+    assert recorded_starts({"detectors": in_turn[0]}) == {}
+    shutil.move(tmp_path / "w.safetensors", tmp_path / "moved.safetensors")
+    moved = StartOptions(weights=str(tmp_path / "moved.safetensors"))
+    before = {name: model.fingerprint for name, model in models.items()}
+    again = train(tmp_path / "models", channels, QUICK.model_copy(update={"start_from": moved}))
+    assert {name: model.fingerprint for name, model in again.items()} == before

@@ -47,6 +47,15 @@ def test_each_pipeline_needs_only_what_earlier_ones_made(registered):
         known |= registered[name].all_outputs()
 
 
+def test_every_training_is_given_the_scans_that_its_start_must_not_have_seen(registered):
+    trainings = [n for n in registered["__default__"].nodes if n.name.startswith("train_")]
+    assert len(trainings) == 3
+    assert all("scans" in node.inputs for node in trainings)
+    shuffled = [n for n in registered["control"].nodes if n.name.endswith("train_detectors")]
+    assert len(shuffled) == 3
+    assert all("scans" in node.inputs for node in shuffled)
+
+
 def test_every_node_says_what_it_does(registered):
     for node in registered["__default__"].nodes:
         verb, _, noun = node.name.rpartition(".")[2].partition("_")

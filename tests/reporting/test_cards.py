@@ -76,3 +76,15 @@ def test_real_data_are_not_called_simulated(content: ReportContent) -> None:
     real = dataclasses.replace(content, simulated=False)
     assert "simulated" not in render_checklist(real).lower()
     assert "simulated" not in render_model_card(real).lower()
+
+
+def test_given_weights_are_no_random_initialization(content: ReportContent) -> None:
+    assert "Random (Kaiming normal), seeded." in render_checklist(content)
+    start = {"Start of detectors fold_0": "w.safetensors (SHA-256 1234)"}
+    started = dataclasses.replace(
+        content, given_weights=True, provenance={**content.provenance, **start}
+    )
+    assert "| Given weights, named model by model" in render_checklist(started)
+    assert "| Start of detectors fold_0 | w.safetensors (SHA-256 1234) |" in (
+        render_model_card(started)
+    )
