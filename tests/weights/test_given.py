@@ -149,16 +149,14 @@ def test_another_sha256_than_given_is_refused(tmp_path):
 
 def test_a_changed_folder_or_file_is_refused(tmp_path):
     folder = write_detector(tmp_path / "fold_1", network(), sha256="0" * 64)
-    with pytest.raises(
-        ModelError, match=r"'fold_1' whose model\.safetensors is missing or was alt"
-    ):
+    with pytest.raises(ModelError, match=r"'fold_1' whose model\.safetensors is missing or was al"):
         read(folder)
     (folder / "model.json").write_text("{")
     with pytest.raises(ModelError, match=r"'fold_1' whose model\.json cannot be read"):
         read(folder)
     half = tmp_path / "half.safetensors"
     half.write_bytes(write_plain(tmp_path / "w.safetensors", network()).read_bytes()[:-9])
-    with pytest.raises(ModelError, match=r"'half\.safetensors', which cannot be read"):
+    with pytest.raises(ModelError, match=r"'half\.safetensors' whose .* cannot be read"):
         read(half).tensors()
 
 

@@ -111,8 +111,8 @@ class Weights:
         Raises:
             ModelError: The file cannot be read, or holds what could run code.
         """
-        file = self.start.tensors
-        content = _load_safetensors(file) if file.suffix == SUFFIX else _load_checkpoint(file)
+        load = _load_safetensors if self.start.tensors.suffix == SUFFIX else _load_checkpoint
+        content = load(self.start)
         return {
             name.removeprefix("module."): value.float() if value.is_floating_point() else value
             for name, value in content.items()
@@ -305,7 +305,7 @@ def _from_header(start: Start) -> dict[str, Any]:
         with safe_open(str(start.tensors), framework="pt") as file:
             header = file.metadata() or {}
     except SafetensorError as error:
-        raise _unreadable(start.tensors, error) from error
+        raise _unreadable(start, error) from error
     if "kind" not in header:
         return {"statement": "not recorded: a file of weights alone"}
     known = {name: json.loads(header[name]) for name in header if name in _HEADER}
@@ -316,42 +316,43 @@ _HEADER = ("kind", "labels", "channels", "spacing_mm", "trained_on", "statement"
 """What the header of a safetensors file that was written here says, each as JSON."""
 
 
-def _load_safetensors(file: Path) -> dict[str, Tensor]:
+def _load_safetensors(start: Start) -> dict[str, Tensor]:
     try:
-        content: dict[str, Tensor] = load_file(str(file))
+        content: dict[str, Tensor] = load_file(str(start.tensors))
     except (OSError, SafetensorError) as error:
-        raise _unreadable(file, error) from error
+        raise _unreadable(start, error) from error
     return content
 
 
-def _load_checkpoint(file: Path) -> dict[str, Tensor]:
+def _load_checkpoint(start: Start) -> dict[str, Tensor]:
     try:
         with torch.serialization.safe_globals(_SAFE):
-            content = torch.load(file, map_location="cpu", weights_only=True)
+            content = torch.load(start.tensors, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         raise ModelError(
-            f"start_from '{file.name}', which holds more than tensors, numbers and text, or is "
-            "damaged; nothing in it was executed",
-            "a checkpoint of nnU-Net",
-            "if you trust where it comes from, write torch.save({'network_weights': ...}) of its "
-            "network_weights in an environment of its own, and start from that",
+            f"start_from '{start.name}' whose {start.tensors.name} is damaged, or holds more than "
+            "tensors, numbers and text; nothing in it was executed",
+            "a checkpoint as nnU-Net writes it",
+            "copy it again; or, if you trust its origin, load it yourself and save its "
+            "network_weights alone, as torch.save({'network_weights': ...}, file)",
         ) from error
     except (OSError, RuntimeError, EOFError, ValueError) as error:
-        raise _unreadable(file, error) from error
+        raise _unreadable(start, error) from error
     weights = content.get("network_weights") if isinstance(content, dict) else None
     tensors = isinstance(weights, dict) and all(isinstance(v, Tensor) for v in weights.values())
     if not tensors or not weights:
         raise ModelError(
-            f"start_from '{file.name}' without network_weights",
+            f"start_from '{start.name}' whose {start.tensors.name} has no network_weights",
             "a checkpoint of nnU-Net",
             "give a model folder of nnU-Net, or save the weights as a safetensors file",
         )
     return dict(weights)
 
 
-def _unreadable(file: Path, error: Exception) -> ModelError:
+def _unreadable(start: Start, error: Exception) -> ModelError:
     return ModelError(
-        f"start_from '{file.name}', which cannot be read as weights ({type(error).__name__})",
+        f"start_from '{start.name}' whose {start.tensors.name} cannot be read as weights "
+        f"({type(error).__name__})",
         "a whole file of tensors",
         "copy it again",
     )
