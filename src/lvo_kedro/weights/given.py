@@ -336,7 +336,7 @@ def _load_checkpoint(start: Start) -> dict[str, Tensor]:
             "copy it again; or, if you trust its origin, load it yourself and save its "
             "network_weights alone, as torch.save({'network_weights': ...}, file)",
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError) as error:
+    except Exception as error:  # what a damaged file makes of the reader's stack can be any
         raise _unreadable(start, error) from error
     weights = content.get("network_weights") if isinstance(content, dict) else None
     tensors = isinstance(weights, dict) and all(isinstance(v, Tensor) for v in weights.values())
