@@ -1,4 +1,4 @@
-"""Commands that this project adds to ``kedro``: ``results``, ``score`` and ``mlflow-ui``."""
+"""Commands that this project adds to ``kedro``."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from lvo_kedro.lock import working_on
 from lvo_kedro.results import show_results
 from lvo_kedro.tracking import TrackingOptions, use_tracking
 from lvo_kedro.vocabulary import RESEARCH_ONLY
+from lvo_kedro.weights import write_weights
 
 env_option = click.option("--env", "-e", default=None, help="Configuration, such as demo.")
 
@@ -120,6 +121,21 @@ def match_outcomes(paths: list[str], cohort: pd.DataFrame, outcome: pd.DataFrame
 
 def _plain(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+@cli.command("export-weights")
+@click.argument("model", type=click.Path(exists=True, path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--note", default="", help="What others should know: data, licence, figures.")
+def export_weights(model: Path, file: Path, note: str) -> None:
+    """Write a trained fold as one small file that other trainings can start from.
+
+    MODEL is a folder such as data/06_models/vessels/fold_0, FILE ends with .safetensors. The file
+    lists ids and content hashes of the scans that the model was trained on.
+    """
+    weights = write_weights(file, model, facts={"note": note} if note else None)
+    click.echo(f"{file}: {file.stat().st_size / 1e6:.2f} MB, sha256 {weights.sha256}")
+    click.echo(f"trained on {len(weights.trained_on)} scans, whose ids and hashes it lists")
 
 
 @cli.command("mlflow-ui")

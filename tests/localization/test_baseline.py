@@ -9,7 +9,12 @@ from nibabel.affines import apply_affine
 
 from lvo_kedro.errors import TableError
 from lvo_kedro.imaging.geometry import make_image
-from lvo_kedro.localization import SegmentBaseline, describe_segments, figure_localization
+from lvo_kedro.localization import (
+    BaselineOptions,
+    SegmentBaseline,
+    describe_segments,
+    figure_localization,
+)
 from lvo_kedro.localization.baseline import FEATURES, PLACE, TISSUE, WEIGHED
 from lvo_kedro.localization.projection import back_project, project_labels, project_vessels
 from lvo_kedro.vocabulary import HEMISPHERES, VESSEL_LABELS
@@ -163,3 +168,27 @@ def test_figure_has_both_panels() -> None:
     assert len(panels[0].images) == 2  # the red lies over the grey
     assert panels[1].collections  # the outline on the slice
     assert all(panel.xaxis_inverted() for panel in panels)  # the patient's right is on the left
+
+
+def test_few_cases_stay_near_what_is_expected_and_many_do_not() -> None:
+    names = [*WEIGHED, "C7", "M1", "M2", "C7+M1", "M1+M2"]
+    cases = [described(*case, seed) for seed, case in enumerate(CASES)]
+    cases.append(described((), "left", 99))
+    truths = [(side, "+".join(segments)) for segments, side in CASES] + [None]
+    free = SegmentBaseline().fit(cases, truths).to_json()
+    expected = {name: number / 10 for number, name in enumerate(names)}
+    options = {"expected": expected, "penalty": 1e6}
+    held = SegmentBaseline(BaselineOptions(**options)).fit(cases, truths).to_json()
+    assert held["weights"] | held["constants"] == pytest.approx(expected, abs=1e-2)
+    options |= {"penalty": 1e-6}
+    loose = SegmentBaseline(BaselineOptions(**options)).fit(cases, truths)
+    assert loose.to_json()["weights"] != pytest.approx(held["weights"], abs=1e-2)
+    assert SegmentBaseline.from_json(held).to_json() == held
+    none = BaselineOptions(expected=dict.fromkeys(names, 0.0))
+    same = SegmentBaseline(none).fit(cases, truths).to_json()
+    assert same["weights"] == pytest.approx(free["weights"])
+
+
+def test_what_is_expected_names_every_weight() -> None:
+    with pytest.raises(ValueError, match=r"given C7; expected peak_difference, .* M1\+M2"):
+        BaselineOptions(expected={"C7": 1.0})

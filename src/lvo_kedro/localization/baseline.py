@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pandas as pd
 from nibabel.affines import apply_affine, from_matvec
-from pydantic import Field
+from pydantic import Field, field_validator
 from scipy import ndimage
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
@@ -73,7 +73,22 @@ class BaselineOptions(Options):
     old_infarct: float = Field(default=15.0, gt=0)
     """Limit of a voxel's difference between the territories: old infarcts do not outweigh."""
     penalty: float = Field(default=0.33, ge=0)
-    """Strength of the penalty on the squared weights."""
+    """Strength of the penalty on the squared distance of the weights from what is expected."""
+    expected: dict[str, float] = Field(default={})
+    """What the weights are drawn to where cases are few, for instance those of another cohort.
+
+    Of each feature (per HU or ml) and each class, as ``density_baselines.json`` lists them; 0 where
+    nothing is given.
+    """
+
+    @field_validator("expected")
+    @classmethod
+    def _check_expected(cls, given: dict[str, float]) -> Mapping[str, float]:
+        names = (*WEIGHED, *CLASS_OF.values())
+        if given and set(given) != set(names):
+            raise ValueError(f"given {', '.join(sorted(given))}; expected {', '.join(names)}")
+        return given
+
     found_above: float = Field(default=0.5, ge=0, le=1)
     """Probability of any occlusion from which the likeliest is called."""
 
@@ -239,6 +254,8 @@ class SegmentBaseline:
         design = np.stack([_design(case) for case in cases])
         scale = np.concatenate([_spread(cases), np.ones(len(CLASS_OF))])
         design = design / scale
+        names = (*WEIGHED, *CLASS_OF.values())
+        expected = np.array([self.options.expected.get(name, 0.0) for name in names]) * scale
         answer = [len(ANSWERS) if t is None else ANSWERS.index(t) for t in truths]
         chosen = np.eye(len(ANSWERS) + 1)[answer]
 
@@ -246,10 +263,11 @@ class SegmentBaseline:
             utilities = design @ weights
             surplus = softmax(utilities, axis=1) - chosen
             value = -(chosen * log_softmax(utilities, axis=1)).sum()
-            value += 0.5 * self.options.penalty * (weights @ weights)
-            return value, np.einsum("nak,na->k", design, surplus) + self.options.penalty * weights
+            away = weights - expected
+            value += 0.5 * self.options.penalty * (away @ away)
+            return value, np.einsum("nak,na->k", design, surplus) + self.options.penalty * away
 
-        found = minimize(loss, np.zeros(design.shape[-1]), jac=True, method="L-BFGS-B")
+        found = minimize(loss, expected, jac=True, method="L-BFGS-B")
         self._weights = found.x / scale
         return self
 
