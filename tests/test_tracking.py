@@ -100,9 +100,12 @@ def test_the_files_of_new_scans_are_no_parameters_of_a_run(tmp_path, monkeypatch
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     use_tracking(TrackingOptions(), tmp_path)
     with mlflow.start_run() as run:
-        parameters = {"new_scans": ["/data/Smith^John.nii.gz"], "folds": {"count": 5}}
+        parameters = {"new_scans": ["/data/Smith^John.nii.gz"], "folds": {"count": 5, "C7+M1": 1}}
         log_parameters(run.info.run_id, parameters)
-    assert MlflowClient().get_run(run.info.run_id).data.params == {"folds.count": "5"}
+    assert MlflowClient().get_run(run.info.run_id).data.params == {
+        "folds.count": "5",
+        "folds.C7_M1": "1",
+    }
     assert b"Smith" not in (tmp_path / "data" / "mlflow" / "mlflow.db").read_bytes()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import os
+import re
 import sqlite3
 import subprocess
 from collections.abc import Collection, Mapping
@@ -281,7 +282,9 @@ def without_private(parameters: Mapping[str, Any]) -> dict[str, Any]:
 def log_parameters(run_id: str, parameters: Mapping[str, Any]) -> None:
     """Log nested parameters flat, but not the private ones; MLflow cuts what is too long for it."""
     shown = flatten(without_private(parameters))
-    flat = [Param(name, str(value)[:6000]) for name, value in shown.items()]
+    # MLflow allows no '+', as in the class C7+M1
+    names = {name: re.sub(r"[^\w\-. :/]", "_", name) for name in shown}
+    flat = [Param(names[name], str(value)[:6000]) for name, value in shown.items()]
     for start in range(0, len(flat), 100):
         MlflowClient().log_batch(run_id, params=flat[start : start + 100])
 
