@@ -147,7 +147,7 @@ def test_epochs_of_trainings_are_told_from_any_process(
     dataset = CaseDataset(path=str(tmp_path / "models"), files={}, resumable=True, workers=workers)
     dataset.save({f"fold_{k}": partial(train, 2) for k in range(2)})
     for fold in range(2):
-        assert f"models fold_{fold}: epoch 1 of 2, loss 0.50" in caplog.messages
+        assert f"fold_{fold}: epoch 1 of 2, loss 0.50" in caplog.messages
     assert caplog.messages[-1] == "models: 2 of 2"
     assert clock.share == 1
     assert not list((tmp_path / "models").rglob(progress.TOLD + "*"))

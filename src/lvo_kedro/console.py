@@ -24,14 +24,14 @@ SIZE, KEPT = 5_000_000, 3
 
 
 class WhereFormatter(logging.Formatter):
-    """``20:14:05 priors: 24 of 72 priors (0:40 left, run 6:10)``.
+    """``20:14:05 priors: 24 of 72 (0:40 left, run 6:10)``.
 
     Args:
-        dated: Begin with the date as well.
+        time: How the line begins, as for :func:`time.strftime`.
     """
 
-    def __init__(self, *, dated: bool = False) -> None:
-        super().__init__("%(message)s", "%Y-%m-%d %H:%M:%S" if dated else "%H:%M:%S")
+    def __init__(self, time: str = "%H:%M:%S ") -> None:
+        super().__init__("%(message)s", time)
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line; what spans several lines has the times behind its first one."""
@@ -39,7 +39,8 @@ class WhereFormatter(logging.Formatter):
         first, *rest = super().format(record).split("\n")
         step = clock().step
         where = f"{step.pipeline}: " if step and step.pipeline else ""
-        line = f"{self.formatTime(record, self.datefmt)} {where}{level}{first}{_time_left()}"
+        begin = self.formatTime(record, self.datefmt) if self.datefmt else ""
+        line = f"{begin}{where}{level}{first}{_time_left()}"
         return "\n".join([line, *rest])
 
 
@@ -124,7 +125,7 @@ class Log:
             if handler.stream is sys.stderr and sys.stderr.isatty():
                 root.removeHandler(handler)
                 self._bar = BarHandler(handler.stream)
-                self._bar.setFormatter(WhereFormatter())
+                self._bar.setFormatter(WhereFormatter(""))  # 80 columns are few
                 root.addHandler(self._bar)
             else:
                 handler.setFormatter(WhereFormatter())
@@ -138,7 +139,7 @@ class Log:
             self._file = RotatingFileHandler(
                 folder / LOG, maxBytes=SIZE, backupCount=KEPT, encoding="utf-8"
             )
-            self._file.setFormatter(WhereFormatter(dated=True))
+            self._file.setFormatter(WhereFormatter("%Y-%m-%d %H:%M:%S "))
             logging.getLogger().addHandler(self._file)
 
     def end(self) -> None:

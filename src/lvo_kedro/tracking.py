@@ -43,8 +43,8 @@ LOCATIONS = (
     ("logged_models", "artifact_location"),
 )
 """Tables and columns in which MLflow keeps where artifacts lie."""
-TOLD = (("train_loss", "loss"), ("pseudo_dice", "Dice"), ("validation_auc", "AUC"))
-"""Metrics of an epoch that its line of the log shows, and what they are called there."""
+TOLD = (("pseudo_dice", "Dice"), ("validation_auc", "AUC"), ("train_loss", "loss"))
+"""Metrics of an epoch, of which its line of the log shows the first that is there, by this name."""
 METRICS_PER_CALL = 900
 PRIVATE = ("new_scans",)
 """Parameters that name a user's files: they are neither tracked nor reported."""
@@ -207,7 +207,7 @@ class FoldLog:
     def __call__(self, metrics: Mapping[str, float], step: int) -> None:
         """Tell and log ``metrics`` of the given epoch, counted from 0."""
         shown = [f"{word} {metrics[name]:.2f}" for name, word in TOLD if name in metrics]
-        progress.tell(step + 1, self.epochs, ", ".join(shown))
+        progress.tell(step + 1, self.epochs, "".join(shown[:1]))
         if not self._parent:
             return
         client = MlflowClient(self._address)

@@ -276,3 +276,19 @@ def test_a_worker_ends_with_the_run_that_started_it():
         assert process.stdout.readline() == "up\n"
         process.kill()
         assert process.stdout.read() == ""  # returns when nobody has the pipe open any more
+
+
+_KEPT: list[bytearray] = []
+
+
+def grow(size: int) -> dict[str, object]:
+    _KEPT.append(bytearray(b"1" * size))
+    time.sleep(1.1)  # loky looks at a worker once a second
+    return {"quality": {"process": os.getpid()}}
+
+
+def test_a_worker_that_grows_as_one_does_that_trains_a_network_is_kept(tmp_path):
+    cases = dataset(tmp_path / "d", workers=2)
+    cases.save({f"case-{n}": functools.partial(grow, 400_000_000) for n in range(6)})
+    processes = [record["process"] for record in cases.load().records("quality").values()]
+    assert len(set(processes)) <= 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import json
 import logging
 import multiprocessing
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import joblib
+from joblib.externals.loky import process_executor
 from kedro.io import AbstractDataset, DatasetError
 
 from lvo_kedro.datasets.fingerprint import fingerprint
@@ -35,7 +35,8 @@ Task = Callable[..., Mapping[str, Any]]
 RECORD = "case.json"
 INDEX = "cases.json"
 DONE, FAILED, RUNNING = "done", "failed", "running"
-LARGE_LIBRARIES = ("ants", "monai.visualize", "nnunetv2.inference.predict_from_raw_data")
+WORKER_GROWTH = 2_000_000_000
+"""Bytes by which a worker may grow; loky replaces it then, since it takes it for leaking."""
 CASE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -228,14 +229,13 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
 
 
 def _prepare_worker(run: int) -> None:
-    """Load the large libraries before the first case, and see to it that the worker ends in time.
+    """See to it that the worker ends with the run, and not before.
 
-    Workers stay from node to node, and loky replaces one that grows by more than 300 MB as leaking.
-    A worker that first simulates and then registers would be: the next one starts from nothing.
+    Workers stay from node to node. One that loads torch and trains a network grows by more than the
+    300 MB that loky allows, and the next one would have to load everything again.
     """
+    process_executor._MAX_MEMORY_LEAK_SIZE = WORKER_GROWTH
     threading.Thread(target=_end_with, args=(run,), daemon=True).start()
-    for name in LARGE_LIBRARIES:
-        importlib.import_module(name)
 
 
 def _end_with(run: int) -> None:

@@ -72,8 +72,7 @@ class Watch:
                 self._advance()
             for folder, last in news.items():
                 note = f", {last.note}" if last.note else ""
-                words = (self.label, folder.name, last.done, last.of, note)
-                logger.info("%s %s: epoch %d of %d%s", *words)
+                logger.info("%s: epoch %d of %d%s", folder.name, last.done, last.of, note)
 
     def _advance(self) -> None:
         parts = sum(told.done / told.of for told in self._told.values() if told)
