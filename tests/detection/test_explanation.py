@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -115,3 +117,16 @@ def test_a_network_that_nothing_raises_gives_an_empty_map(sample):
     network.scale.data *= -1
     scan = make_image(np.zeros((32, 32, 32), np.int16), sample["affine"].numpy())
     assert not explain(detector_with(network), sample, scan).get_fdata().any()
+
+
+def test_nothing_of_a_map_stays_in_memory():
+    detector = detector_with(McResNet(2, 4))
+
+    def networks() -> int:
+        gc.collect()
+        return sum(type(thing) is McResNet for thing in gc.get_objects())
+
+    before = networks()
+    for _ in range(3):
+        class_activation(detector, torch.rand(1, 2, 32, 32, 32), "layer1")
+    assert networks() == before

@@ -90,6 +90,9 @@ def class_activation(detector: Detector, batch: Tensor, layer: Layer) -> Tensor:
     grad_cam = GradCAM(network, layer, postprocessing=lambda heat: heat)
     with torch.enable_grad():
         heat = grad_cam(batch.detach().clone().requires_grad_(), class_idx=0)
+    # its hooks and what they keep hold one another, unseen by Python: 10 MB a map for ever
+    hooked = grad_cam.nn_module
+    hooked.activations, hooked.gradients, hooked.score = {}, {}, None
     return torch.as_tensor(heat)[:, 0].detach().float().cpu()
 
 
