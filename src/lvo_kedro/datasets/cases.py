@@ -35,7 +35,7 @@ Task = Callable[..., Mapping[str, Any]]
 RECORD = "case.json"
 INDEX = "cases.json"
 DONE, FAILED, RUNNING = "done", "failed", "running"
-WORKER_GROWTH = 2_000_000_000
+WORKER_GROWTH = 1_000_000_000
 """Bytes by which a worker may grow; loky replaces it then, since it takes it for leaking."""
 CASE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
