@@ -278,7 +278,8 @@ class TrackingHooks:
         run = mlflow.start_run(run_name=title, tags=tags)
         self._run_id = run.info.run_id
         tracking.log_parameters(run.info.run_id, catalog.load("parameters"))
-        logger.info("MLflow run %s in %s", run.info.run_id, address)
+        logger.info("MLflow run %s", run.info.run_id)
+        logger.debug("tracked in %s", address)
 
     @hook_impl
     def after_node_run(self, node: Node, catalog: CatalogProtocol, outputs: dict[str, Any]) -> None:

@@ -163,7 +163,7 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
         due = [name for name in data if not self._is_settled(name, digests[name])]
         label = self._path.name
         if due:
-            logger.info("%s: %d to compute of %d", label, len(due), len(data))
+            logger.info("%s: %d of %d due", label, len(due), len(data))
         run = functools.partial(_run_case, files=self._files, resumable=self._resumable)
         jobs = (joblib.delayed(run)(self._path / n, data[n], digests[n]) for n in due)
         folders = [self._path / name for name in due] if self._resumable else []

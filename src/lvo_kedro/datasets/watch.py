@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from lvo_kedro.progress import Told, clock, last_told
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LINES = 10
-"""Into so many lines a step's cases are summed up."""
+"""Into about so many lines a step's cases are summed up."""
+SHORTEST, LONGEST = 5.0, 600.0
+"""Seconds between two such lines, at least and at most."""
 INTERVAL = 1.0
 """Seconds between two looks at what trainings tell."""
 
@@ -35,7 +38,8 @@ class Watch:
     def __init__(self, label: str, folders: Sequence[Path], due: int, cases: int) -> None:
         self.label = label
         self._due, self._computed = due, due / max(cases, 1)
-        self._done = 0
+        self._done = self._shown = 0
+        self._when = time.monotonic()
         self._told: dict[Path, Told | None] = dict.fromkeys(folders)
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -60,7 +64,10 @@ class Watch:
             self._done += 1
             self._told = {f: told for f, told in self._told.items() if f.name != name}
             self._advance()
-        if self._done == self._due or self._done % max(1, self._due // LINES) == 0:
+        elapsed = time.monotonic() - self._when
+        much = self._done - self._shown >= self._due / LINES and elapsed >= SHORTEST
+        if self._done == self._due or much or elapsed >= LONGEST:
+            self._shown, self._when = self._done, time.monotonic()
             logger.info("%s: %d of %d", self.label, self._done, self._due)
 
     def _look_on(self) -> None:
