@@ -14,7 +14,7 @@ TAKES_SCAN = {"imaging": "--real", "priors": "--scan"}
 def main() -> None:
     """Run the named benchmarks, or all, each in a process of its own, and name those that fail."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", default=NAMES)
+    parser.add_argument("names", nargs="*", default=NAMES, help=f"{', '.join(NAMES)}, demo")
     parser.add_argument("--scan", help="a real scan for imaging and priors: file or DICOM folder")
     given = parser.parse_args()
     failed = []

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
-import resource
+import sys
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, cast
@@ -156,7 +157,14 @@ def peak_memory_mb(device: torch.device) -> float:
     """Return the most memory used so far: the device's, or on a CPU the process's (MB)."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    if os.name == "nt":
+        import psutil  # noqa: PLC0415 - installed there alone
+
+        return float(psutil.Process().memory_info().peak_wset) / 1e6
+    import resource  # noqa: PLC0415 - not on Windows
+
+    unit = 1 if sys.platform == "darwin" else 1e3
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 def save_detector(
