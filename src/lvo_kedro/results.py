@@ -29,7 +29,10 @@ def show_results(catalog: Any, project: Path, tracking: str) -> None:
         click.echo(f"\nAUC with shuffled labels:\n{_control(catalog.load('control_summary'))}")
     if "simulated" in catalog.load("cohort"):
         click.echo("\nSimulated data: these figures say nothing about patients.")
-    click.echo(f"\nReport:   {file_of(catalog, 'report').relative_to(project)}")
+    report = file_of(catalog, "report")
+    if report.is_relative_to(project):  # the data may lie anywhere
+        report = report.relative_to(project)
+    click.echo(f"\nReport:   {report}")
     click.echo(f"Tracking: {tracking}   (make mlflow)")
     click.echo(RESEARCH_ONLY)
 
