@@ -1,8 +1,13 @@
 """Project settings, read by Kedro."""
 
+import warnings
+
 from kedro.config import OmegaConfigLoader
 
 from lvo_kedro.hooks import CohortHooks, LockHooks, ProgressHooks, ResultHooks, TrackingHooks
+
+# Kedro's own, about its use of OmegaConf and dots in names: nobody who runs this can act on them
+warnings.filterwarnings("ignore", category=UserWarning, module=r"kedro\.(config|pipeline)\.")
 
 # the last one is asked first
 HOOKS = (ResultHooks(), ProgressHooks(), TrackingHooks(), CohortHooks(), LockHooks())
