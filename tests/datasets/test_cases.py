@@ -16,6 +16,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from kedro.io import DatasetError
 
 from lvo_kedro.datasets import CaseDataset, fingerprint
@@ -292,3 +293,18 @@ def test_a_worker_that_grows_as_one_does_that_trains_a_network_is_kept(tmp_path)
     cases.save({f"case-{n}": functools.partial(grow, 400_000_000) for n in range(6)})
     processes = [record["process"] for record in cases.load().records("quality").values()]
     assert len(set(processes)) <= 2
+
+
+def count_threads() -> dict[str, object]:
+    return {"quality": {"threads": torch.get_num_threads()}}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_are_those_asked_for_whatever_the_number_of_workers(tmp_path, workers, threads):
+    cases = dataset(tmp_path / "d", workers=workers, threads=threads)
+    before = torch.get_num_threads()
+    cases.save({name: count_threads for name in ("a", "b")})
+    found = {record["threads"] for record in cases.load().records("quality").values()}
+    assert found == {threads}
+    assert torch.get_num_threads() == before

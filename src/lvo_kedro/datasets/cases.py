@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import joblib
 from joblib.externals.loky import process_executor
 from kedro.io import AbstractDataset, DatasetError
+from threadpoolctl import threadpool_limits
 
 from lvo_kedro.datasets.fingerprint import fingerprint
 from lvo_kedro.datasets.names import withhold_names
@@ -105,6 +106,9 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
             dot. A task may leave fields out.
         workers: Worker processes; 1 runs the cases in this process, one after the other (needed
             where they share a GPU or a model in memory).
+        threads: Threads that each of them computes on. Sums of many floats, and with them what a
+            network learns, differ in their last digits with the number of threads, never with that
+            of workers. By default one a worker, and all cores where there is one worker.
         scheduler: Address of a Dask scheduler (extra ``dask``) on whose workers the cases run
             instead. They must see the same files under the same paths.
         resumable: The task gets its ``folder`` and works in it; what it left there when it was
@@ -123,6 +127,7 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
         path: str,
         files: dict[str, Any],
         workers: int = 1,
+        threads: int | None = None,
         scheduler: str | None = None,
         resumable: bool = False,
         stop_on_error: bool = False,
@@ -131,6 +136,7 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
         self._path = Path(path)
         self._files = files
         self._workers = workers
+        self._threads = threads
         self._scheduler = scheduler
         self._resumable = resumable
         self._stop_on_error = stop_on_error
@@ -182,10 +188,11 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
             return
         workers = min(self._workers if self._workers > 0 else joblib.cpu_count(), count)
         if workers <= 1:
-            yield from (function(*args, **kwargs) for function, args, kwargs in jobs)
+            with threadpool_limits(self._threads):
+                yield from (function(*args, **kwargs) for function, args, kwargs in jobs)
             return
         started = {
-            "inner_max_num_threads": 1,
+            "inner_max_num_threads": self._threads or 1,
             "initializer": _prepare_worker,
             "initargs": (os.getpid(),),
         }
