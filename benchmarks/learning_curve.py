@@ -69,12 +69,11 @@ def main() -> None:
 def prepare(data: Path, folder: Path, fold: int, options: NnUNetOptions) -> dict[str, list[str]]:
     """Prepare the fold's dataset; return the test cases of either split."""
     tables = data / "02_intermediate"
-    cohort = RecordTable(filepath=(tables / "cohort.csv").as_posix()).load()
-    folds = RecordTable(filepath=(tables / "folds.csv").as_posix(), numbers=["fold"]).load()
+    cohort = RecordTable(filepath=(tables / "cohort.csv").as_posix(), numbers=["fold"]).load()
     annotated = [
         case for case in cohort["case_id"] if _paths(data, case)["vessel_labels"].is_file()
     ]
-    split = splits_of_cases(cohort, folds, annotated)[fold]
+    split = splits_of_cases(cohort, annotated)[fold]
     chosen = [*split["train"], *split["val"]]
     cases = {case: partial(_load, data, case) for case in chosen}
     prepare_dataset(folder / "dataset", cases, VESSEL_LABELS, [split], options)
@@ -125,7 +124,8 @@ def draw(dice: pd.DataFrame) -> plt.Figure:
 
 
 def _paths(data: Path, case: str) -> dict[str, Path]:
-    scan, annotation = (data / "02_intermediate" / kind / case for kind in ("scans", "annotations"))
+    kinds = ("scans", "vessel_annotations")
+    scan, annotation = (data / "02_intermediate" / kind / case for kind in kinds)
     return {
         "ncct": scan / "ncct.nii.gz",
         "vessel_labels": annotation / "vessel_labels.nii.gz",

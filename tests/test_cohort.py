@@ -143,24 +143,30 @@ def cohort_of(patients: int, external: int = 4) -> pd.DataFrame:
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_folds_hold_whole_patients_and_the_share_of_occlusions(count):
     cohort = cohort_of(40)
-    folds = assign_folds(cohort, FoldOptions(count=count))
-    assert folds["patient_id"].is_unique
-    development = cohort[cohort["split"] == "development"]
-    assert set(folds["patient_id"]) == set(development["patient_id"])
-    lvo = development.drop_duplicates("patient_id").set_index("patient_id")["lvo"]
-    shares = folds.assign(lvo=lvo.loc[folds["patient_id"]].to_numpy()).groupby("fold")["lvo"].mean()
+    table = assign_folds(cohort, FoldOptions(count=count))
+    assert table.drop(columns="fold").equals(cohort)
+    development = table["split"] == "development"
+    assert table.loc[~development, "fold"].isna().all()
+    folds = table[development].groupby("patient_id")["fold"]
+    assert (folds.nunique(dropna=False) == 1).all()
+    patients = table[development].drop_duplicates("patient_id")
+    shares = patients.groupby("fold")["lvo"].mean()
+    assert list(shares.index) == list(range(count))
     assert shares.between(0.35, 0.65).all()
-    assert folds.equals(
-        assign_folds(cohort.sample(frac=1, random_state=1), FoldOptions(count=count))
-    )
+    again = assign_folds(cohort.sample(frac=1, random_state=1), FoldOptions(count=count))
+    assert again.sort_index().equals(table)
+
+
+def test_a_table_with_folds_of_its_own_is_refused():
+    with pytest.raises(TableError, match="a column 'fold'"):
+        assign_folds(cohort_of(40).assign(fold=0), FoldOptions())
 
 
 def test_no_case_is_held_out_by_a_fold_that_trained_on_its_patient():
-    cohort = cohort_of(20)
-    folds = assign_folds(cohort, FoldOptions(count=3))
+    cohort = assign_folds(cohort_of(20), FoldOptions(count=3))
     patient = cohort.set_index("case_id")["patient_id"]
-    held_out = fold_of_cases(cohort, folds)
-    splits = splits_of_cases(cohort, folds, list(cohort["case_id"]))
+    held_out = fold_of_cases(cohort)
+    splits = splits_of_cases(cohort, list(cohort["case_id"]))
     assert len(splits) == 3
     for fold, split in enumerate(splits):
         assert set(patient[split["train"]]).isdisjoint(patient[split["val"]])
@@ -174,10 +180,9 @@ def test_too_few_patients_for_the_folds():
 
 
 def test_shuffled_labels_keep_each_folds_share_and_tell_nothing():
-    cohort = cohort_of(40).assign(side="")
-    folds = assign_folds(cohort, FoldOptions(count=4))
-    shuffled = shuffle_labels(cohort, folds, seed=1)
-    fold = cohort["patient_id"].map(folds.set_index("patient_id")["fold"]).fillna(-1)
+    cohort = assign_folds(cohort_of(40).assign(side=""), FoldOptions(count=4))
+    shuffled = shuffle_labels(cohort, seed=1)
+    fold = cohort["fold"].fillna(-1)
     first = ~cohort["patient_id"].duplicated()
     kept = [table.loc[first, "lvo"].groupby(fold).sum().tolist() for table in (cohort, shuffled)]
     assert kept[0] == kept[1]

@@ -35,7 +35,7 @@ def test_the_report_is_named_wherever_the_data_lie(
     row = {"title": "AUC", "value": 0.9, "low": 0.8, "high": 0.95, "n": 40}
     catalog = Catalog({f"{name}.summary": pd.DataFrame([row]) for name in splits})
     catalog["cohort"] = pd.DataFrame({"simulated": [True]})
-    catalog["report"] = SimpleNamespace(_filepath=tmp_path / place / "report.html")
+    catalog["report"] = SimpleNamespace(report=tmp_path / place / "report.html")
     show_results(catalog, tmp_path / "project", "sqlite:///x")
     out = capsys.readouterr().out
     assert "0.90 (0.80 to 0.95), n = 40" in out

@@ -14,7 +14,7 @@ from lvo_kedro.datasets.fingerprint import fingerprint
 from lvo_kedro.errors import ModelError
 from lvo_kedro.nnunet import NnUNetOptions
 from lvo_kedro.options import StartOptions
-from lvo_kedro.stages import ScanHashes, blind_networks, dataset_task, fold_tasks
+from lvo_kedro.stages import ScanHashes, dataset_task, fold_tasks, out_of_fold_models
 from lvo_kedro.weights.digest import sha256_of
 
 COHORT = pd.DataFrame(
@@ -22,17 +22,17 @@ COHORT = pd.DataFrame(
         "case_id": ["a", "a-again", "b", "c", "outside"],
         "patient_id": ["A", "A", "B", "C", "O"],
         "split": ["development"] * 4 + ["external"],
+        "fold": [0, 0, 1, 1, None],
     }
 )
-FOLDS = pd.DataFrame({"patient_id": ["A", "B", "C"], "fold": [0, 1, 1]})
 
 
 @pytest.mark.parametrize("seeds", [("",), ("_seed_0", "_seed_5")])
 def test_a_case_is_judged_by_the_fold_that_held_its_patient_out(seeds):
     names = [f"fold_{fold}{seed}" for fold in (0, 1) for seed in seeds]
     models = {name: SimpleNamespace(name=name) for name in names}
-    blind = blind_networks(list(COHORT["case_id"]), models, COHORT, FOLDS)
-    chosen = {case: [model.name for model in found] for case, found in blind.items()}
+    found = out_of_fold_models(list(COHORT["case_id"]), models, COHORT)
+    chosen = {case: [model.name for model in judges] for case, judges in found.items()}
     own = [f"fold_0{seed}" for seed in seeds], [f"fold_1{seed}" for seed in seeds]
     assert chosen == {"a": own[0], "a-again": own[0], "b": own[1], "c": own[1], "outside": names}
 
@@ -45,9 +45,7 @@ def test_the_dataset_holds_labelled_development_cases_with_their_splits():
     images = {case: f"image of {case}" for case in COHORT["case_id"]}
     labels = {case: f"labels of {case}" for case in ("a", "b", "c", "outside")}
     options = NnUNetOptions()
-    tasks = dataset_task(
-        images, labels, read, {"M1": 1}, cohort=COHORT, folds=FOLDS, options=options
-    )
+    tasks = dataset_task(images, labels, read, {"M1": 1}, cohort=COHORT, options=options)
     pairs, reader, values, splits, _ = tasks["dataset"].args
     assert pairs == {case: (images[case], labels[case]) for case in "abc"}
     assert (reader, values) == (read, {"M1": 1})
@@ -56,7 +54,7 @@ def test_the_dataset_holds_labelled_development_cases_with_their_splits():
 
 def test_each_fold_is_one_task_and_logs_under_the_models_entry():
     options = NnUNetOptions(epochs=3, step_size=0.25)
-    tasks = fold_tasks({"dataset": "prepared"}, scans(), FOLDS, options, "vessel_models")
+    tasks = fold_tasks({"dataset": "prepared"}, scans(), COHORT, options, "vessel_models")
     assert list(tasks) == ["fold_0", "fold_1"]
     for fold, task in enumerate(tasks.values()):
         dataset, number, chosen, log = task.args
@@ -69,13 +67,13 @@ def test_each_fold_is_one_task_and_logs_under_the_models_entry():
 
 def test_folds_start_from_weights_that_have_seen_no_scan_of_the_cohort(tmp_path):
     options = NnUNetOptions(start_from=given_weights(tmp_path, "w", {"x": "another hash"}))
-    tasks = fold_tasks({"dataset": "prepared"}, scans(), FOLDS, options, "vessel_models")
+    tasks = fold_tasks({"dataset": "prepared"}, scans(), COHORT, options, "vessel_models")
     assert {task.keywords["start"].tensors for task in tasks.values()} == {
         tmp_path / "w" / "model.safetensors"
     }
     options = NnUNetOptions(start_from=given_weights(tmp_path, "v", {"x": "hash of a"}))
     with pytest.raises(ModelError, match="trained on 1 cases of this cohort: a;"):
-        fold_tasks({"dataset": "prepared"}, scans(), FOLDS, options, "vessel_models")
+        fold_tasks({"dataset": "prepared"}, scans(), COHORT, options, "vessel_models")
 
 
 def scans():

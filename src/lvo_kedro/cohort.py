@@ -251,11 +251,19 @@ def assign_folds(cohort: pd.DataFrame, options: FoldOptions) -> pd.DataFrame:
     folds share them; rarer combinations are joined first by site, then by segment.
 
     Returns:
-        One row a development patient: ``patient_id``, ``fold`` (0 to ``options.count`` - 1).
+        The cohort with a column ``fold``, in which the case is held out (0 to ``options.count`` -
+        1); missing for cases of other splits, which no fold sees.
 
     Raises:
-        TableError: Too few patients with, or without, an occlusion to have both in every fold.
+        TableError: Too few patients with, or without, an occlusion to have both in every fold, or
+            a table with folds of its own.
     """
+    if "fold" in cohort:
+        raise TableError(
+            "a cohort table with a column 'fold'",
+            "a table without: all stages use one division, and it is made here",
+            "rename the column; options 'folds' (count, seed) say how patients are divided",
+        )
     development = cohort[cohort["split"] == "development"]
     # a patient with one occluded and one open scan counts as occluded
     patients = development.sort_values("lvo", ascending=False).drop_duplicates("patient_id")
@@ -270,10 +278,13 @@ def assign_folds(cohort: pd.DataFrame, options: FoldOptions) -> pd.DataFrame:
             )
     strata = _strata(patients, options.count)
     splitter = StratifiedKFold(options.count, shuffle=True, random_state=options.seed)
-    folds = pd.DataFrame({"patient_id": patients["patient_id"].to_numpy(), "fold": -1})
-    for fold, (_, held_out) in enumerate(splitter.split(strata, strata)):
-        folds.loc[held_out, "fold"] = fold
-    return folds
+    of_patient = {
+        patient: fold
+        for fold, (_, held_out) in enumerate(splitter.split(strata, strata))
+        for patient in patients["patient_id"].iloc[held_out]
+    }
+    fold = cohort["patient_id"].map(of_patient).where(cohort["split"] == "development")
+    return cohort.assign(fold=fold.astype("Int64"))
 
 
 def _strata(patients: pd.DataFrame, minimum: int) -> pd.Series:
@@ -289,46 +300,44 @@ def _strata(patients: pd.DataFrame, minimum: int) -> pd.Series:
     return lvo if rare.any() else strata.reset_index(drop=True)
 
 
-def fold_of_cases(cohort: pd.DataFrame, folds: pd.DataFrame) -> dict[str, int]:
+def fold_of_cases(cohort: pd.DataFrame) -> dict[str, int]:
     """Return the fold in which each development case is held out, by case id."""
-    of_patient = folds.set_index("patient_id")["fold"]
-    development = cohort[cohort["split"] == "development"]
-    pairs = zip(development["case_id"], development["patient_id"], strict=True)
-    return {case: int(of_patient[patient]) for case, patient in pairs}
+    if "fold" not in cohort:  # new scans
+        return {}
+    held_out = cohort.loc[cohort["fold"].notna(), ["case_id", "fold"]]
+    return dict(zip(held_out["case_id"], held_out["fold"].astype(int), strict=True))
 
 
-def shuffle_labels(cohort: pd.DataFrame, folds: pd.DataFrame, seed: int) -> pd.DataFrame:
+def shuffle_labels(cohort: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Return the cohort with the patients' occlusions dealt out at random, for a control run.
 
     Patients are shuffled among those of the same fold, or of the external split, so that every
     fold keeps its number of occlusions.
     """
     columns = ["lvo", "side", "segment"]
-    fold = cohort["patient_id"].map(folds.set_index("patient_id")["fold"]).fillna(-1)
-    patients = cohort.assign(fold=fold).drop_duplicates("patient_id").set_index("patient_id")
+    group = cohort["fold"].fillna(-1)
+    patients = cohort.assign(group=group).drop_duplicates("patient_id").set_index("patient_id")
     generator = np.random.default_rng(seed)
-    for _, group in patients.groupby("fold"):
-        order = generator.permutation(len(group))
-        patients.loc[group.index, columns] = group[columns].to_numpy()[order]
+    for _, members in patients.groupby("group"):
+        order = generator.permutation(len(members))
+        patients.loc[members.index, columns] = members[columns].to_numpy()[order]
     shuffled = cohort.copy()
     shuffled[columns] = patients.loc[cohort["patient_id"], columns].to_numpy()
     shuffled["lvo"] = shuffled["lvo"].astype(int)
     return shuffled
 
 
-def splits_of_cases(
-    cohort: pd.DataFrame, folds: pd.DataFrame, cases: list[str]
-) -> list[dict[str, list[str]]]:
+def splits_of_cases(cohort: pd.DataFrame, cases: list[str]) -> list[dict[str, list[str]]]:
     """Return, for each fold, which of ``cases`` (development) it trains on and which it holds out.
 
     The keys are nnU-Net's: ``train`` and ``val``.
     """
-    held_out = fold_of_cases(cohort, folds)
+    held_out = fold_of_cases(cohort)
     known = sorted(case for case in cases if case in held_out)
     return [
         {
             "train": [case for case in known if held_out[case] != fold],
             "val": [case for case in known if held_out[case] == fold],
         }
-        for fold in sorted(set(folds["fold"]))
+        for fold in sorted(set(held_out.values()))
     ]

@@ -20,7 +20,7 @@ from mlflow.tracking import MlflowClient
 
 from lvo_kedro import progress, serving, tracking
 from lvo_kedro.console import Log
-from lvo_kedro.datasets.files import file_of
+from lvo_kedro.datasets.files import file_of, files_of
 from lvo_kedro.lock import working_on
 from lvo_kedro.results import show_results
 from lvo_kedro.tracking import TrackingOptions
@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 NEW_FOLDER = "new_folder"
 """Parameter that names the folder of one run on new scans, below ``07_model_output/new``."""
 
+REPORTING = "08_reporting"
+"""Below the data folder: tables, pictures and the report."""
 LOGS, SECONDS = "logs", "seconds.json"
 """Below the data folder: the log of its runs, and what their steps took."""
 
@@ -168,6 +170,7 @@ class ProgressHooks:
         self._data = Path.cwd()
         self._expected: dict[str, float] = {}
         self._writes = False
+        self._homes: dict[str, str] = {}
         self._log = Log()
 
     @hook_impl
@@ -182,7 +185,7 @@ class ProgressHooks:
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
     ) -> None:
         """Start the clock."""
-        homes = _homes(run_params.get("pipeline_names") or [])
+        homes = self._homes = _homes(run_params.get("pipeline_names") or [])
         steps = [progress.Step(homes.get(node.name, ""), node.name) for node in pipeline.nodes]
         self._writes = _own_folder(pipeline, catalog) is None
         known = progress.read_seconds(self._data / LOGS / SECONDS)
@@ -194,7 +197,7 @@ class ProgressHooks:
         """Begin a step; the one before has ended when its results are stored."""
         progress.clock().end()
         progress.clock().begin(node.name)
-        logger.info("%s", node.name)
+        logger.info("%s", node.name.removeprefix(f"{self._homes.get(node.name, '')}."))
 
     @hook_impl
     def after_pipeline_run(self) -> None:
@@ -253,6 +256,7 @@ class TrackingHooks:
     def __init__(self) -> None:
         self._options = TrackingOptions()
         self._project = Path.cwd()
+        self._reporting = Path.cwd()
         self._run_id = ""
 
     @hook_impl
@@ -260,6 +264,7 @@ class TrackingHooks:
         """Read ``mlflow.yml``."""
         self._options = TrackingOptions(**context.config_loader["mlflow"])
         self._project = Path(context.project_path)
+        self._reporting = data_folder(context) / REPORTING
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], catalog: CatalogProtocol) -> None:
@@ -285,7 +290,7 @@ class TrackingHooks:
     def after_node_run(self, node: Node, catalog: CatalogProtocol, outputs: dict[str, Any]) -> None:
         """Log the metrics that a node returned."""
         for name in set(node.outputs) & set(self._options.metrics):
-            numbers = tracking.flatten(outputs[name])
+            numbers = _numbers_in(outputs[name])
             mlflow.log_metrics(
                 {
                     f"{name}.{key}": float(value)
@@ -300,10 +305,11 @@ class TrackingHooks:
         made, used = pipeline.all_outputs(), pipeline.datasets()
         # what was used is copied as well: a report names files that an earlier run may have made
         for name in sorted(used & set(self._options.artifacts)):
-            folder = name.split(".")[0] if "." in name else None
-            path = file_of(catalog, name)
-            if path.exists():  # a table made on demand may not be there
-                mlflow.log_artifact(str(path), folder)
+            for path in files_of(catalog, name):
+                if path.exists():  # a table made on demand may not be there
+                    mlflow.log_artifact(
+                        str(path), _artifact_folder(path.resolve(), self._reporting)
+                    )
         for name in sorted(made & set(self._options.models)):
             for fold, case in catalog.load(name).items():
                 run_id = tracking.log_fold(name, fold, case.folder, self._options.model_files)
@@ -326,6 +332,21 @@ class TrackingHooks:
                 client.create_registered_model(name)
             source = f"{client.get_run(run_id).info.artifact_uri}/model"
             client.create_model_version(name, source, run_id, tags={"fold": fold})
+
+
+def _artifact_folder(path: Path, reporting: Path) -> str | None:
+    """Return where in a run's artifacts a file goes: as below the reports, or at the top."""
+    if not path.parent.is_relative_to(reporting):
+        return None
+    folder = path.parent.relative_to(reporting).as_posix()
+    return None if folder == "." else folder
+
+
+def _numbers_in(output: Any) -> dict[str, Any]:
+    """Return the numbers by name of a node's output: of its table ``metrics``, if it has tables."""
+    if "metrics" in output:
+        return dict(output["metrics"].set_index("metric")["value"])
+    return tracking.flatten(output)
 
 
 def _is_number(value: Any) -> bool:

@@ -37,7 +37,6 @@ METHOD = (
 """The six pipelines of the method, in the order in which data pass through them."""
 
 TRAINED = {
-    "folds",
     "vessel_models",
     "detectors",
     "calibration",
@@ -50,18 +49,25 @@ TRAINED = {
 def register_pipelines() -> dict[str, Pipeline]:
     """Return all pipelines by name; ``__default__`` is the whole method.
 
-    They are named here rather than searched for, since some are made of parts of others.
+    They are named here rather than searched for, since some are made of parts of others. Each
+    stage of the method has a namespace, so that kedro-viz draws it as one box that opens.
     """
-    stages = {module.__name__.rpartition(".")[2]: module.create_pipeline() for module in METHOD}
-    method = sum(stages.values(), start=Pipeline([]))
+    nodes = {module.__name__.rpartition(".")[2]: module.create_pipeline() for module in METHOD}
+    stages = {name: _stage(name, part) for name, part in nodes.items()}
+    method = sum(nodes.values(), start=Pipeline([]))
     return stages | {
-        "__default__": method,
-        "simulation": simulation.create_pipeline(),
+        "__default__": sum(stages.values(), start=Pipeline([])),
+        "simulation": _stage("simulation", simulation.create_pipeline()),
         "inference": _inference(method, inference.create_pipeline()),
-        "control": _control(stages["detection_training"], stages["evaluation"]),
+        "control": _control(nodes["detection_training"], nodes["evaluation"]),
         "comparison": comparison.create_pipeline(),
         "robustness": robustness.create_pipeline() + _changed_scans(method) + _dropped(method),
     }
+
+
+def _stage(name: str, nodes: Pipeline) -> Pipeline:
+    """Put a stage's nodes into a namespace; datasets keep their names."""
+    return pipeline(nodes, namespace=name, prefix_datasets_with_namespace=False)
 
 
 def _inference(method: Pipeline, around: Pipeline) -> Pipeline:
@@ -100,11 +106,12 @@ def _control(detection: Pipeline, evaluation: Pipeline) -> Pipeline:
     Each shuffle has a namespace of its own.
     """
     figures = [n for n in evaluation.nodes if n.name.endswith("evaluate_detection")]
-    scores = [n for n in detection.from_nodes("train_detectors").nodes if n.name != "explain_scans"]
-    nodes = pipeline([*deal_labels().nodes, *scores, *figures])
-    taken = ("channels", "scans", "folds", "quality_findings", "exclusions")
+    nodes = pipeline(
+        [*deal_labels().nodes, *detection.from_nodes("train_detectors").nodes, *figures]
+    )
+    taken = ("channels", "scans", "priors", "study")
     shared = {"true_cohort": "cohort"} | {name: name for name in taken}
-    same = _parameters(nodes) - {"params:seed"}
+    same = _parameters(nodes) - {"params:seed", "params:explanation"}
     shuffled = [
         pipeline(nodes, namespace=name, inputs=shared, parameters=same) for name in SHUFFLES
     ]

@@ -8,7 +8,6 @@ import click
 import pandas as pd
 from kedro.framework.project import settings
 
-from lvo_kedro.datasets.files import file_of
 from lvo_kedro.vocabulary import RESEARCH_ONLY
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ def show_results(catalog: Any, project: Path, tracking: str) -> None:
         click.echo(f"\nAUC with shuffled labels:\n{_control(catalog.load('control_summary'))}")
     if "simulated" in catalog.load("cohort"):
         click.echo("\nSimulated data: these figures say nothing about patients.")
-    report = file_of(catalog, "report")
+    report = catalog.get("report").report
     if report.is_relative_to(project):  # the data may lie anywhere
         report = report.relative_to(project)
     click.echo(f"\nReport:   {report}")

@@ -1,31 +1,34 @@
 """What the stages' nodes do alike: nnU-Net's data and folds, given weights, who may judge a case.
 
 Stages 1 and 3 prepare and train nnU-Net in the same way on different images. All three may start
-from given weights, and give a case to networks that have not seen its patient (*blind* ones). The
-nodes in :mod:`lvo_kedro.pipelines` say which images, which labels and which options.
+from given weights, and give a case to networks that have not seen its patient (*out-of-fold*
+models). The nodes in :mod:`lvo_kedro.pipelines` say which images, which labels and which options.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
+import pandas as pd
 
 from lvo_kedro.cohort import fold_of_cases, splits_of_cases
 from lvo_kedro.datasets.cases import Case, Cases, Task
+from lvo_kedro.imaging import check_side, read_labels
 from lvo_kedro.nnunet import NnUNetOptions, prepare_dataset, train_fold
 from lvo_kedro.tracking import FoldLog
+from lvo_kedro.vocabulary import OCCLUSION_LABELS, VESSEL_LABELS, Side
 from lvo_kedro.weights.given import Start, find_start, read_weights
 from lvo_kedro.weights.lineage import refuse_known_scans
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    import pandas as pd
-
     from lvo_kedro.options import NetworkOptions
+
+logger = logging.getLogger(__name__)
 
 Reader = Callable[[Case, Case], tuple[nib.Nifti1Image, ...]]
 """Gives image, labels and (optionally) mask of a case, from the images' and the labels' case."""
@@ -38,7 +41,6 @@ def dataset_task(
     values: Mapping[str, int],
     *,
     cohort: pd.DataFrame,
-    folds: pd.DataFrame,
     options: NnUNetOptions,
 ) -> dict[str, Task]:
     """Return the one task that makes nnU-Net's dataset: labelled development cases, for all folds.
@@ -49,10 +51,9 @@ def dataset_task(
         reader: Picks the images out of both; a function of a module.
         values: Name and value of each label.
         cohort: The cohort table.
-        folds: The fold table.
         options: Those of the preparation count.
     """
-    splits = splits_of_cases(cohort, folds, list(labels))
+    splits = splits_of_cases(cohort, list(labels))
     chosen = sorted({case for split in splits for cases in split.values() for case in cases})
     pairs = {case: (images[case], labels[case]) for case in chosen}
     return {"dataset": partial(write_dataset, pairs, reader, values, splits, options.preparation())}
@@ -84,7 +85,7 @@ def hashes_of(scans: Cases) -> ScanHashes:
     return ScanHashes({n: q["content_hash"] for n, q in scans.records("quality").items()})
 
 
-def blind_start(options: NetworkOptions, hashes: ScanHashes) -> Start | None:
+def unseen_start(options: NetworkOptions, hashes: ScanHashes) -> Start | None:
     """Return the weights that trainings start from, which must not have seen the cohort's scans.
 
     Raises:
@@ -97,14 +98,14 @@ def blind_start(options: NetworkOptions, hashes: ScanHashes) -> Start | None:
 
 
 def fold_tasks(
-    dataset: Cases, scans: Cases, folds: pd.DataFrame, options: NnUNetOptions, entry: str
+    dataset: Cases, scans: Cases, cohort: pd.DataFrame, options: NnUNetOptions, entry: str
 ) -> dict[str, Task]:
     """Return a task a fold that trains nnU-Net on a prepared dataset.
 
     Args:
         dataset: What :func:`dataset_task` made.
         scans: All of the cohort, labelled or not: given weights must have seen none of them.
-        folds: The fold table.
+        cohort: The cohort table.
         options: Those of the training count; each fold gets its device.
         entry: Catalog entry of the models, under which the curves are logged.
 
@@ -112,7 +113,7 @@ def fold_tasks(
         ModelError: Given weights that cannot be used.
     """
     hashes = hashes_of(scans)
-    start = blind_start(options, hashes)
+    start = unseen_start(options, hashes)
     return {
         f"fold_{fold}": partial(
             train_network,
@@ -123,7 +124,7 @@ def fold_tasks(
             start=start,
             hashes=hashes,
         )
-        for number, fold in enumerate(sorted(set(folds["fold"])))
+        for number, fold in enumerate(sorted(set(fold_of_cases(cohort).values())))
     }
 
 
@@ -142,14 +143,14 @@ def train_network(
     return {}
 
 
-def blind_networks(
-    cases: Collection[str], models: Cases, cohort: pd.DataFrame, folds: pd.DataFrame
+def out_of_fold_models(
+    cases: Collection[str], models: Cases, cohort: pd.DataFrame
 ) -> dict[str, list[Case]]:
     """Return, for each case, the networks that have not seen its patient.
 
     A development case gets those of the fold that held its patient out, any other case all.
     """
-    held_out = fold_of_cases(cohort, folds)
+    held_out = fold_of_cases(cohort)
     every = [models[name] for name in sorted(models)]
     return {
         case: [m for m in every if case not in held_out or fold_of(m.name) == held_out[case]]
@@ -160,3 +161,67 @@ def blind_networks(
 def fold_of(training: str) -> int:
     """Return the fold in a training's name, such as ``fold_2`` or ``fold_2_seed_1``."""
     return int(training.split("_")[1])
+
+
+def align_annotations(cohort: pd.DataFrame, scans: Cases, drawn: str) -> dict[str, Task]:
+    """Bring annotations onto the grids of their preprocessed scans.
+
+    Args:
+        cohort: The cohort table; ``vessel_labels`` and ``occlusion_mask`` name files.
+        scans: The preprocessed scans.
+        drawn: The one of the two columns that a case must have.
+    """
+    return {
+        row.case_id: partial(
+            align_annotation,
+            scans[row.case_id],
+            Path(row.vessel_labels) if row.vessel_labels else None,
+            Path(row.occlusion_mask) if row.occlusion_mask and drawn == "occlusion_mask" else None,
+            row.side or None,
+        )
+        for row in cohort[cohort[drawn] != ""].itertuples()
+        if row.case_id in scans
+    }
+
+
+def align_annotation(
+    scan: Case, vessel_labels: Path | None, occlusion_mask: Path | None, side: Side | None
+) -> dict[str, Any]:
+    """Read the annotations that one case has; its clot must lie on the side that is named."""
+    ncct, fields = scan["ncct"], {}
+    if vessel_labels:
+        known = VESSEL_LABELS.values()
+        fields["vessel_labels"] = read_labels(vessel_labels, ncct, known, "vessel_labels")
+    if occlusion_mask:
+        known = OCCLUSION_LABELS.values()
+        mask = read_labels(occlusion_mask, ncct, known, "occlusion_mask")
+        if side:
+            check_side(mask, scan["brain_mask"], side)
+        fields["occlusion_mask"] = mask
+    return fields
+
+
+def failures(**stages: Cases) -> pd.DataFrame:
+    """One row for each case that could not be computed: the step and what was wrong."""
+    rows = [
+        {"case_id": case, "stage": stage, "error": error}
+        for stage, cases in stages.items()
+        for case, error in cases.failed.items()
+    ]
+    return pd.DataFrame(rows, columns=["case_id", "stage", "error"])
+
+
+def options_of(cases: Cases) -> dict[str, Any]:
+    """Return the options that cases were computed with: those of the first, they share them."""
+    return cases[min(cases)].options if len(cases) else {}
+
+
+def tell_findings(quality: pd.DataFrame) -> None:
+    """Say in the log for how many cases there is something to look at, and the first of them.
+
+    In: a quality table (case_id, findings in words).
+    """
+    found = quality[quality["findings"] != ""]
+    for row in found.head(1).itertuples():
+        text = "%d of %d cases with findings, the first: %s: %s"
+        logger.warning(text, len(found), len(quality), row.case_id, row.findings)

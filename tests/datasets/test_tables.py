@@ -7,19 +7,10 @@ import pytest
 from kedro.io import DatasetError
 
 from lvo_kedro.cohort import CohortError, validate_cohort
-from lvo_kedro.datasets import OptionalTable, TextTable
+from lvo_kedro.datasets import TextTable
 
 HEADER = "case_id,patient_id,ncct,split,lvo,side,segment"
 GOOD = "a1,007,scan.nii.gz,development,0,,"
-
-
-def test_a_missing_table_is_there_and_empty_and_a_written_one_comes_back(tmp_path):
-    dataset = OptionalTable(filepath=(tmp_path / "table.csv").as_posix(), numbers=["value"])
-    assert dataset.exists()
-    assert dataset.load().empty
-    table = pd.DataFrame({"change": ["noise_10"], "value": [0.5]})
-    dataset.save(table)
-    pd.testing.assert_frame_equal(dataset.load(), table)
 
 
 def read(tmp_path, content: bytes) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 ``python -m tests.pipelines.side_by_side COMMANDS`` tries each command (a JSON list of lists) and
 prints a JSON list of what came of it. In the place of the real pipelines there are a training that
-writes ``folds`` and an inference whose results say which scan they are of.
+writes ``calibration`` and an inference whose results say which scan they are of.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def registry(meanwhile: Callable[[], object] = lambda: None) -> ModuleType:
             node(read_scans, "cohort", "outcome", name="read_scans"),
         ]
         new = pipeline(nodes, namespace="new", parameters={"params:new_scans"})
-        training = pipeline([node(train, "params:control_1.seed", "folds", name="train")])
+        training = pipeline([node(train, "params:control_1.seed", "calibration", name="train")])
         return {"__default__": training, "inference": new}
 
     module = ModuleType(REGISTRY)

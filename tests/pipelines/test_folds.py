@@ -14,17 +14,18 @@ import pandas as pd
 import pytest
 import torch
 
-from lvo_kedro.datasets import CaseDataset
+from lvo_kedro.datasets import CaseDataset, FoldDataset
 from lvo_kedro.datasets.cases import Cases
 from lvo_kedro.detection import ExplanationOptions, TrainingOptions, encode_channels, score_cases
 from lvo_kedro.detection.detector import load_detector
+from lvo_kedro.detection.scores import tabulate_logits
 from lvo_kedro.errors import ModelError
 from lvo_kedro.evaluation import EvaluationOptions
 from lvo_kedro.evaluation.detection import seed_table
 from lvo_kedro.imaging.geometry import Grid, make_image
+from lvo_kedro.model_records import record_models
 from lvo_kedro.options import StartOptions
 from lvo_kedro.pipelines.detection_training import nodes
-from lvo_kedro.pipelines.evaluation.records import recorded_starts
 from lvo_kedro.weights import write_weights
 
 QUICK = TrainingOptions(
@@ -37,9 +38,9 @@ COHORT = pd.DataFrame(
         "patient_id": CASES,
         "split": ["development"] * 8 + ["external"] * 2,
         "lvo": [0, 1] * 5,
+        "fold": [0, 0, 1, 1] * 2 + [np.nan] * 2,
     }
 )
-FOLDS = pd.DataFrame({"patient_id": CASES[:8], "fold": [0, 0, 1, 1] * 2})
 AFFINE = np.diag([3.0, 3.0, 3.0, 1.0])
 AFFINE[:3, 3] = -46.5
 SAFETENSORS = {
@@ -95,14 +96,14 @@ class Scans(dict):
 
 def train(folder: Path, channels: Cases, options: TrainingOptions = QUICK, **how) -> Cases:
     """Train as the catalog entry ``detectors`` does."""
-    detectors = CaseDataset(path=str(folder), files={}, resumable=True, stop_on_error=True, **how)
-    detectors.save(nodes.train_detectors(channels, Scans(), COHORT, FOLDS, options))
+    detectors = FoldDataset(path=str(folder), **how)
+    detectors.save(nodes.train_detectors(channels, Scans(), COHORT, options))
     return detectors.load()
 
 
 def score(folder: Path, channels: Cases, detectors: Cases) -> Cases:
     scores = CaseDataset(path=str(folder), files={"score.json": JSON})
-    scores.save(nodes.score_scans(channels, detectors, COHORT, FOLDS))
+    scores.save(nodes.score_scans(channels, detectors, COHORT))
     return scores.load()
 
 
@@ -126,7 +127,7 @@ def test_folds_on_a_dask_cluster_give_the_scores_of_folds_in_turn(tmp_path, chan
 
 def test_each_training_gets_a_device_of_its_own(channels):
     options = QUICK.model_copy(update={"devices": ("cuda:0", "cuda:1"), "seeds": (0, 1, 2)})
-    tasks = nodes.train_detectors(channels, Scans(), COHORT, FOLDS, options)
+    tasks = nodes.train_detectors(channels, Scans(), COHORT, options)
     devices = [task.args[4].device for task in tasks.values()]
     assert devices == ["cuda:0", "cuda:1"] * 3
 
@@ -136,8 +137,8 @@ def test_scores_of_several_seeds_are_averaged_and_their_spread_is_tabulated(
 ):
     detectors = train(tmp_path / "d", channels, QUICK.model_copy(update={"seeds": (0, 5)}))
     assert sorted(detectors) == [f"fold_{f}_seed_{s}" for f in (0, 1) for s in (0, 5)]
-    table = nodes._score_table(score(tmp_path / "s", channels, detectors), COHORT, FOLDS)
-    single = nodes._score_table(in_turn[1], COHORT, FOLDS)
+    table = tabulate_logits(COHORT, score(tmp_path / "s", channels, detectors).records("score"))
+    single = tabulate_logits(COHORT, in_turn[1].records("score"))
     assert "logit_seed_0" not in single  # one seed: the table is what it was
     np.testing.assert_array_equal(table["logit_seed_0"], single["logit"])
     np.testing.assert_allclose(
@@ -162,7 +163,7 @@ def test_every_score_is_explained_by_the_networks_that_gave_it(tmp_path, channel
     )
     heads.save({name: make_scan for name in CASES})
     scans = heads.load()
-    given = (scans, scans, channels, in_turn[0], COHORT, FOLDS)
+    given = (scans, scans, channels, in_turn[0], COHORT)
     assert nodes.explain_scans(*given, ExplanationOptions()) == {}
     tasks = nodes.explain_scans(*given, ExplanationOptions(enabled=True))
     networks = {name: [d.name for d in task.args[3]] for name, task in tasks.items()}
@@ -199,7 +200,7 @@ def test_a_detector_tells_what_it_was_trained_on_and_may_not_start_where_that_le
     known = StartOptions(weights=str(in_turn[0]["fold_0"].folder))
     options = QUICK.model_copy(update={"start_from": known})
     with pytest.raises(ModelError, match=f"4 cases of this cohort: {', '.join(trained)}"):
-        nodes.train_detectors(channels, Scans(), COHORT, FOLDS, options)
+        nodes.train_detectors(channels, Scans(), COHORT, options)
     write_weights(tmp_path / "w.safetensors", in_turn[0]["fold_0"].folder, trained_on="heads")
     options = QUICK.model_copy(
         update={"start_from": StartOptions(weights=str(tmp_path / "w.safetensors"))}
@@ -207,13 +208,13 @@ def test_a_detector_tells_what_it_was_trained_on_and_may_not_start_where_that_le
     models = train(tmp_path / "models", channels, options)
     cards = [json.loads((m.folder / "model.json").read_text()) for m in models.values()]
     assert {card["start"]["name"] for card in cards} == {"w.safetensors"}
-    starts = recorded_starts({"detectors": models, "vessel_models": Cases({}, {})})
-    assert list(starts) == ["Start of detectors fold_0", "Start of detectors fold_1"]
+    starts = {name: record["start"] for name, record in record_models(models).items()}
+    assert list(starts) == ["fold_0", "fold_1"]
     assert (
         "trained on heads; fit judged by shapes, labels and channels; 0 layers left out"
-        in (starts["Start of detectors fold_0"])
+        in (starts["fold_0"])
     )
-    assert recorded_starts({"detectors": in_turn[0]}) == {}
+    assert {record["start"] for record in record_models(in_turn[0]).values()} == {""}
     shutil.move(tmp_path / "w.safetensors", tmp_path / "moved.safetensors")
     moved = StartOptions(weights=str(tmp_path / "moved.safetensors"))
     before = {name: model.fingerprint for name, model in models.items()}

@@ -27,7 +27,7 @@ def runs(project) -> pd.DataFrame:
 
 
 def test_every_case_is_scored_and_located_or_listed_as_excluded(tiny):
-    cohort, exclusions = tiny.load("cohort"), tiny.load("exclusions")
+    cohort, exclusions = tiny.load("cohort"), tiny.load("study")["exclusions"]
     scored = set(tiny.load("detection_scores")["case_id"])
     assert set(tiny.load("localization_calls")["case_id"]) == scored
     assert scored | set(exclusions["case_id"]) == set(cohort["case_id"])
@@ -36,22 +36,23 @@ def test_every_case_is_scored_and_located_or_listed_as_excluded(tiny):
 
 def test_a_broken_scan_is_listed_with_its_reason_and_does_not_stop_the_others(tiny):
     last = tiny.load("cohort")["case_id"].iloc[-1]
-    exclusions = tiny.load("exclusions")
+    exclusions = tiny.load("study")["exclusions"]
     assert exclusions["case_id"].tolist() == [last]
     assert exclusions["stage"].tolist() == ["scans"]
     assert "expected" in exclusions["error"].iloc[0]
-    assert last in tiny.load("report")
+    assert last in tiny.load("report")["report"]
 
 
 def test_no_prediction_comes_from_a_network_that_knows_the_patient(tiny):
     cohort = tiny.load("cohort")
     patient = cohort.set_index("case_id")["patient_id"]
-    vessels, occlusions = tiny.load("vessels"), tiny.load("occlusions")
-    for records in (vessels.records("provenance"), occlusions.records("call")):
-        assert len(records) == len(cohort) - 1
-        for case, record in records.items():
-            assert patient[case] not in set(patient[record["trained_on"]])
-            assert len(record["trained_on"]) > 0
+    for stage in ("segmentation", "localization"):
+        results = tiny.load(f"{stage}_results")
+        assert len(results["networks"]) == len(cohort) - 1
+        for case, names in results["networks"].items():
+            known = [c for name in names for c in results["models"][name]["trained_on"]]
+            assert patient[case] not in set(patient[known])
+            assert len(known) > 0
     external = cohort.loc[cohort["split"] == "external", "case_id"]
     for model in tiny.load("detectors").values():
         card = json.loads((model.folder / "model.json").read_text())
@@ -99,7 +100,7 @@ def test_figures_of_merit_have_intervals_and_stand_in_the_report(tiny):
         assert 0 <= auc["low"] <= auc["value"] <= auc["high"] <= 1
         assert tiny.load(f"{split}.roc_figure").stat().st_size > 5000
         assert tiny.load(f"{split}.confusion_figure").stat().st_size > 5000
-    report = tiny.load("report")
+    report = tiny.load("report")["report"]
     assert RESEARCH_ONLY in report
     assert "simulated" in report.lower()
 
@@ -108,14 +109,14 @@ def test_what_the_maps_point_to_is_counted_and_shown(tiny):
     assert set(tiny.load("explanations")) == set(tiny.load("detection_scores")["case_id"])
     for split in ("cross_validation", "external_test"):
         table, scores = (
-            tiny.load(f"{split}.explanation"),
+            tiny.load(f"{split}.localization")["explanation"](),
             tiny.load(f"{split}.detection")["scores"](),
         )
         for row in table.to_dict("records"):
             detected = (scores["lvo"] == 1) & (scores[f"call_{row['operating_point']}"] == 1)
             assert row["n"] == detected.sum()
-    assert "More mass on the occluded side" in tiny.load("report")
-    assert "3D Grad-CAM" in tiny.load("checklist")
+    assert "More mass on the occluded side" in tiny.load("report")["report"]
+    assert "3D Grad-CAM" in tiny.load("report")["checklist"]
 
 
 def test_mlflow_has_one_run_a_run_and_a_child_a_fold(tiny):
@@ -124,8 +125,8 @@ def test_mlflow_has_one_run_a_run_and_a_child_a_fold(tiny):
     assert sorted(parents["tags.kedro.pipelines"]) == ["all", "simulation"]
     assert set(parents["status"]) == {"FINISHED"}
     method = parents[parents["tags.kedro.pipelines"] == "all"].iloc[0]
-    assert 0 <= method["metrics.cross_validation.detection_metrics.auc"] <= 1
-    assert "metrics.external_test.localization_metrics" in " ".join(table.columns)
+    assert 0 <= method["metrics.cross_validation.detection.auc"] <= 1
+    assert "metrics.external_test.localization." in " ".join(table.columns)
     assert len(method["tags.cohort.sha256"]) == 64
     assert method["params.folds.count"] == "2"
     children = table[table["tags.mlflow.parentRunId"] == method["run_id"]]
@@ -137,7 +138,9 @@ def test_mlflow_has_one_run_a_run_and_a_child_a_fold(tiny):
     files = {f.path for f in client.list_artifacts(detector["run_id"], "model")}
     assert "model/model.safetensors" in files
     artifacts = {f.path for f in client.list_artifacts(method["run_id"])}
-    assert {"report.html", "detection_scores.csv", "cross_validation"} <= artifacts
+    expected = {"report.html", "model_card.md", "detection_scores.csv", "study", "cross_validation"}
+    assert expected <= artifacts
+    assert not {"gallery", "prior_previews"} & artifacts
 
 
 def test_nothing_that_leaves_the_project_shows_a_patient(tiny):

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lvo_kedro.pipelines.evaluation.nodes import list_quality_findings, measure_points
-from lvo_kedro.pipelines.localization_training.nodes import LocalizationOptions, tabulate_calls
+from lvo_kedro.localization import LocalizationOptions, measure_points
+from lvo_kedro.pipelines.evaluation.nodes import list_quality_findings
+from lvo_kedro.pipelines.localization_training.nodes import tabulate_calls
 
 
 def cases(records: dict) -> SimpleNamespace:
@@ -18,8 +19,8 @@ def cases(records: dict) -> SimpleNamespace:
 
 def test_an_implausible_vessel_stands_in_the_quality_table() -> None:
     fine = {"quality": {"findings": []}}
-    calls = {"a": {"call": {"vessel_findings": ["left M1 not found"]}}}
-    table = list_quality_findings(cases({"a": fine}), cases({"a": fine}), cases(calls))
+    found = {"a": ["left M1 not found"]}
+    table = list_quality_findings(cases({"a": fine}), cases({"a": fine}), found)
     assert table.to_dict("records") == [
         {"case_id": "a", "stage": "vessels", "finding": "left M1 not found"}
     ]
@@ -43,23 +44,21 @@ def test_a_call_comes_with_a_point_and_no_call_with_none(
     called: bool, guess: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nodes = "lvo_kedro.pipelines.localization_training.nodes"
-    monkeypatch.setattr(f"{nodes}._density_call", lambda *_: network_call(True))
+    monkeypatch.setattr(f"{nodes}.call_by_densities", lambda *_: network_call(True))
     cohort = pd.DataFrame({"case_id": ["a"], "patient_id": ["p"], "split": "external", "lvo": 1})
     table = tabulate_calls(
         cases({"a": {"call": network_call(called)}}),
         {"a": {"densities": None}},
         {"all": None},
         cohort,
-        pd.DataFrame({"patient_id": [], "fold": []}),
         LocalizationOptions(guess=guess),
     )
     named = bool(called or guess)
     assert (table["called_side"].iloc[0] == "left") == named
     point = table[["point_x", "point_y", "point_z"]].to_numpy()[0]
     assert np.array_equal(point, [1.0, 2.0, 3.0] if named else [np.nan] * 3, equal_nan=True)
-    truth = {"a": {"truth": {"centre_mm": [1.0, 2.0, 6.0]}}}
-    measured = measure_points(table, cases(truth)).iloc[0]
+    measured = measure_points(table, {"a": (1.0, 2.0, 6.0)}).iloc[0]
     error = measured["point_error_mm"]
     assert error == pytest.approx(3.0) if named else np.isnan(error)
     assert measured["clot_annotated"] == 1
-    assert measure_points(table, cases({"a": {"truth": {}}})).iloc[0]["clot_annotated"] == 0
+    assert measure_points(table, {}).iloc[0]["clot_annotated"] == 0

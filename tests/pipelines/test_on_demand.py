@@ -13,6 +13,7 @@ from mlflow.tracking import MlflowClient
 from lvo_kedro.cli import cli
 from lvo_kedro.errors import RunError, TableError
 from lvo_kedro.settings import SHUFFLES
+from lvo_kedro.vocabulary import RESEARCH_ONLY
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
 
@@ -33,11 +34,11 @@ def artifacts(run_id: str, path: str = "") -> set[str]:
 
 def test_every_file_that_the_report_names_is_there_and_in_the_run_that_it_names(tiny):
     tiny.run("evaluation", evaluation={"confidence": 0.9, "operating_point": "sensitivity_90"})
-    report = tiny.load("report")
+    report = tiny.load("report")["report"]
     assert "Estimates with 90 % intervals at the fixed operating point “Sensitivity ≥" in report
     digest = sha256((tiny.data / "06_models/detectors/fold_0/model.safetensors").read_bytes())
     assert digest.hexdigest() in report
-    assert "A fixed schedule: the weights of the last epoch" in tiny.load("checklist")
+    assert "A fixed schedule: the weights of the last epoch" in tiny.load("report")["checklist"]
     named = re.findall(r"(?:Numbers|Drawn) from <code>([^<]+)</code>", report)
     files = {file for text in named for file in text.split(", ")}
     assert len(files) > 25
@@ -117,12 +118,12 @@ def test_a_control_learns_labels_that_are_shuffled_anew_each_time(tiny):
 def changed(tiny):
     """The project after its external cases were changed and scored, with its models untouched."""
     before = {path: path.stat().st_mtime_ns for path in tiny.data.glob("06_models/**/*.*")}
-    tiny.run("robustness", "evaluation")
+    tiny.run("robustness")
     assert {p: p.stat().st_mtime_ns for p in tiny.data.glob("06_models/**/*.*")} == before
     return tiny
 
 
-def test_changed_scans_are_scored_by_the_same_models_and_shown_in_the_report(changed):
+def test_changed_scans_are_scored_by_the_same_models_and_shown_on_a_page(changed):
     table = changed.load("robustness")
     channels = ("ncct", "vessels", "territory", "difference")
     expected = {"noise_5", "slices_6", *(f"without_{name}" for name in channels)}
@@ -137,17 +138,7 @@ def test_changed_scans_are_scored_by_the_same_models_and_shown_in_the_report(cha
     named = "side_accuracy_difference" in set(table.loc[table["change"] == "noise_5", "metric"])
     assert named
     assert changed.load("robustness_figure").stat().st_size > 5000
-    report = changed.load("report")
-    assert "Slices of 6 mm" in report
-    assert "Without vessels" in report
-
-
-def test_robustness_of_other_scores_is_left_out_of_the_report(changed):
-    file = changed.data / "08_reporting" / "robustness.csv"
-    kept = file.read_text()
-    changed.load("robustness").assign(computed_from="other").to_csv(file, index=False)
-    changed.run("evaluation", node="write_report")
-    assert "Slices of 6 mm" not in changed.load("report")
-    file.write_text(kept)
-    changed.run("evaluation", node="write_report")
-    assert "Slices of 6 mm" in changed.load("report")
+    page = changed.load("robustness_report")
+    assert "Slices of 6 mm" in page
+    assert "Without vessels" in page
+    assert RESEARCH_ONLY in page

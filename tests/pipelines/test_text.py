@@ -13,13 +13,13 @@ from kedro.io import DatasetError
 from lvo_kedro.cohort import FoldOptions, fold_of_cases
 from lvo_kedro.datasets import RecordTable
 from lvo_kedro.evaluation import EvaluationOptions
-from lvo_kedro.pipelines.evaluation.nodes import report_detection, report_localization
-from lvo_kedro.pipelines.evaluation.report_nodes import (
-    ReportOptions,
-    choose_gallery,
+from lvo_kedro.pipelines.evaluation.nodes import (
     describe_cohort,
+    report_detection,
+    report_localization,
 )
-from lvo_kedro.pipelines.preprocessing.nodes import check_cohort, split_patients
+from lvo_kedro.pipelines.evaluation.report_nodes import ReportOptions, choose_gallery
+from lvo_kedro.pipelines.preprocessing.nodes import check_cohort
 from tests.synthetic_study import OPERATING_POINTS, make_study
 
 IDS = ["1e5", "007", "7", "1_0", "True", "NA", "nan", "None", "Infinity", "1.50", "0x1F", "1E400"]
@@ -27,7 +27,7 @@ IDS = ["1e5", "007", "7", "1_0", "True", "NA", "nan", "None", "Infinity", "1.50"
 CELLS = [*IDS, "", " 1 ", "-", "<NA>", "1,5", 'a "b"', "a\nb", "a\rb", "2026-01-31", "1" * 30]
 """What may stand in a user's column, or in words about a case."""
 TEXTS = ("case_id", "patient_id", "site", "sex", "scanner", "level", "case_ids", "computed_from")
-WRITTEN = {"lvo_kedro.datasets.RecordTable", "lvo_kedro.datasets.OptionalTable"}
+WRITTEN = "lvo_kedro.datasets.RecordTable"
 EVALUATION = EvaluationOptions(resamples=100, minimum_cases=1)
 
 
@@ -44,6 +44,10 @@ def catalog(context):
 
 def stored(catalog, name: str, table: pd.DataFrame) -> pd.DataFrame:
     """Write a table as the catalog says, and read it back."""
+    if "/" in name:  # a file of a folder
+        name, _, field = name.rpartition("/")
+        catalog.save(name, {field: table})
+        return catalog.load(name)[field]
     if type(catalog.get(name)).__name__ == "PartitionedDataset":
         catalog.save(name, {"part": table})
         return catalog.load(name)["part"]()
@@ -56,10 +60,17 @@ def test_every_table_of_the_catalog_gives_back_what_was_written(context, catalog
     for name, entry in context.config_loader["catalog"].items():
         if name.startswith("_"):
             continue
+        if entry["type"].endswith(".FolderDataset"):
+            for file, kind in entry["files"].items():
+                if file.endswith(".csv"):
+                    of_one = kind if isinstance(kind, dict) else {"type": kind}
+                    assert of_one["type"] == WRITTEN, f"{name}/{file}"
+                    tables[f"{name}/{file[:-4]}"] = of_one.get("numbers", [])
+            continue
         of_one = entry.get("dataset", entry)
         if name != "cases" and "csv" in str([of_one["type"], *entry.values()]).lower():
-            assert entry["type"].endswith(".CaseDataset") or of_one["type"] in WRITTEN, name
-        if of_one["type"] in WRITTEN:
+            assert entry["type"].endswith(".CaseDataset") or of_one["type"] == WRITTEN, name
+        if of_one["type"] == WRITTEN:
             tables[name] = of_one.get("numbers", [])
     assert len(tables) > 25
     for name, patterns in tables.items():
@@ -69,17 +80,17 @@ def test_every_table_of_the_catalog_gives_back_what_was_written(context, catalog
             table[pattern.replace("*", "x")] = np.where(values > 9, np.nan, values)
         place = name.replace("{", "").replace("}", "")
         pd.testing.assert_frame_equal(stored(catalog, place, table), table)
-        preview = getattr(catalog.get(place), "preview", None)
+        preview = None if "/" in place else getattr(catalog.get(place), "preview", None)
         if preview:
             assert [row[0] for row in preview(nrows=3)["data"]] == CELLS[:3]
 
 
 def test_a_column_of_numbers_keeps_its_type_and_holds_nothing_else(catalog):
-    table = pd.DataFrame({"patient_id": ["p"], "fold": [3]})
-    assert stored(catalog, "folds", table)["fold"].tolist() == [3]
-    assert stored(catalog, "folds", table)["fold"].dtype == int
+    table = pd.DataFrame({"case_id": ["p"], "fold": [3]})
+    assert stored(catalog, "cohort", table)["fold"].tolist() == [3]
+    assert stored(catalog, "cohort", table)["fold"].dtype == int
     with pytest.raises(DatasetError, match="a column fold with something else than numbers"):
-        stored(catalog, "folds", table.assign(fold="1_0"))
+        stored(catalog, "cohort", table.assign(fold="1_0"))
     flags = pd.DataFrame({"case_id": ["a", "b"], "missing": [True, False]})
     assert stored(catalog, "vessel_metrics", flags)["missing"].tolist() == [1, 0]
 
@@ -107,16 +118,14 @@ def write_cases(raw: Path, sites: list[str], **columns: list[str]) -> list[str]:
     return table["site"].tolist()
 
 
-def split(catalog, raw: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Do what the pipeline does from the user's file to the folds' file."""
-    cohort = stored(catalog, "cohort", check_cohort(catalog.load("cases"), str(raw)))
-    folds = stored(catalog, "folds", split_patients(cohort, FoldOptions(count=3)))
-    return cohort, folds
+def split(catalog, raw: Path) -> pd.DataFrame:
+    """Do what the pipeline does from the user's file to the cohort's file."""
+    folds = FoldOptions(count=3)
+    return stored(catalog, "cohort", check_cohort(catalog.load("cases"), str(raw), folds))
 
 
-def count_strata(cohort: pd.DataFrame, folds: pd.DataFrame) -> pd.DataFrame:
-    joined = cohort.merge(folds, on="patient_id", validate="1:1")
-    return joined.groupby(["lvo", "site"])["fold"].value_counts().unstack()
+def count_strata(cohort: pd.DataFrame) -> pd.DataFrame:
+    return cohort.groupby(["lvo", "site"])["fold"].value_counts().unstack()
 
 
 @pytest.mark.parametrize(
@@ -124,9 +133,9 @@ def count_strata(cohort: pd.DataFrame, folds: pd.DataFrame) -> pd.DataFrame:
 )
 def test_folds_are_stratified_by_sites_that_look_like_numbers(catalog, raw, sites):
     written = write_cases(raw, sites)
-    cohort, folds = split(catalog, raw)
+    cohort = split(catalog, raw)
     assert cohort["site"].tolist() == written
-    counts = count_strata(cohort, folds)
+    counts = count_strata(cohort)
     assert counts.shape == (2 * len(sites), 3)
     assert (counts == 2).all(axis=None)
 
@@ -140,11 +149,11 @@ def test_folds_of_a_table_with_numbered_sites(empty, raw, shared):
     for name in given["ncct"]:
         (raw / name).touch()
     with empty.session(folds={"count": 3}) as session:
-        names = ["check_cohort", "split_patients"]
+        names = ["preprocessing.check_cohort"]
         session.run(pipeline_names=["preprocessing"], node_names=names)
-    cohort, folds = empty.load("cohort"), empty.load("folds")
+    cohort = empty.load("cohort")
     assert cohort["site"].tolist() == given["site"].tolist()
-    counts = count_strata(cohort, folds)
+    counts = count_strata(cohort)
     assert set(counts.index.get_level_values("site")) == {"1", "2", "3"}
     assert counts.max(axis=None) - counts.min(axis=None) <= 1
 
@@ -153,14 +162,14 @@ def test_a_users_columns_and_ids_keep_every_character(catalog, raw):
     notes = [cell.strip().replace("\r", "") for cell in CELLS]
     columns = {"case_id": IDS, "patient_id": IDS[::-1], "scanner": notes, "value": notes}
     write_cases(raw, ["1", "2"], **columns, age=["70", "", "1e1"], nihss=["", "3.5"])
-    cohort, folds = split(catalog, raw)
+    cohort = split(catalog, raw)
     for column, values in columns.items():
         assert cohort[column].tolist()[: len(values)] == values, column
     assert cohort["lvo"].dtype == int
     assert cohort["age"].tolist()[:3] == pytest.approx([70, np.nan, 10], nan_ok=True)
     assert cohort["nihss"].tolist()[:2] == pytest.approx([np.nan, 3.5], nan_ok=True)
     assert cohort["nihss"].dtype == float
-    assert set(fold_of_cases(cohort, folds)) == set(cohort["case_id"])
+    assert set(fold_of_cases(cohort)) == set(cohort["case_id"])
 
 
 @pytest.fixture
@@ -179,7 +188,7 @@ def study():
         "cohort": cohort.fillna(""),
         "detection_scores": renamed(study.scores).assign(patient_id=cohort["case_id"]),
         "localization_calls": renamed(study.calls).fillna({"called_side": "", "side": ""}),
-        "quality_findings": renamed(study.quality),
+        "quality": renamed(study.quality),
         "exclusions": pd.DataFrame(columns=["case_id", "split", "stage", "error"]),
     }
 
@@ -195,15 +204,15 @@ def fixed_without_its_own(scores: pd.DataFrame) -> dict[str, object]:
 
 
 def test_ids_and_sites_that_look_like_numbers_reach_the_evaluations_tables(catalog, study):
-    read = {name: stored(catalog, name, table) for name, table in study.items()}
-    scores, cohort = read["detection_scores"], read["cohort"]
-    catalog.save("calibration", fixed_without_its_own(scores))
-    calibration = catalog.load("calibration")
+    catalog.save("cohort", study["cohort"])
+    detection = {"scores": study["detection_scores"], "sides": {}}
+    detection["calibration"] = fixed_without_its_own(detection["scores"])
+    catalog.save("detection_results", detection)
+    catalog.save("localization_results", {"calls": study["localization_calls"]})
+    catalog.save("study", {name: study[name] for name in ("quality", "exclusions")})
+    cohort, detection = catalog.load("cohort"), catalog.load("detection_results")
     ids = set(study["cohort"]["case_id"])
-    quality, excluded = read["quality_findings"], read["exclusions"]
-    tables, _ = report_detection(
-        scores, cohort, calibration, quality, excluded, EVALUATION, "development"
-    )
+    tables = report_detection(detection, cohort, catalog.load("study"), EVALUATION, "development")
     catalog.save("cross_validation.detection", tables)
     kept = {name: load() for name, load in catalog.load("cross_validation.detection").items()}
     sites = kept["subgroups"].query("subgroup == 'site'")
@@ -214,16 +223,19 @@ def test_ids_and_sites_that_look_like_numbers_reach_the_evaluations_tables(catal
     for name, table in tables.items():
         for column in set(table.select_dtypes("number")) - {"fold", "slice_thickness"}:
             assert pd.api.types.is_numeric_dtype(kept[name][column]), f"{name}.{column}"
-    calls = read["localization_calls"]
-    places, _ = report_localization(calls, scores, cohort, calibration, EVALUATION, "development")
+    localization = catalog.load("localization_results")
+    detected = catalog.load("cross_validation.detection")
+    arguments = (localization, detection, detected, cohort, EVALUATION, "development")
+    places = report_localization(*arguments)
     catalog.save("cross_validation.localization", places)
     kept_calls = catalog.load("cross_validation.localization")["calls"]()
     assert kept_calls["case_id"].tolist() == places["calls"]["case_id"].tolist()
     assert kept_calls["segment_right"].sum() == places["calls"]["segment_right"].sum()
     stored_tables = catalog.load("cross_validation.detection")
-    gallery = choose_gallery(calls, scores, ReportOptions(gallery=8), development=stored_tables)
+    options = ReportOptions(gallery=8)
+    gallery = choose_gallery(localization, detection, options, development=stored_tables)
     assert set(stored(catalog, "gallery", gallery)["case_id"]) == set(gallery["case_id"]) <= ids
-    overview = stored(catalog, "cohort_overview", describe_cohort(cohort))
+    overview = stored(catalog, "study/cohort", describe_cohort(cohort))
     assert overview["site"].tolist() == cohort["site"].tolist()
 
 
@@ -234,6 +246,10 @@ def test_no_column_of_numbers_is_forgotten(tiny):
         catalog = session.load_context().catalog
     written = sorted(pipelines["__default__"].all_outputs())
     tables = {n: catalog.load(n) for n in written if isinstance(catalog.get(n), RecordTable)}
+    for name in ("study", "segmentation_results", "detection_results", "localization_results"):
+        fields = catalog.load(name)
+        found = {f"{name}.{field}": fields[field] for field in fields}
+        tables |= {field: t for field, t in found.items() if isinstance(t, pd.DataFrame)}
     for split in ("cross_validation", "external_test"):
         for stage in ("detection", "localization"):
             parts = catalog.load(f"{split}.{stage}").items()

@@ -24,15 +24,13 @@ def test_kedro_viz_builds_a_site_with_previews(tiny):
     main = json.loads((api / "main").read_text())
     names = {node["name"] for node in main["nodes"]}
     assert {"cohort", "priors", "vessel_models", "report"} <= names
-    assert {"cross_validation", "external_test"} <= set(main["modular_pipelines"])
+    assert {"preprocessing", "evaluation.external_test"} <= set(main["modular_pipelines"])
     # kedro-viz shows no layers at all where data flow back from a later layer to an earlier one
     layers = [
-        "1_raw",
-        "2_preprocessed",
-        "3_vessels_and_priors",
-        "4_detection",
-        "5_localization",
-        "6_reporting",
+        "1_cohort_and_scans",
+        "2_vessels_and_priors",
+        "3_detection_and_localization",
+        "4_evaluation",
     ]
     assert main["layers"] == layers
     for name, groups in (
@@ -41,7 +39,7 @@ def test_kedro_viz_builds_a_site_with_previews(tiny):
     ):
         part = json.loads((api / "pipelines" / name).read_text())
         assert set(part["layers"]) <= set(layers)
-        assert "6_reporting" in part["layers"], name
+        assert "4_evaluation" in part["layers"], name
         assert groups <= set(part["modular_pipelines"])
     previews = [json.loads(path.read_text()) for path in (api / "nodes").iterdir()]
     assert any(p.get("preview") for p in previews)

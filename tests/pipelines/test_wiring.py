@@ -6,14 +6,14 @@ import pandas as pd
 import pytest
 from kedro.framework.project import pipelines
 from kedro.framework.startup import bootstrap_project
+from kedro.pipeline import Pipeline
 
 from lvo_kedro.cohort import FoldOptions
 from lvo_kedro.hooks import MissingDataError
-from lvo_kedro.localization import SegmentBaseline
+from lvo_kedro.localization import SegmentBaseline, call_by_densities
 from lvo_kedro.localization.baseline import PLACE, WEIGHED
 from lvo_kedro.pipeline_registry import METHOD, register_pipelines
 from lvo_kedro.pipelines.evaluation.report_nodes import ReportOptions, choose_gallery
-from lvo_kedro.pipelines.localization_training.nodes import _density_call
 from tests.pipelines.conftest import ROOT
 
 
@@ -40,7 +40,7 @@ def test_the_six_pipelines_make_up_the_default(registered):
 
 
 def test_each_pipeline_needs_only_what_earlier_ones_made(registered):
-    known = {"cases", "parameters", "robustness"}  # the last one is shown where it is there
+    known = {"cases"}
     for name in NAMES:
         needed = {n for n in registered[name].inputs() if not n.startswith("params:")}
         assert needed <= known, name
@@ -48,7 +48,7 @@ def test_each_pipeline_needs_only_what_earlier_ones_made(registered):
 
 
 def test_every_training_is_given_the_scans_that_its_start_must_not_have_seen(registered):
-    trainings = [n for n in registered["__default__"].nodes if n.name.startswith("train_")]
+    trainings = [n for n in registered["__default__"].nodes if ".train_" in n.name]
     assert len(trainings) == 3
     assert all("scans" in node.inputs for node in trainings)
     shuffled = [n for n in registered["control"].nodes if n.name.endswith("train_detectors")]
@@ -62,6 +62,56 @@ def test_every_node_says_what_it_does(registered):
         assert verb
         assert noun
         assert node.func.__doc__, node.name
+
+
+MOST_INPUTS, MOST_BOXES = 7, 15
+
+
+def test_no_node_takes_more_than_a_reader_can_follow(registered):
+    for name, nodes in registered.items():
+        for node in nodes.nodes:
+            assert len(node.inputs) <= MOST_INPUTS, f"{node.name} of {name}"
+            assert "parameters" not in node.inputs, f"{node.name} of {name}"
+
+
+def test_the_opening_view_is_the_method_in_a_few_boxes(registered):
+    modular_pipelines = pytest.importorskip("kedro_viz.data_access.repositories.modular_pipelines")
+    tree = modular_pipelines.ModularPipelinesRepository()
+    tree.populate_tree(registered["__default__"])
+    boxes = tree.as_dict()["__root__"].children
+    assert len(boxes) <= MOST_BOXES
+    assert {box.id for box in boxes if "MODULAR" in str(box.type)} == set(NAMES)
+    assert all("TASK" not in str(box.type) for box in boxes)
+
+
+def test_what_a_stage_hands_on_is_used_by_another_or_is_the_report(registered):
+    for name in NAMES:
+        others = sum((registered[n] for n in NAMES if n != name), start=Pipeline([]))
+        handed_on = registered[name].outputs()
+        assert handed_on <= others.inputs() | {"report"}, name
+
+
+def test_new_scans_are_stored_and_computed_as_those_of_the_cohort(empty):
+    with empty.session("demo") as session:
+        catalog = session.load_context().config_loader["catalog"]
+    again = {name: entry for name, entry in catalog.items() if name.startswith("{run}.")}
+    own = {"outcome", "results"}
+    assert len(again) > 15
+    for name, entry in again.items():
+        base = name.removeprefix("{run}.")
+        if base not in own:
+            expected, places = dict(catalog[base]), ("path", "filepath")
+            assert {k: v for k, v in entry.items() if k not in places} == {
+                k: v for k, v in expected.items() if k not in places
+            }, name
+
+
+def test_stages_and_nodes_can_be_run_by_name(registered):
+    method = registered["__default__"]
+    assert method.only_nodes_with_namespaces(["priors"]).nodes == registered["priors"].nodes
+    splits = method.only_nodes_with_namespaces(["evaluation.external_test"])
+    assert all(node.name.startswith("evaluation.external_test.") for node in splits.nodes)
+    assert {n.namespace for n in method.only_nodes_with_tags("each_scan").nodes} <= set(NAMES)
 
 
 def test_every_dataset_is_in_the_catalog_with_a_layer(empty):
@@ -110,11 +160,11 @@ def test_densities_of_segments_that_were_not_found_name_nothing():
     nothing = nothing.assign(volume_ml=1.0, **dict.fromkeys((*WEIGHED, *PLACE), 0.0))
     dense = nothing.assign(peak_difference=[0, 20.0, 0, 0, -20.0, 0])
     fitted = SegmentBaseline().fit([dense, nothing] * 6, [("left", "M1"), None] * 6).to_json()
-    assert _density_call(fitted, dense)["best_segment"] == "M1"
+    assert call_by_densities(fitted, dense)["best_segment"] == "M1"
     one_side = dense.assign(volume_ml=[1.0, 0.0, 1.0, 1.0, 1.0, 1.0])
-    assert _density_call(fitted, one_side)["best_segment"] == "M1"
+    assert call_by_densities(fitted, one_side)["best_segment"] == "M1"
     unseen = dense.assign(volume_ml=[1.0, 0.0, 1.0, 1.0, 0.0, 1.0])
-    call = _density_call(fitted, unseen)
+    call = call_by_densities(fitted, unseen)
     assert call["best_segment"] == call["called_side"] == ""
     assert call["confidence"] == 0
     assert "M1 not found" in call["finding"]
@@ -129,9 +179,8 @@ def test_a_gallery_may_be_empty_and_wrong_calls_may_be_none(wanted, wrong):
     calls = scores[["case_id", "lvo"]].assign(
         **words, **{f"called_{k}": ["", *v[:1], ""] for k, v in words.items()}
     )
-    chosen = choose_gallery(
-        calls, scores, ReportOptions(gallery=wanted), external={"failures": lambda: failures}
-    )
+    options, failed = ReportOptions(gallery=wanted), {"failures": lambda: failures}
+    chosen = choose_gallery({"calls": calls}, {"scores": scores}, options, external=failed)
     assert len(chosen) == min(wanted, 2)
     if wanted == 8:
         captions = chosen.set_index("case_id")["caption"]

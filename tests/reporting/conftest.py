@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
+
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -18,7 +20,15 @@ from lvo_kedro.evaluation import (
     evaluate_vessels,
     findings_table,
 )
-from lvo_kedro.reporting import CasePictures, ReportContent, SplitTables, render_report
+from lvo_kedro.reporting import (
+    CasePictures,
+    GalleryPicture,
+    ReportContent,
+    SplitTables,
+    plot_case,
+    render_report,
+    to_png,
+)
 from tests.synthetic_study import OPERATING_POINTS, Study, make_study
 
 HOSTILE = "<script>alert('x')</script>"
@@ -81,6 +91,10 @@ def make_pictures() -> CasePictures:
     )
 
 
+def drawn_png() -> bytes:
+    return b64decode(to_png(plot_case(make_pictures())).partition(",")[2])
+
+
 @pytest.fixture(scope="session")
 def content() -> ReportContent:
     development = make_study(48)
@@ -109,7 +123,6 @@ def content() -> ReportContent:
             split_tables(external, "External test", "external", cohort, exclusions),
         ],
         source="08_reporting",
-        robustness=make_robustness(external),
         cohort=cohort,
         simulated=True,
         exclusions=exclusions,
@@ -118,7 +131,7 @@ def content() -> ReportContent:
         findings=findings_table(check_study(cohort, folds)),
         history=history,
         operating_points_from="Cross-fitted on other folds.",
-        gallery=[make_pictures()],
+        gallery=[GalleryPicture("dev001", f"missed {HOSTILE}", drawn_png())],
         parameters={"detector": {"epochs": 7, "selection": "last", "note": HOSTILE}},
         versions={"torch": "2.13.0"},
         provenance={"MLflow run": "run-4711", "Git revision": "abc123"},

@@ -12,9 +12,19 @@ import pandas as pd
 import pytest
 
 from lvo_kedro.errors import TableError
-from lvo_kedro.reporting import ReportContent, SplitTables, render_report, report, sets, views
+from lvo_kedro.reporting import (
+    ReportContent,
+    SplitTables,
+    render_report,
+    render_robustness,
+    report,
+    sets,
+    views,
+)
 from lvo_kedro.reporting import words as w
 from lvo_kedro.vocabulary import RESEARCH_ONLY
+from tests.reporting.conftest import make_robustness
+from tests.synthetic_study import make_study
 
 
 class Page(HTMLParser):
@@ -224,9 +234,11 @@ def test_both_methods_of_localization_stand_side_by_side(page: Page) -> None:
 
 
 @pytest.mark.usefixtures("no_drawing")
-def test_robustness_is_shown_where_it_was_computed(content: ReportContent, page: Page) -> None:
-    text = " ".join(page.text.split())
-    assert "Noise, 10 HU" in text
-    assert "AUC difference" in text
-    without = Page(render_report(dataclasses.replace(content, robustness=None)))
-    assert "robustness" not in {section["id"] for section in without.all("section")}
+def test_robustness_has_a_page_of_its_own() -> None:
+    table = make_robustness(make_study(24, split="external", seed=3))
+    source = render_robustness(
+        table, "youden", {"MLflow run": "run-4711"}, simulated=True, source="08_reporting/r.csv"
+    )
+    text = " ".join(Page(source).text.split())
+    for words in ("Noise, 10 HU", "AUC difference", "run-4711", "SIMULATED DATA", RESEARCH_ONLY):
+        assert words in text

@@ -11,19 +11,22 @@ worker processes where it may, skips what is already there and unchanged, and re
 fails instead of ending the cohort.
 """
 
-from lvo_kedro.datasets.cases import Case, CaseDataset, Cases
+from lvo_kedro.datasets.cases import Case, CaseDataset, Cases, FoldDataset
 from lvo_kedro.datasets.fingerprint import fingerprint
+from lvo_kedro.datasets.folder import FolderDataset, ReportDataset
 from lvo_kedro.datasets.images import FigureDataset, NiftiDataset
-from lvo_kedro.datasets.tables import OptionalTable, RecordTable, TextTable
+from lvo_kedro.datasets.tables import RecordTable, TextTable
 
 __all__ = [
     "Case",
     "CaseDataset",
     "Cases",
     "FigureDataset",
+    "FoldDataset",
+    "FolderDataset",
     "NiftiDataset",
-    "OptionalTable",
     "RecordTable",
+    "ReportDataset",
     "TextTable",
     "fingerprint",
 ]

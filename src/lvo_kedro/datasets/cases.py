@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import logging
 import multiprocessing
@@ -12,7 +13,7 @@ import shutil
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ from lvo_kedro.datasets.fingerprint import fingerprint
 from lvo_kedro.datasets.names import withhold_names
 from lvo_kedro.datasets.watch import Watch
 from lvo_kedro.errors import CaseError
+from lvo_kedro.options import Options
 from lvo_kedro.progress import told_in
 
 logger = logging.getLogger(__name__)
@@ -38,6 +40,19 @@ INDEX = "cases.json"
 DONE, FAILED, RUNNING = "done", "failed", "running"
 WORKER_GROWTH = 1_000_000_000
 """Bytes by which a worker may grow; loky replaces it then, since it takes it for leaking."""
+TYPES: Mapping[str, Any] = {
+    ".nii.gz": "lvo_kedro.datasets.NiftiDataset",
+    ".json": "json.JSONDataset",
+    ".csv": {"type": "pandas.CSVDataset", "save_args": {"index": False}},
+    ".png": {"type": "lvo_kedro.datasets.FigureDataset", "svg": False},
+    ".safetensors": {
+        "type": "kedro_datasets_experimental.safetensors.SafetensorsDataset",
+        "backend": "torch",
+    },
+    ".html": "text.TextDataset",
+    ".md": "text.TextDataset",
+}
+"""Dataset of a file by its suffix, where the catalog names none."""
 CASE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -67,6 +82,12 @@ class Case(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options that it was computed with, by the names of the function's arguments."""
+        options: dict[str, Any] = _read_record(self.folder).get("options", {})
+        return options
 
     def path(self, field: str) -> Path:
         """Return the file behind ``field``, for readers that map it into memory."""
@@ -102,8 +123,9 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
 
     Args:
         path: The folder of all cases.
-        files: Dataset type (or definition) by file name; the field is the name up to its first
-            dot. A task may leave fields out.
+        files: File names, whose suffix tells the type (:data:`TYPES`), or dataset type (or
+            definition) by file name. A field is the name up to its first dot; a task may leave
+            fields out.
         workers: Worker processes; 1 runs the cases in this process, one after the other (needed
             where they share a GPU or a model in memory).
         threads: Threads that each of them computes on. Sums of many floats, and with them what a
@@ -125,7 +147,7 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
         self,
         *,
         path: str,
-        files: dict[str, Any],
+        files: Sequence[str] | Mapping[str, Any] = (),
         workers: int = 1,
         threads: int | None = None,
         scheduler: str | None = None,
@@ -134,7 +156,7 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
         metadata: dict[str, Any] | None = None,
     ) -> None:
         self._path = Path(path)
-        self._files = files
+        self._files = typed_files(files)
         self._workers = workers
         self._threads = threads
         self._scheduler = scheduler
@@ -235,6 +257,37 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
         return {"path": str(self._path), "files": list(self._files)}
 
 
+class FoldDataset(CaseDataset):
+    """A folder a fold: trainings, which are resumed where they were stopped.
+
+    A training gets its ``folder`` and writes what it likes there. The run ends with the first that
+    fails: a cross-validation with a fold missing is none.
+
+    Args:
+        path: The folder of all folds.
+        workers: Folds that train side by side, and likewise all others.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: str,
+        workers: int = 1,
+        threads: int | None = None,
+        scheduler: str | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(
+            path=path,
+            workers=workers,
+            threads=threads,
+            scheduler=scheduler,
+            resumable=True,
+            stop_on_error=True,
+            metadata=metadata,
+        )
+
+
 def _prepare_worker(run: int) -> None:
     """See to it that the worker ends with the run, and not before.
 
@@ -266,12 +319,12 @@ def _run_case(
     if not resumable or _read_record(folder).get("fingerprint") != digest:
         shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True, exist_ok=True)
-    record: dict[str, Any] = {"fingerprint": digest, "state": RUNNING}
+    record: dict[str, Any] = {"fingerprint": digest, "state": RUNNING, "options": options_of(task)}
     _write_json(work / RECORD, record)
     try:
         with told_in(work) if resumable else nullcontext():
             fields = task(folder=work) if resumable else task()
-        record |= {"state": DONE, "written": _write_fields(work, fields, files)}
+        record |= {"state": DONE, "written": write_fields(work, fields, files)}
     except Exception as error:
         refused, message = isinstance(error, CaseError), str(error)
         if not refused:
@@ -287,7 +340,14 @@ def _run_case(
     return Outcome(folder.name, record["state"], record.get("error", ""))
 
 
-def _write_fields(folder: Path, fields: Mapping[str, Any], files: Mapping[str, Any]) -> list[str]:
+def typed_files(files: Sequence[str] | Mapping[str, Any]) -> dict[str, Any]:
+    """Return the dataset of each file: the given one, or the one that its suffix tells."""
+    given = files if isinstance(files, Mapping) else dict.fromkeys(files)
+    return {name: kind or TYPES["." + name.split(".", 1)[1]] for name, kind in given.items()}
+
+
+def write_fields(folder: Path, fields: Mapping[str, Any], files: Mapping[str, Any]) -> list[str]:
+    """Write each field to its file, by the dataset that ``files`` names; return the files."""
     by_field = {file.split(".")[0]: file for file in files}
     unknown = sorted(set(fields) - set(by_field))
     if unknown:
@@ -295,6 +355,18 @@ def _write_fields(folder: Path, fields: Mapping[str, Any], files: Mapping[str, A
     for field, value in fields.items():
         _dataset(files[by_field[field]], folder / by_field[field]).save(value)
     return sorted(by_field[field] for field in fields)
+
+
+def options_of(task: Task) -> dict[str, Any]:
+    """Return the options among what a task was given, by the names of its function's arguments."""
+    if not isinstance(task, functools.partial):
+        return {}
+    given = inspect.signature(task.func).bind_partial(*task.args, **task.keywords).arguments
+    return {
+        name: value.model_dump(mode="json")
+        for name, value in given.items()
+        if isinstance(value, Options)
+    }
 
 
 def _dataset(definition: Any, path: Path) -> AbstractDataset[Any, Any]:

@@ -80,20 +80,6 @@ def _numbers(column: pd.Series) -> pd.Series:
         ) from error
 
 
-class OptionalTable(RecordTable):
-    """A table that may be missing: it is then empty, without columns.
-
-    For what is computed on demand and shown where it is there.
-    """
-
-    def load(self) -> pd.DataFrame:
-        """Return the table, or an empty one."""
-        return super().load() if super()._exists() else pd.DataFrame()
-
-    def _exists(self) -> bool:
-        return True  # a pipeline that shows the table runs without it as well
-
-
 class TextTable(CSVDataset):
     """A CSV table that a user wrote: every cell is text, and no line is skipped or shifted.
 

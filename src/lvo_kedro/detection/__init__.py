@@ -20,6 +20,12 @@ from lvo_kedro.detection.options import (
     ChannelOptions,
     TrainingOptions,
 )
+from lvo_kedro.detection.scores import (
+    CalibrationOptions,
+    add_probabilities,
+    cross_fit_calibration,
+    tabulate_logits,
+)
 from lvo_kedro.detection.storage import (
     Sample,
     decode_channels,
@@ -34,6 +40,7 @@ __all__ = [
     "CHANNELS",
     "AugmentationOptions",
     "Calibration",
+    "CalibrationOptions",
     "ChannelName",
     "ChannelOptions",
     "Detector",
@@ -41,10 +48,12 @@ __all__ = [
     "McResNet",
     "Sample",
     "TrainingOptions",
+    "add_probabilities",
     "augment",
     "blank_channel",
     "calibrate",
     "choose_operating_points",
+    "cross_fit_calibration",
     "decode_channels",
     "encode_channels",
     "explain",
@@ -58,5 +67,6 @@ __all__ = [
     "save_sample",
     "score_cases",
     "stack_channels",
+    "tabulate_logits",
     "train_fold",
 ]

@@ -47,6 +47,7 @@ from lvo_kedro.evaluation.score_checks import (
     check_same_cases,
 )
 from lvo_kedro.evaluation.shuffles import evaluate_shuffles
+from lvo_kedro.evaluation.summary import summarize_evaluation
 from lvo_kedro.evaluation.vessels import evaluate_vessels
 
 __all__ = [
@@ -93,6 +94,7 @@ __all__ = [
     "recalibration",
     "reliability_table",
     "require_same_cases",
+    "summarize_evaluation",
     "training_patients",
     "wilson_interval",
 ]

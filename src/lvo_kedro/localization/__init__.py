@@ -11,6 +11,14 @@ from lvo_kedro.localization.baseline import BaselineOptions, SegmentBaseline, de
 from lvo_kedro.localization.calls import NO_OCCLUSION, CallOptions, OcclusionCall, name_occlusion
 from lvo_kedro.localization.figure import figure_localization, mark_called
 from lvo_kedro.localization.midplane import Midplane, midplane_at, midplane_of
+from lvo_kedro.localization.naming import (
+    LocalizationOptions,
+    call_by_densities,
+    call_record,
+    cross_fit_baseline,
+    measure_points,
+    merge_calls,
+)
 from lvo_kedro.localization.projection import (
     Projection,
     ProjectionOptions,
@@ -25,18 +33,24 @@ __all__ = [
     "NO_OCCLUSION",
     "BaselineOptions",
     "CallOptions",
+    "LocalizationOptions",
     "Midplane",
     "OcclusionCall",
     "Projection",
     "ProjectionOptions",
     "SegmentBaseline",
     "back_project",
+    "call_by_densities",
+    "call_record",
     "check_vessels",
+    "cross_fit_baseline",
     "describe_segments",
     "figure_localization",
     "label_clot",
     "mark_called",
+    "measure_points",
     "measure_vessels",
+    "merge_calls",
     "midplane_at",
     "midplane_of",
     "name_occlusion",

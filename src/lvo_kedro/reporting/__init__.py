@@ -12,7 +12,12 @@ from lvo_kedro.reporting.breakdowns import (
     plot_vessels,
 )
 from lvo_kedro.reporting.cards import render_checklist, render_model_card
-from lvo_kedro.reporting.content import NOT_TO_BE_USED_FOR, ReportContent, SplitTables
+from lvo_kedro.reporting.content import (
+    NOT_TO_BE_USED_FOR,
+    GalleryPicture,
+    ReportContent,
+    SplitTables,
+)
 from lvo_kedro.reporting.curves import (
     plot_calibration,
     plot_decision_curve,
@@ -29,7 +34,7 @@ from lvo_kedro.reporting.pairs import (
 )
 from lvo_kedro.reporting.panels import CasePictures, plot_case
 from lvo_kedro.reporting.report import render_report
-from lvo_kedro.reporting.robustness import plot_robustness
+from lvo_kedro.reporting.robustness import plot_robustness, render_robustness
 from lvo_kedro.reporting.style import to_png, to_svg
 from lvo_kedro.reporting.training import long_history, plot_training
 
@@ -37,6 +42,7 @@ __all__ = [
     "NOT_TO_BE_USED_FOR",
     "CasePictures",
     "ComparisonContent",
+    "GalleryPicture",
     "ReportContent",
     "SplitTables",
     "long_history",
@@ -59,6 +65,7 @@ __all__ = [
     "render_comparison",
     "render_model_card",
     "render_report",
+    "render_robustness",
     "to_png",
     "to_svg",
 ]

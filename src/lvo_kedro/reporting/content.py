@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from lvo_kedro.reporting.panels import CasePictures
-
 NOT_TO_BE_USED_FOR: Final = (
     "Diagnosing, treating, triaging or transferring any patient.",
     "Claims about scanners, protocols, sites or patients that the cohort does not contain.",
@@ -51,6 +49,21 @@ class SplitTables:
 
 
 @dataclass(frozen=True)
+class GalleryPicture:
+    """The picture of one case.
+
+    Attributes:
+        case_id: Whose it is.
+        caption: What was called and what is true, in words.
+        png: The picture.
+    """
+
+    case_id: str
+    caption: str
+    png: bytes
+
+
+@dataclass(frozen=True)
 class ReportContent:
     """Everything that a report shows.
 
@@ -64,7 +77,6 @@ class ReportContent:
         quality: case_id, stage, finding.
         findings: Self-checks: check, severity, message, cases.
         history: Training curves: fold, step, metric, value.
-        robustness: Table of :func:`lvo_kedro.evaluation.evaluate_robustness`.
         source: Folder in which the tables of the whole study are kept.
         operating_point: The main one; the first of the first set where empty.
         operating_points_from: How and on which cases the operating points were fixed.
@@ -88,14 +100,13 @@ class ReportContent:
     quality: pd.DataFrame | None = None
     findings: pd.DataFrame | None = None
     history: pd.DataFrame | None = None
-    robustness: pd.DataFrame | None = None
     source: str = ""
     operating_point: str = ""
     operating_points_from: str = (
         "It is not recorded on which cases the operating points were fixed."
     )
     explanations: pd.DataFrame | None = None
-    gallery: Sequence[CasePictures] = ()
+    gallery: Sequence[GalleryPicture] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)

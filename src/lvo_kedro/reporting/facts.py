@@ -64,7 +64,8 @@ def run_facts(content: ReportContent) -> dict[str, str]:
         "Wilson (proportions), log-normal (likelihood ratios), Wald (calibration), patient-level "
         "bootstrap (the rest); spread between folds. Each is named beside its figure.",
         "subgroups": "Declared in the configuration: " + ", ".join(_subgroup_titles(content)) + ".",
-        "robustness": f"Subgroups: {', '.join(_subgroup_titles(content))}. {_changes(content)}",
+        "robustness": f"Subgroups: {', '.join(_subgroup_titles(content))}. "
+        "Controlled changes of the scans: on a page of their own, where they were computed.",
         "explainability": _explainability(content),
         "operating": content.operating_points_from,
         "performance": "; ".join(_headline(s, content.main_point) for s in content.splits),
@@ -90,17 +91,8 @@ def run_facts(content: ReportContent) -> dict[str, str]:
 
 def _explainability(content: ReportContent) -> str:
     counted = content.explanations is not None and not content.explanations.empty
-    shown = any(case.explanation is not None for case in content.gallery)
-    parts = ["shown in the case gallery"] if shown else []
-    parts += ["its side counted against the occluded one"] if counted else []
-    return f"3D Grad-CAM on the scan's grid, {' and '.join(parts)}." if parts else ""
-
-
-def _changes(content: ReportContent) -> str:
-    if content.robustness is None or content.robustness.empty:
-        return "No controlled change of the scans was computed."
-    changes = ", ".join(w.words(name) for name in dict.fromkeys(content.robustness["change"]))
-    return f"External cases scored again after controlled changes: {changes}."
+    told = "3D Grad-CAM on the scan's grid, its side counted against the occluded one."
+    return told if counted else ""
 
 
 def _auc_methods(content: ReportContent) -> str:

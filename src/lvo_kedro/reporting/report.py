@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,7 @@ from lvo_kedro.errors import TableError
 from lvo_kedro.reporting import breakdowns
 from lvo_kedro.reporting import words as w
 from lvo_kedro.reporting.page import environment
-from lvo_kedro.reporting.panels import plot_case
-from lvo_kedro.reporting.robustness import plot_robustness
 from lvo_kedro.reporting.sets import split_view
-from lvo_kedro.reporting.style import to_png
 from lvo_kedro.reporting.training import plot_training
 from lvo_kedro.reporting.views import (
     Picture,
@@ -60,7 +58,6 @@ def render_report(content: ReportContent) -> str:
             confidence=f"{100 * content.confidence:g} %",
             overview=_overview_pictures(content),
             vessels=_vessel_parts(content),
-            robustness=_robustness_parts(content),
             gallery=_gallery(content),
             explanations=_explanation_table(content),
             alerts=_alerts(_findings(content)),
@@ -78,7 +75,7 @@ def _overview_pictures(content: ReportContent) -> list[Picture]:
             partial(breakdowns.plot_cohort, content.cohort, "Cases of all sets"),
             "Bar charts of segment, site, age and slice thickness by LVO",
             wide=True,
-            source=source_of(content.source, "cohort_overview"),
+            source=source_of(content.source, "cohort"),
         )
     ]
     if content.history is not None and not content.history.empty:
@@ -88,7 +85,7 @@ def _overview_pictures(content: ReportContent) -> list[Picture]:
                 "Training and validation curves of each fold",
                 "Thin: one fold. Thick: mean.",
                 wide=True,
-                source=source_of(content.source, "training_history"),
+                source=source_of(content.source, "history"),
             )
         )
     return pictures
@@ -98,7 +95,7 @@ def _vessel_parts(content: ReportContent) -> tuple[Picture, TableView, TableView
     if content.vessels is None or content.vessels.empty:
         return None
     metrics = list(dict.fromkeys(content.vessels["metric"]))
-    source = source_of(content.source, "vessel_overlap")
+    source = source_of(content.source, "vessels")
     table = wide_view(content.vessels, "Vessel segmentation", ["label", "split"], metrics, source)
     numbers = content.vessels.drop(columns="method").rename(columns={"value": "mean"})
     numbers["metric"] = numbers["metric"].map(w.words)
@@ -111,32 +108,10 @@ def _vessel_parts(content: ReportContent) -> tuple[Picture, TableView, TableView
     return picture, table, spread
 
 
-def _robustness_parts(content: ReportContent) -> tuple[Picture, TableView] | None:
-    if content.robustness is None or content.robustness.empty:
-        return None
-    source = source_of(content.source, "robustness")
-    shown = content.robustness.drop(columns="computed_from", errors="ignore")
-    picture = draw(
-        partial(plot_robustness, shown, content.main_point, "What a change of the scan does"),
-        "Change of AUC, sensitivity and specificity under each change of the scan",
-        "Changed minus unchanged, on the same cases.",
-        wide=True,
-        source=source,
-    )
-    table = wide_view(
-        shown[shown["operating_point"].fillna("").isin(["", content.main_point])],
-        f"Changed minus unchanged, at {w.words(content.main_point)}",
-        ["change"],
-        list(dict.fromkeys(shown["metric"])),
-        source,
-    )
-    return picture, table
-
-
 def _gallery(content: ReportContent) -> list[Picture]:
     return [
         Picture(
-            to_png(plot_case(case)),
+            f"data:image/png;base64,{b64encode(case.png).decode()}",
             f"Case {case.case_id}. {case.caption}",
             wide=True,
             origin=source_of(content.source, "gallery"),
@@ -150,7 +125,7 @@ def _explanation_table(content: ReportContent) -> TableView | None:
         return None
     keys = ["split", "operating_point"]
     source = ", ".join(
-        f"{split.source}/explanation.csv" for split in content.splits if split.source
+        f"{split.source}/localization/explanation.csv" for split in content.splits if split.source
     )
     return tidy_view(content.explanations, "Side of the Grad-CAM", source, keys)
 
@@ -183,7 +158,7 @@ def _quality_tables(content: ReportContent) -> list[TableView]:
     findings = _findings(content)
     if not findings.empty:
         columns = [c for c in ("severity", "check", "message", "set", "cases") if c in findings]
-        files = [here("study_findings")] if content.source else []
+        files = [here("findings")] if content.source else []
         files += [f"{s.source}/detection/findings.csv" for s in content.splits if s.source]
         tables.append(plain_view(findings[columns], "Self-checks", ", ".join(files)))
     if content.exclusions is not None and not content.exclusions.empty:

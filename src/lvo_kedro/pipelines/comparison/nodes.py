@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from lvo_kedro.datasets.cases import Case
 from lvo_kedro.evaluation import (
     EvaluationOptions,
     compare_locations,
@@ -38,42 +39,43 @@ class ComparisonOptions(Options):
     """Compare on the cases that both runs have, and say which are left out, instead of refusing."""
 
 
-def fetch_run(run_id: str) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any], dict[str, str]]:
+def fetch_run(run_id: str) -> dict[str, Any]:
     """Fetch a run's scores, calls and fixed operating points from MLflow."""
     with tempfile.TemporaryDirectory() as folder:
         scores, calls, calibration = fetch_artifacts(run_id, ARTIFACTS, Path(folder))
-        tables = (pd.read_csv(path, dtype=str, keep_default_na=False) for path in (scores, calls))
-        return *tables, json.loads(calibration.read_text()), describe_run(run_id)
+        return {
+            "scores": pd.read_csv(scores, dtype=str, keep_default_na=False),
+            "calls": pd.read_csv(calls, dtype=str, keep_default_na=False),
+            "calibration": json.loads(calibration.read_text()),
+            "description": describe_run(run_id),
+        }
 
 
 def compare_split(
-    scores_a: pd.DataFrame,
-    calls_a: pd.DataFrame,
-    calibration_a: dict[str, Any],
-    scores_b: pd.DataFrame,
-    calls_b: pd.DataFrame,
-    calibration_b: dict[str, Any],
-    options: ComparisonOptions,
-    evaluation: EvaluationOptions,
-    split: str,
+    run_a: Case, run_b: Case, options: ComparisonOptions, evaluation: EvaluationOptions, split: str
 ) -> tuple[Tables, dict[str, float]]:
-    """Compare two runs on one split, each at the operating points that it fixed itself."""
-    own = [table[table["split"] == split] for table in (scores_a, scores_b, calls_a, calls_b)]
-    scores, calls = (own[0], own[1]), (own[2], own[3])
+    """Compare two runs on one split, each at the operating points that it fixed itself.
+
+    Out: differences A - B of AUC, sensitivity, specificity, side and segment, with interval and p.
+    """
+
+    def of_split(name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+        first, second = run_a[name], run_b[name]
+        return first[first["split"] == split], second[second["split"] == split]
+
+    scores, calls = of_split("scores"), of_split("calls")
     if not options.common_cases:
         require_same_cases(*scores)
-    points_a, _ = fixed_points(calibration_a, split)
-    points_b, _ = fixed_points(calibration_b, split)
+    points_a, _ = fixed_points(run_a["calibration"], split)
+    points_b, _ = fixed_points(run_b["calibration"], split)
     detection = compare_runs(*scores, points_a, points_b, evaluation)
     locations, relocated = compare_locations(calls, scores, (points_a, points_b), evaluation)
     return detection.tables() | {"locations": locations, "relocated": relocated}, detection.metrics
 
 
 def write_comparison(
-    scores_a: pd.DataFrame,
-    scores_b: pd.DataFrame,
-    run_a: dict[str, str],
-    run_b: dict[str, str],
+    run_a: Case,
+    run_b: Case,
     evaluation: EvaluationOptions,
     cross_validation: Mapping[str, Callable[[], pd.DataFrame]],
     external_test: Mapping[str, Callable[[], pd.DataFrame]],
@@ -81,11 +83,11 @@ def write_comparison(
     """Write the two runs side by side as one HTML file that needs nothing else."""
     stored = {"cross_validation": cross_validation, "external_test": external_test}
     content = ComparisonContent(
-        runs={"A": run_a, "B": run_b},
+        runs={"A": run_a["description"], "B": run_b["description"]},
         splits={
             name: {key: load() for key, load in stored[name].items()} for name in EVALUATED_SPLITS
         },
-        simulated="simulated" in scores_a or "simulated" in scores_b,
+        simulated=any("simulated" in run["scores"] for run in (run_a, run_b)),
         versions=package_versions(),
         provenance=provenance(),
         confidence=evaluation.confidence,

@@ -7,8 +7,6 @@ from kedro.pipeline import Node, Pipeline, node, pipeline
 from lvo_kedro.pipelines.comparison import nodes
 from lvo_kedro.settings import EVALUATED_SPLITS
 
-FETCHED = ("detection_scores", "localization_calls", "calibration")
-
 
 def create_pipeline(**_: object) -> Pipeline:
     """Two run ids to tables of differences and a page."""
@@ -20,7 +18,7 @@ def _fetch(name: str) -> Pipeline:
     fetch = node(
         nodes.fetch_run,
         inputs="params:id",
-        outputs=[*FETCHED, "description"],
+        outputs="results",
         name="fetch_run",
     )
     return pipeline([fetch], namespace=name, parameters={"params:id": f"params:comparison.{name}"})
@@ -30,7 +28,8 @@ def _compare(split: str) -> Node:
     return node(
         nodes.compare_split,
         inputs=[
-            *(f"{run}.{name}" for run in ("run_a", "run_b") for name in FETCHED),
+            "run_a.results",
+            "run_b.results",
             "params:comparison",
             "params:evaluation",
             f"params:{split}.split",
@@ -41,8 +40,7 @@ def _compare(split: str) -> Node:
 
 
 def _write() -> Node:
-    inputs = {f"scores_{run}": f"run_{run}.detection_scores" for run in ("a", "b")}
-    inputs |= {run: f"{run}.description" for run in ("run_a", "run_b")}
+    inputs = {run: f"{run}.results" for run in ("run_a", "run_b")}
     inputs |= {split: f"comparison.{split}" for split in EVALUATED_SPLITS}
     inputs["evaluation"] = "params:evaluation"
     return node(

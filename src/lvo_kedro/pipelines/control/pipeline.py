@@ -30,7 +30,7 @@ def deal_labels() -> Pipeline:
         [
             node(
                 shuffle_labels,
-                inputs=["true_cohort", "folds", "params:seed"],
+                inputs=["true_cohort", "params:seed"],
                 outputs="cohort",
                 name="shuffle_labels",
             )

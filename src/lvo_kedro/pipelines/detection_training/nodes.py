@@ -6,23 +6,22 @@ import functools
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
 
 from lvo_kedro import stages
-from lvo_kedro.cohort import fold_of_cases, splits_of_cases
+from lvo_kedro.cohort import splits_of_cases
 from lvo_kedro.datasets.cases import Case, Cases, Task
 from lvo_kedro.detection import (
-    Calibration,
+    CalibrationOptions,
     ChannelOptions,
     Detector,
     ExplanationOptions,
     TrainingOptions,
-    calibrate,
-    choose_operating_points,
+    add_probabilities,
+    cross_fit_calibration,
     encode_channels,
     explain,
     load_detector,
@@ -31,28 +30,27 @@ from lvo_kedro.detection import (
     plan_grid,
     score_cases,
     stack_channels,
+    tabulate_logits,
     train_fold,
 )
-from lvo_kedro.options import Options
+from lvo_kedro.model_records import record_models
 from lvo_kedro.priors import Priors
-from lvo_kedro.reporting import CasePictures, plot_case
+from lvo_kedro.reporting import CasePictures, long_history, plot_case
 from lvo_kedro.tracking import FoldLog
 from lvo_kedro.weights.given import Start
 
-
-class CalibrationOptions(Options):
-    """How scores become probabilities and calls."""
-
-    method: Literal["temperature", "isotonic", "none"] = "temperature"
-    """``isotonic`` wants some hundred cases."""
-    sensitivity: float = Field(default=0.90, gt=0, lt=1)
-    """What the second operating point must reach on the scores that it is chosen on."""
+CURVES = ("train_loss", "validation_loss", "validation_auc", "pseudo_dice")
+"""Columns of a training's history that the report shows."""
 
 
 def stack_case_channels(
     scans: Cases, vessels: Cases, priors: Cases, options: ChannelOptions
 ) -> dict[str, Task]:
-    """Make the network's input of every case for which all of it was computed."""
+    """Stack the network's input of every case for which all of it was computed.
+
+    In: scan (HU), vessel labels, priors. Out: one tensor a case, (channel, x, y, z) on the
+    network's grid around the brain: NCCT, vessels, territory, difference, as the options say.
+    """
     complete = [name for name in scans if name in vessels and name in priors]
     return {
         name: partial(stack_channels_of_case, scans[name], vessels[name], priors[name], options)
@@ -77,14 +75,17 @@ def train_detectors(
     channels: Cases,
     scans: Cases,
     cohort: pd.DataFrame,
-    folds: pd.DataFrame,
     options: TrainingOptions,
 ) -> dict[str, Task]:
-    """Train one McResNet a fold (and seed, if there are several), on the cases of other folds."""
+    """Train one McResNet a fold (and seed, if there are several), on the cases of other folds.
+
+    In: the channels and the cohort's labels; the scans' content hashes, so that given starting
+    weights that have seen one of them are refused. Out: a model folder a training, with curves.
+    """
     hashes = stages.hashes_of(scans)
-    start = stages.blind_start(options, hashes)
+    start = stages.unseen_start(options, hashes)
     labels = dict(zip(cohort["case_id"], cohort["lvo"].astype(int), strict=True))
-    splits = splits_of_cases(cohort, folds, list(channels))
+    splits = splits_of_cases(cohort, list(channels))
     development = {case: channels[case] for case in [*splits[0]["train"], *splits[0]["val"]]}
     patients = dict(zip(cohort["case_id"], cohort["patient_id"], strict=True))
     trainings = [
@@ -137,15 +138,14 @@ def train_detector(
     return {}
 
 
-def score_scans(
-    channels: Cases, detectors: Cases, cohort: pd.DataFrame, folds: pd.DataFrame
-) -> dict[str, Task]:
+def score_scans(channels: Cases, detectors: Cases, cohort: pd.DataFrame) -> dict[str, Task]:
     """Score every case with networks that have not seen its patient.
 
-    A development case gets the fold that held its patient out, any other case the mean of all.
+    Out: a logit for each case (above 0: rather occluded, before calibration). A development case
+    gets that of the fold that held its patient out, any other case the mean of all.
     """
-    blind = stages.blind_networks(list(channels), detectors, cohort, folds)
-    return {name: partial(score_scan, case, blind[name]) for name, case in channels.items()}
+    models = stages.out_of_fold_models(list(channels), detectors, cohort)
+    return {name: partial(score_scan, case, models[name]) for name, case in channels.items()}
 
 
 def score_scan(channels: Case, detectors: list[Case]) -> dict[str, Any]:
@@ -163,15 +163,18 @@ def explain_scans(
     channels: Cases,
     detectors: Cases,
     cohort: pd.DataFrame,
-    folds: pd.DataFrame,
     options: ExplanationOptions,
 ) -> dict[str, Task]:
-    """Show where every score comes from, by the networks that gave it; off unless asked for."""
+    """Show where every score comes from, by the networks that gave it; off unless asked for.
+
+    Out: for each case a Grad-CAM map (0 to 1) on the scan's grid, its sum on each side (the
+    patient's), and a picture.
+    """
     if not options.enabled:
         return {}
-    blind = stages.blind_networks(list(channels), detectors, cohort, folds)
+    models = stages.out_of_fold_models(list(channels), detectors, cohort)
     return {
-        name: partial(explain_scan, scans[name], priors[name], case, blind[name], options)
+        name: partial(explain_scan, scans[name], priors[name], case, models[name], options)
         for name, case in channels.items()
     }
 
@@ -200,77 +203,58 @@ def _detector(folder: Path, _digest: str) -> Detector:
 
 
 def fit_calibration(
-    scan_scores: Cases, cohort: pd.DataFrame, folds: pd.DataFrame, options: CalibrationOptions
+    scan_scores: Cases, cohort: pd.DataFrame, options: CalibrationOptions
 ) -> dict[str, Any]:
     """Fix calibration and operating points on out-of-fold scores of the development cases.
 
-    ``all`` is fitted on all of them and serves external and new scans. Each of ``folds`` is fitted
-    on the cases of the other folds, so that cross-validation reports no case on a threshold that
-    the case itself helped to choose.
+    In: a logit for each case. Out: for external and new scans one calibration and its thresholds,
+    fitted on all development cases; for each fold another, fitted on the cases of the others.
     """
-    table = _score_table(scan_scores, cohort, folds)
-    development = table[table["split"] == "development"]
-    held_out = sorted(development["fold"].unique())
-    return {
-        "all": _fit(development, options),
-        "folds": {
-            str(int(fold)): _fit(development[development["fold"] != fold], options)
-            for fold in held_out
-        },
-    }
-
-
-def _fit(scores: pd.DataFrame, options: CalibrationOptions) -> dict[str, Any]:
-    calibration = calibrate(scores["lvo"], scores["logit"], options.method)
-    points = choose_operating_points(
-        scores["lvo"], calibration.apply(scores["logit"]), options.sensitivity
-    )
-    return {
-        "calibration": calibration.model_dump(mode="json"),
-        "operating_points": points,
-        "fitted_on": sorted(scores["case_id"]),
-    }
+    return cross_fit_calibration(tabulate_logits(cohort, scan_scores.records("score")), options)
 
 
 def tabulate_scores(
-    scan_scores: Cases, calibration: dict[str, Any], cohort: pd.DataFrame, folds: pd.DataFrame
+    scan_scores: Cases, calibration: dict[str, Any], cohort: pd.DataFrame
 ) -> pd.DataFrame:
-    """One row a case: logit, probability before and after calibration."""
-    table = _score_table(scan_scores, cohort, folds)
-    probabilities = [
-        float(_fit_for(calibration, fold).apply(logit))
-        for fold, logit in zip(table["fold"], table["logit"], strict=True)
-    ]
-    raw = 1 / (1 + np.exp(-table["logit"]))
-    return table.assign(probability=probabilities, probability_raw=raw)
+    """Put the scores of all cases into one table: logit, probability before and after calibration.
+
+    Out: a row a case; probabilities from 0 to 1 of an occluded large vessel.
+    """
+    return add_probabilities(tabulate_logits(cohort, scan_scores.records("score")), calibration)
 
 
-def _fit_for(calibration: dict[str, Any], fold: float) -> Calibration:
-    part = calibration["all"] if pd.isna(fold) else calibration["folds"][str(int(fold))]
-    return Calibration(**part["calibration"])
+def gather_detection_results(
+    detection_scores: pd.DataFrame,
+    calibration: dict[str, Any],
+    detectors: Cases,
+    explanations: Cases,
+    channels: Cases,
+    scan_scores: Cases,
+) -> dict[str, Any]:
+    """Gather what the evaluation needs of stage 2.
 
-
-def _score_table(scan_scores: Cases, cohort: pd.DataFrame, folds: pd.DataFrame) -> pd.DataFrame:
-    held_out = fold_of_cases(cohort, folds)
-    scores = scan_scores.records("score")
-    # "simulated" goes along, so that figures made from the table alone can say so
-    wanted = ("case_id", "patient_id", "split", "lvo", "simulated")
-    known = [name for name in wanted if name in cohort]
-    table = cohort.loc[cohort["case_id"].isin(list(scores)), known].reset_index(drop=True)
-    return table.assign(
-        fold=table["case_id"].map(held_out).astype(float),
-        logit=[scores[case]["logit"] for case in table["case_id"]],
-        **_logits_by_seed([scores[case]["logits"] for case in table["case_id"]]),
-    )
-
-
-def _logits_by_seed(logits: list[dict[str, float]]) -> dict[str, list[float]]:
-    """Return a column for each seed, averaged over folds; none where there is one seed."""
-    seed_of = {name: name.partition("_seed_")[2] for case in logits for name in case}
+    Out: scores, calibration and operating points, the sum of each case's map on either side, the
+    curves of the trainings, the record of each network, the cases that failed and why, and which
+    options channels and maps were made with.
+    """
+    made = {"channels": channels, "explanation": explanations}
     return {
-        f"logit_seed_{seed}": [
-            float(np.mean([value for name, value in case.items() if seed_of[name] == seed]))
-            for case in logits
-        ]
-        for seed in sorted(set(seed_of.values()) - {""}, key=int)
+        "scores": detection_scores,
+        "calibration": calibration,
+        "sides": explanations.records("sides"),
+        "history": tabulate_histories(detectors),
+        "models": record_models(detectors),
+        "failures": stages.failures(
+            channels=channels, detection=scan_scores, explanation=explanations
+        ),
+        "options": {name: stages.options_of(cases) for name, cases in made.items()},
     }
+
+
+def tabulate_histories(detectors: Cases) -> pd.DataFrame:
+    """One row a fold, epoch and curve of the detectors' training."""
+    histories = {
+        number: pd.read_csv(detectors[name].folder / "history.csv")
+        for number, name in enumerate(sorted(detectors))
+    }
+    return long_history(histories, CURVES)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from lvo_kedro.datasets.cases import Cases
+from lvo_kedro.cohort import fold_of_cases
+from lvo_kedro.datasets.cases import Case, Cases
 from lvo_kedro.evaluation import (
     EvaluationOptions,
     check_epoch_choice,
@@ -21,30 +23,85 @@ from lvo_kedro.evaluation import (
     evaluate_vessels,
     findings_table,
     fixed_points,
+    summarize_evaluation,
 )
-from lvo_kedro.pipelines.evaluation.records import detector_training, fold_of
+from lvo_kedro.stages import fold_of, options_of
+from lvo_kedro.tracking import package_versions, provenance
+
+logger = logging.getLogger(__name__)
 
 Tables = dict[str, pd.DataFrame]
 StoredTables = Mapping[str, Callable[[], pd.DataFrame]]
 
+COHORT_COLUMNS = ("segment", "side", "site", "scanner", "age", "sex", "nihss", "slice_thickness")
+NETWORKS = {
+    "vessel_network": "segmentation",
+    "detector": "detection",
+    "occlusion_network": "localization",
+}
+"""The parameters of each stage's networks, and the stage."""
 
-def list_exclusions(cohort: pd.DataFrame, **stages: Cases) -> pd.DataFrame:
-    """One row a case that could not be computed: the stage and what was wrong."""
+
+def describe_study(
+    cohort: pd.DataFrame,
+    scans: Cases,
+    priors: Cases,
+    segmentation: Case,
+    detection: Case,
+    localization: Case,
+    options: EvaluationOptions,
+) -> dict[str, Any]:
+    """Gather what the report says of the study as a whole, and look for bias and leaks.
+
+    Out: the cohort without files and patients' ids, the cases that could not be computed and why,
+    what is odd about a case, what would make the figures better than they should be (leaks,
+    copies, a shared site), the overlap of the vessels, the curves of the trainings, and where all
+    of it comes from: versions, digests, options.
+    """
+    stages = {
+        "segmentation": segmentation,
+        "detection": detection,
+        "localization": localization,
+    }
+    return {
+        "cohort": describe_cohort(cohort),
+        "exclusions": list_exclusions(cohort, scans, priors, stages),
+        "quality": list_quality_findings(scans, priors, localization["findings"]),
+        "findings": check_study_design(cohort, scans, stages),
+        "vessels": evaluate_vessels(segmentation["metrics"], options),
+        "history": detection["history"],
+        "provenance": record_provenance(cohort, scans, priors, stages, options),
+    }
+
+
+def describe_cohort(cohort: pd.DataFrame) -> pd.DataFrame:
+    """Keep of each case what the report draws, without its files and its patient's id."""
+    wanted = ["case_id", "split", "lvo", "simulated", *COHORT_COLUMNS]
+    return cohort[[name for name in wanted if name in cohort]]
+
+
+def list_exclusions(
+    cohort: pd.DataFrame, scans: Cases, priors: Cases, stages: Mapping[str, Case]
+) -> pd.DataFrame:
+    """One row a case that could not be computed: the step and what was wrong, in their order."""
     rows = [
-        {"case_id": case, "stage": stage, "error": error}
-        for stage, cases in stages.items()
+        {"case_id": case, "stage": step, "error": error}
+        for step, cases in (("scans", scans), ("priors", priors))
         for case, error in cases.failed.items()
     ]
-    table = pd.DataFrame(rows, columns=["case_id", "stage", "error"])
+    first = pd.DataFrame(rows, columns=["case_id", "stage", "error"])
+    table = pd.concat([first, *(stage["failures"] for stage in stages.values())])
     return cohort[["case_id", "split"]].merge(table, on="case_id")
 
 
-def list_quality_findings(scans: Cases, priors: Cases, occlusions: Cases) -> pd.DataFrame:
+def list_quality_findings(
+    scans: Cases, priors: Cases, vessels: Mapping[str, list[str]]
+) -> pd.DataFrame:
     """One row a finding about a case's scan, priors or vessels, in words."""
     found = {
         "scan": {c: r["findings"] for c, r in scans.records("quality").items()},
         "priors": {c: r["findings"] for c, r in priors.records("quality").items()},
-        "vessels": {c: r["vessel_findings"] for c, r in occlusions.records("call").items()},
+        "vessels": vessels,
     }
     rows = [
         {"case_id": case, "stage": stage, "finding": finding}
@@ -56,38 +113,26 @@ def list_quality_findings(scans: Cases, priors: Cases, occlusions: Cases) -> pd.
 
 
 def check_study_design(
-    cohort: pd.DataFrame,
-    folds: pd.DataFrame,
-    scans: Cases,
-    vessels: Cases,
-    detection_scores: pd.DataFrame,
-    occlusions: Cases,
-    detectors: Cases,
+    cohort: pd.DataFrame, scans: Cases, stages: Mapping[str, Case]
 ) -> pd.DataFrame:
     """Look for what would make the figures better than they should be: leaks, copies, same site."""
     patients = cohort.set_index("case_id")["patient_id"]
-    held_out = folds.set_index("patient_id")["fold"]
-    development = cohort[cohort["split"] == "development"]
-    table = development[["case_id", "patient_id"]].assign(
-        fold=development["patient_id"].map(held_out)
-    )
-    trained_on: dict[str, dict[int, set[str]]] = {}
-    for stage, records in (
-        ("segmentation", vessels.records("provenance")),
-        ("localization", occlusions.records("call")),
-    ):
-        of_fold = trained_on.setdefault(stage, {})
-        for case, fold in zip(table["case_id"], table["fold"], strict=True):
-            if case in records:
-                seen = {patients[other] for other in records[case]["trained_on"]}
-                of_fold.setdefault(int(fold), set()).update(seen)
+    held_out = fold_of_cases(cohort)
+    development = cohort[cohort["case_id"].isin(list(held_out))]
+    table = development[["case_id", "patient_id"]].assign(fold=development["case_id"].map(held_out))
+    trained_on: dict[str, dict[int, set[str]]] = {stage: {} for stage in stages}
+    for stage in ("segmentation", "localization"):
+        models, networks = stages[stage]["models"], stages[stage]["networks"]
+        for case in set(networks) & set(held_out):
+            seen = {patients[c] for name in networks[case] for c in models[name]["trained_on"]}
+            trained_on[stage].setdefault(held_out[case], set()).update(seen)
     chosen_on: dict[int, set[str]] = {}
-    for name in detectors:
-        fold, training = fold_of(name), detector_training(detectors[name])
-        seen = {patients[case] for case in training["train"]}
-        trained_on.setdefault("detection", {}).setdefault(fold, set()).update(seen)
-        chosen_on.setdefault(fold, set()).update(training["chosen_on"])
-    scored = detection_scores[detection_scores["split"] == "development"]
+    for name, model in stages["detection"]["models"].items():
+        seen = {patients[case] for case in model["trained_on"]}
+        trained_on["detection"].setdefault(fold_of(name), set()).update(seen)
+        chosen_on.setdefault(fold_of(name), set()).update(model["chosen_on"])
+    scores = stages["detection"]["scores"]
+    scored = scores[scores["split"] == "development"]
     hashes = pd.DataFrame(
         [(case, r["content_hash"]) for case, r in scans.records("quality").items()],
         columns=["case_id", "content_hash"],
@@ -97,90 +142,106 @@ def check_study_design(
     return findings_table(found + check_epoch_choice(scored, chosen_on))
 
 
-def summarize_vessels(vessel_metrics: pd.DataFrame, options: EvaluationOptions) -> pd.DataFrame:
-    """Mean of each vessel metric over cases, with its interval."""
-    return evaluate_vessels(vessel_metrics, options)
-
-
-def measure_points(localization_calls: pd.DataFrame, occlusion_labels: Cases) -> pd.DataFrame:
-    """Add the distance of the called point from the annotated clot's centre, if there is one."""
-    truth = occlusion_labels.records("truth")
-    centres = {case: np.array(t["centre_mm"]) for case, t in truth.items() if t}
-    points = localization_calls[["point_x", "point_y", "point_z"]].to_numpy(dtype=float)
-    errors = [
-        float(np.linalg.norm(point - centres[case])) if case in centres else np.nan
-        for case, point in zip(localization_calls["case_id"], points, strict=True)
-    ]
-    annotated = localization_calls["case_id"].isin(list(centres)).astype(int)
-    return localization_calls.assign(point_error_mm=errors, clot_annotated=annotated)
+def record_provenance(
+    cohort: pd.DataFrame,
+    scans: Cases,
+    priors: Cases,
+    stages: Mapping[str, Case],
+    options: EvaluationOptions,
+) -> dict[str, Any]:
+    """Return where the figures come from, for JSON: origin, versions, starts, options."""
+    models = {block: stages[stage]["models"] for block, stage in NETWORKS.items()}
+    named = {f"{block} {n}": m for block, ms in models.items() for n, m in sorted(ms.items())}
+    starts = {f"Start of {name}": m["start"] for name, m in named.items() if m["start"]}
+    digests = {f"Weights of {name} (SHA-256)": m["sha256"] for name, m in named.items()}
+    made = {"scans": options_of(scans), "priors": options_of(priors)}
+    for stage in ("detection", "localization"):
+        made |= stages[stage]["options"]
+    networks = {block: ms[min(ms)]["options"] for block, ms in models.items() if ms}
+    folds = {"count": len(set(fold_of_cases(cohort).values()))}
+    return {
+        "origin": provenance(cohort) | digests | starts,
+        "starts": starts,
+        "versions": package_versions(),
+        "options": {
+            "folds": folds,
+            **made,
+            **networks,
+            "evaluation": options.model_dump(mode="json"),
+        },
+    }
 
 
 def report_detection(
-    scores: pd.DataFrame,
+    detection: Case,
     cohort: pd.DataFrame,
-    calibration: dict[str, Any],
-    quality: pd.DataFrame,
-    exclusions: pd.DataFrame,
+    study: Case,
     options: EvaluationOptions,
     split: str,
-) -> tuple[Tables, dict[str, float]]:
-    """Evaluate the scores of one split at operating points fixed on other cases."""
-    points, fitted_on = fixed_points(calibration, split)
+) -> Tables:
+    """Evaluate the scores of one split at operating points fixed on other cases.
+
+    Out: figures of merit with n and 95 % interval, ROC and other curves, calibration, subgroups,
+    wrong calls, and how many cases came in and fell out.
+    """
+    points, fitted_on = fixed_points(detection["calibration"], split)
+    scores = detection["scores"]
     own = scores[scores["split"] == split]
     evaluated = evaluate_detection(
         own,
         cohort,
         points,
         options,
-        quality=quality,
+        quality=study["quality"],
         fitted_on=fitted_on,
     )
-    flow = count_flow(cohort[cohort["split"] == split], own, exclusions)
-    return evaluated.tables() | {"flow": flow}, evaluated.metrics
+    flow = count_flow(cohort[cohort["split"] == split], own, study["exclusions"])
+    return evaluated.tables() | {"flow": flow, "metrics": _named(evaluated.metrics)}
 
 
 def report_localization(
-    calls: pd.DataFrame,
-    scores: pd.DataFrame,
+    localization: Case,
+    detection: Case,
+    detected: StoredTables,
     cohort: pd.DataFrame,
-    calibration: dict[str, Any],
     options: EvaluationOptions,
     split: str,
-) -> tuple[Tables, dict[str, float]]:
-    """Evaluate side and segment of one split's occlusions, end to end and given detection."""
-    points, _ = fixed_points(calibration, split)
-    own = scores[scores["split"] == split]
-    evaluated = evaluate_localization(
-        calls[calls["split"] == split], own, points, options, cohort=cohort
-    )
-    methods = compare_methods(calls[calls["split"] == split], own, points, options, cohort=cohort)
-    return evaluated.tables() | {"methods": methods}, evaluated.metrics
+) -> Tables:
+    """Evaluate side and segment of one split's occlusions, end to end and given detection.
+
+    Out: figures with n and 95 % interval, confusion matrices, distances of the called points (mm),
+    both methods side by side, and on which side the detector's maps lie.
+    """
+    points, _ = fixed_points(detection["calibration"], split)
+    scores, calls = detection["scores"], localization["calls"]
+    own, called = scores[scores["split"] == split], calls[calls["split"] == split]
+    evaluated = evaluate_localization(called, own, points, options, cohort=cohort)
+    known = detected["scores"]().merge(cohort[["case_id", "side"]], on="case_id")
+    return evaluated.tables() | {
+        "methods": compare_methods(called, own, points, options, cohort=cohort),
+        "explanation": evaluate_explanations(known, detection["sides"], options.confidence),
+        "metrics": _named(evaluated.metrics),
+    }
 
 
-def check_explanations(
-    detection: StoredTables, explanations: Cases, cohort: pd.DataFrame, options: EvaluationOptions
-) -> pd.DataFrame:
-    """Count the detected occlusions whose map lies more on the occluded side of one split."""
-    known = detection["scores"]().merge(cohort[["case_id", "side"]], on="case_id")
-    return evaluate_explanations(known, explanations.records("sides"), options.confidence)
+def _named(metrics: Mapping[str, float]) -> pd.DataFrame:
+    return pd.DataFrame({"metric": list(metrics), "value": list(metrics.values())})
 
 
 def summarize_split(
     detection: StoredTables, localization: StoredTables, options: EvaluationOptions
 ) -> pd.DataFrame:
     """Gather the main figures of one split, each with its n and interval."""
-    overall, operating = detection["summary"](), detection["operating"]()
-    places = localization["summary"]()
-    rows = [overall[overall["metric"] == "auc"].assign(title="AUC")]
-    for metric in ("sensitivity", "specificity"):
-        for name, part in operating[operating["metric"] == metric].groupby("operating_point"):
-            rows.append(part.assign(title=f"{metric} at {name}"))
-    main = options.operating_point or operating["operating_point"].iloc[0]
-    for scope in ("end_to_end", "given_detection"):
-        part = places[(places["scope"] == scope) & (places["operating_point"] == main)]
-        for metric in ("segment_accuracy", "side_accuracy"):
-            chosen = part[(part["metric"] == metric) & (part["segment"] == "all")]
-            words = f"{metric} {scope}".replace("_", " ")
-            rows.append(chosen.assign(title=words))
-    table = pd.concat(rows, ignore_index=True)
-    return table[["title", "value", "low", "high", "n", "method"]]
+    return summarize_evaluation(
+        detection["summary"](),
+        detection["operating"](),
+        localization["summary"](),
+        options.operating_point,
+    )
+
+
+def tell_results(summary: pd.DataFrame, roc: Path, confusion: Path) -> None:
+    """Say the main figures of one split in the log, and where its pictures are."""
+    figures = summary.drop_duplicates("title").set_index("title")["value"]
+    logger.info("%s", ", ".join(f"{title} {value:.2f}" for title, value in figures.items()))
+    logger.info("pictures: %s, %s", roc, confusion.name)

@@ -7,15 +7,8 @@ from kedro.pipeline import Node, Pipeline, node, pipeline
 from lvo_kedro.pipelines.evaluation import nodes, report_nodes
 from lvo_kedro.settings import EVALUATED_SPLITS
 
-SHARED = {
-    "cohort",
-    "calibration",
-    "detection_scores",
-    "explanations",
-    "located_calls",
-    "quality_findings",
-    "exclusions",
-}
+SHARED = {"cohort", "detection_results", "localization_results", "study"}
+"""What both splits are evaluated from."""
 
 
 def create_pipeline(**_: object) -> Pipeline:
@@ -29,158 +22,46 @@ def create_pipeline(**_: object) -> Pipeline:
         )
         for namespace in EVALUATED_SPLITS
     ]
-    return sum(splits, start=pipeline(_study_nodes() + _report_nodes()))
+    return sum(splits, start=pipeline([_study_node(), *_report_nodes()]))
 
 
-def _study_nodes() -> list[Node]:
-    return [
-        node(
-            nodes.list_exclusions,
-            inputs={
-                name: name
-                for name in (
-                    "cohort",
-                    "scans",
-                    "annotations",
-                    "priors",
-                    "vessels",
-                    "channels",
-                    "scan_scores",
-                    "explanations",
-                    "projections",
-                    "occlusions",
-                )
-            },
-            outputs="exclusions",
-            name="list_exclusions",
-        ),
-        node(
-            nodes.list_quality_findings,
-            inputs=["scans", "priors", "occlusions"],
-            outputs="quality_findings",
-            name="list_quality_findings",
-        ),
-        node(
-            nodes.check_study_design,
-            inputs=[
-                "cohort",
-                "folds",
-                "scans",
-                "vessels",
-                "detection_scores",
-                "occlusions",
-                "detectors",
-            ],
-            outputs="study_findings",
-            name="check_study_design",
-        ),
-        node(
-            nodes.summarize_vessels,
-            inputs=["vessel_metrics", "params:evaluation"],
-            outputs="vessel_overlap",
-            name="summarize_vessels",
-        ),
-        node(
-            nodes.measure_points,
-            inputs=["localization_calls", "occlusion_labels"],
-            outputs="located_calls",
-            name="measure_points",
-        ),
-    ]
-
-
-def _report_nodes() -> list[Node]:
-    tables = [
-        f"{name}.{part}"
-        for name in EVALUATED_SPLITS
-        for part in ("detection", "localization", "explanation")
-    ]
-    names = (
-        "cohort",
-        "parameters",
-        "exclusions",
-        "vessel_overlap",
-        "quality_findings",
-        "study_findings",
-        "training_history",
-        "robustness",
-        "detection_scores",
-        "scans",
-        "annotations",
-        "priors",
-        "projections",
-        "occlusions",
-        "explanations",
-        "detectors",
-        "vessel_models",
-        "occlusion_models",
-        *tables,
+def _study_node() -> Node:
+    return node(
+        nodes.describe_study,
+        inputs=[
+            "cohort",
+            "scans",
+            "priors",
+            "segmentation_results",
+            "detection_results",
+            "localization_results",
+            "params:evaluation",
+        ],
+        outputs="study",
+        name="describe_study",
     )
-    return [
-        node(
-            report_nodes.describe_cohort,
-            inputs="cohort",
-            outputs="cohort_overview",
-            name="describe_cohort",
-        ),
-        node(
-            report_nodes.tabulate_training,
-            inputs="detectors",
-            outputs="training_history",
-            name="tabulate_training",
-        ),
-        node(
-            report_nodes.choose_gallery,
-            inputs={name: name for name in ("located_calls", "detection_scores")}
-            | {f"{name}.detection": f"{name}.detection" for name in EVALUATED_SPLITS}
-            | {"options": "params:report"},
-            outputs="gallery",
-            name="choose_gallery",
-        ),
-        node(
-            report_nodes.write_report,
-            inputs={name: name for name in names}
-            | {"gallery": "gallery", "options": "params:report", "evaluation": "params:evaluation"},
-            outputs=["report", "model_card", "checklist"],
-            name="write_report",
-        ),
-    ]
 
 
 def _split_nodes() -> list[Node]:
     return [
         node(
             nodes.report_detection,
-            inputs=[
-                "detection_scores",
-                "cohort",
-                "calibration",
-                "quality_findings",
-                "exclusions",
-                "params:evaluation",
-                "params:split",
-            ],
-            outputs=["detection", "detection_metrics"],
+            inputs=["detection_results", "cohort", "study", "params:evaluation", "params:split"],
+            outputs="detection",
             name="evaluate_detection",
         ),
         node(
             nodes.report_localization,
             inputs=[
-                "located_calls",
-                "detection_scores",
+                "localization_results",
+                "detection_results",
+                "detection",
                 "cohort",
-                "calibration",
                 "params:evaluation",
                 "params:split",
             ],
-            outputs=["localization", "localization_metrics"],
+            outputs="localization",
             name="evaluate_localization",
-        ),
-        node(
-            nodes.check_explanations,
-            inputs=["detection", "explanations", "cohort", "params:evaluation"],
-            outputs="explanation",
-            name="check_explanations",
         ),
         node(
             nodes.summarize_split,
@@ -194,5 +75,47 @@ def _split_nodes() -> list[Node]:
             inputs=["localization", "params:evaluation"],
             outputs="confusion_figure",
             name="draw_confusion",
+        ),
+        node(
+            nodes.tell_results,
+            inputs=["summary", "roc_figure", "confusion_figure"],
+            outputs=None,
+            name="tell_results",
+        ),
+    ]
+
+
+def _report_nodes() -> list[Node]:
+    detection = {f"{name}.detection": f"{name}.detection" for name in EVALUATED_SPLITS}
+    localization = {f"{name}.localization": f"{name}.localization" for name in EVALUATED_SPLITS}
+    return [
+        node(
+            report_nodes.choose_gallery,
+            inputs={
+                "localization": "localization_results",
+                "detection": "detection_results",
+                "options": "params:report",
+                **detection,
+            },
+            outputs="gallery",
+            name="choose_gallery",
+        ),
+        node(
+            report_nodes.draw_gallery,
+            inputs=["gallery", "scans", "vessels", "priors", "localization_results"],
+            outputs="gallery_pictures",
+            name="draw_gallery",
+        ),
+        node(
+            report_nodes.write_report,
+            inputs={
+                "study": "study",
+                "gallery_pictures": "gallery_pictures",
+                "options": "params:report",
+                **detection,
+                **localization,
+            },
+            outputs="report",
+            name="write_report",
         ),
     ]

@@ -1,30 +1,25 @@
-"""Nodes of the evaluation pipeline that make the report and the documents that go with it."""
+"""Nodes of the evaluation pipeline that draw, and write the report and what goes with it."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from lvo_kedro.datasets.cases import Cases
-from lvo_kedro.datasets.fingerprint import fingerprint
+from lvo_kedro.datasets.cases import Case, Cases, Task
 from lvo_kedro.evaluation import EvaluationOptions, choose_cases
-from lvo_kedro.localization import mark_called, midplane_of
+from lvo_kedro.localization import ProjectionOptions, mark_called, midplane_of, project_vessels
 from lvo_kedro.options import Options
 from lvo_kedro.pipelines.evaluation.nodes import StoredTables
-from lvo_kedro.pipelines.evaluation.records import (
-    recorded_options,
-    recorded_starts,
-    weight_digests,
-)
 from lvo_kedro.reporting import (
     CasePictures,
+    GalleryPicture,
     ReportContent,
     SplitTables,
-    long_history,
+    plot_case,
     plot_confusion,
     plot_roc,
     render_checklist,
@@ -32,21 +27,9 @@ from lvo_kedro.reporting import (
     render_report,
 )
 from lvo_kedro.settings import EVALUATED_SPLITS
-from lvo_kedro.tracking import package_versions, provenance, without_private
-
-logger = logging.getLogger(__name__)
 
 REPORTING = "08_reporting"
 """Folder of all tables that the report shows, below the data folder."""
-COHORT_COLUMNS = ("segment", "side", "site", "scanner", "age", "sex", "nihss", "slice_thickness")
-CURVES = ("train_loss", "validation_loss", "validation_auc", "pseudo_dice")
-"""Columns of a fold's history that the report shows."""
-MODELS = {
-    "vessel_network": "vessel_models",
-    "detector": "detectors",
-    "occlusion_network": "occlusion_models",
-}
-"""The parameters of each stage's networks, and the catalog entry that holds them trained."""
 SPLIT_NOTES = {
     "development": "Each case was scored by networks that had not seen its patient.",
     "external": "Scored once by all folds together, at operating points fixed before.",
@@ -61,21 +44,6 @@ class ReportOptions(Options):
     """Pictures of so many cases. They show patients: 0 unless you mean it."""
 
 
-def describe_cohort(cohort: pd.DataFrame) -> pd.DataFrame:
-    """Keep of each case what the report draws, without its files and its patient's id."""
-    wanted = ["case_id", "split", "lvo", "simulated", *COHORT_COLUMNS]
-    return cohort[[name for name in wanted if name in cohort]]
-
-
-def tabulate_training(detectors: Cases) -> pd.DataFrame:
-    """One row a fold, epoch and curve of the detectors' training."""
-    histories = {
-        number: pd.read_csv(detectors[name].folder / "history.csv")
-        for number, name in enumerate(sorted(detectors))
-    }
-    return long_history(histories, CURVES)
-
-
 def draw_roc(detection: StoredTables) -> Figure:
     """Draw the ROC curve with its band and the operating points."""
     return plot_roc({name: load() for name, load in detection.items()})
@@ -88,15 +56,16 @@ def draw_confusion(localization: StoredTables, options: EvaluationOptions) -> Fi
 
 
 def choose_gallery(
-    located_calls: pd.DataFrame,
-    detection_scores: pd.DataFrame,
-    options: ReportOptions,
-    **detection: StoredTables,
+    localization: Case, detection: Case, options: ReportOptions, **evaluated: StoredTables
 ) -> pd.DataFrame:
-    """Choose whose pictures the report shows: the worst wrong calls and some right ones."""
-    failures = pd.concat([tables["failures"]() for tables in detection.values()])
-    chosen = choose_cases(failures, detection_scores, options.gallery)
-    scored = detection_scores[["case_id", "probability"]].merge(located_calls, on="case_id")
+    """Choose whose pictures the report shows: the worst wrong calls and some correct ones.
+
+    Out: a row a picture: case, what kind of call, what was called, a caption in words.
+    """
+    failures = pd.concat([tables["failures"]() for tables in evaluated.values()])
+    scores, calls = detection["scores"], localization["calls"]
+    chosen = choose_cases(failures, scores, options.gallery)
+    scored = scores[["case_id", "probability"]].merge(calls, on="case_id")
     rows = chosen.merge(scored, on="case_id").to_dict("records")
     columns = ["case_id", "kind", "probability", "called_side", "called_segment", "caption"]
     return pd.DataFrame([row | {"caption": _caption(row)} for row in rows], columns=columns)
@@ -109,95 +78,106 @@ def _caption(row: Mapping[Any, Any]) -> str:
     return f"{row['kind'].capitalize()}; truth: {truth}; named: {named}; {probability}"
 
 
+def draw_gallery(
+    gallery: pd.DataFrame, scans: Cases, vessels: Cases, priors: Cases, localization: Case
+) -> dict[str, Task]:
+    """Draw the chosen cases: the scan, its projected vessels with the call, the difference map.
+
+    Pictures of patients: none unless asked for, and none goes to a tracking server.
+    """
+    projection = ProjectionOptions(**localization["options"]["projection"]["options"])
+    return {
+        row.case_id: partial(
+            draw_case,
+            scans[row.case_id],
+            vessels[row.case_id],
+            priors[row.case_id],
+            projection,
+            (row.called_side, row.called_segment),
+            row.caption,
+        )
+        for row in gallery.itertuples()
+    }
+
+
+def draw_case(
+    scan: Case,
+    vessels: Case,
+    priors: Case,
+    options: ProjectionOptions,
+    called: tuple[Any, Any],
+    caption: str,
+) -> dict[str, Any]:
+    """Draw one case."""
+    ncct = scan["ncct"]
+    projection = project_vessels(ncct, vessels["vessel_labels"], options)
+    pictures = CasePictures(
+        case_id=scan.name,
+        caption=caption,
+        ncct=ncct,
+        projection=projection.mip,
+        call=mark_called(projection.labels, midplane_of(priors["hemispheres"]), *called),
+        difference=priors["signed_difference"],
+    )
+    return {"picture": plot_case(pictures), "caption": caption}
+
+
 def write_report(
-    cohort: pd.DataFrame,
-    gallery: pd.DataFrame,
-    parameters: dict[str, Any],
-    options: ReportOptions,
-    evaluation: EvaluationOptions,
-    **inputs: Any,
-) -> tuple[str, str, str]:
-    """Write report (one HTML file that needs nothing else), model card and reporting checklist."""
-    models = {name: inputs[entry] for name, entry in MODELS.items()}
+    study: Case, gallery_pictures: Cases, options: ReportOptions, **evaluated: StoredTables
+) -> dict[str, str]:
+    """Write report (one HTML file that needs nothing else), model card and reporting checklist.
+
+    In: the tables of the study and of each split, the pictures of the chosen cases.
+    """
+    known = study["provenance"]
+    evaluation = EvaluationOptions(**known["options"]["evaluation"])
+    splits = [_split_tables(name, evaluated) for name in EVALUATED_SPLITS]
+    explanations = [s.localization["explanation"].assign(split=s.name) for s in splits]
     content = ReportContent(
         title=options.title,
-        splits=_split_tables(inputs),
-        cohort=cohort,
-        simulated="simulated" in cohort,
-        exclusions=inputs["exclusions"],
-        vessels=inputs["vessel_overlap"],
-        quality=inputs["quality_findings"],
-        findings=inputs["study_findings"],
-        history=inputs["training_history"],
-        robustness=_still_valid(inputs["robustness"], inputs["detection_scores"]),
-        source=REPORTING,
-        explanations=pd.concat(
-            [inputs[f"{name}.explanation"].assign(split=name) for name in EVALUATED_SPLITS]
-        ),
-        gallery=_pictures(gallery, inputs),
-        parameters=without_private(parameters) | recorded_options(models),
+        splits=splits,
+        cohort=study["cohort"],
+        simulated="simulated" in study["cohort"],
+        exclusions=study["exclusions"],
+        vessels=study["vessels"],
+        quality=study["quality"],
+        findings=study["findings"],
+        history=study["history"],
+        source=f"{REPORTING}/{study.name}",
+        explanations=pd.concat(explanations),
+        gallery=[
+            GalleryPicture(case, picture["caption"], picture.path("picture").read_bytes())
+            for case, picture in gallery_pictures.items()
+        ],
+        parameters=known["options"],
         operating_points_from=(
             "On out-of-fold scores of the development cases: for external cases on all of them, "
             "for a development case on those of the other folds."
         ),
-        versions=package_versions(),
-        provenance=provenance(cohort) | weight_digests(models) | recorded_starts(models),
-        given_weights=bool(recorded_starts(models)),
+        versions=known["versions"],
+        provenance=known["origin"],
+        given_weights=bool(known["starts"]),
         operating_point=evaluation.operating_point,
         confidence=evaluation.confidence,
     )
-    return render_report(content), render_model_card(content), render_checklist(content)
+    return {
+        "report": render_report(content),
+        "model_card": render_model_card(content),
+        "checklist": render_checklist(content),
+    }
 
 
-def _split_tables(inputs: Mapping[str, Any]) -> list[SplitTables]:
-    return [
-        SplitTables(
-            name=name.replace("_", " ").capitalize(),
-            detection={key: load() for key, load in inputs[f"{name}.detection"].items()},
-            localization={key: load() for key, load in inputs[f"{name}.localization"].items()},
-            split=split,
-            note=SPLIT_NOTES.get(split, ""),
-            source=f"{REPORTING}/{name}",
-        )
-        for name, split in EVALUATED_SPLITS.items()
-    ]
-
-
-def _still_valid(robustness: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame | None:
-    """Leave a table out that was computed from other scores than those reported, and say so."""
-    if robustness.empty:
-        return None
-    if set(robustness["computed_from"]) != {fingerprint(scores)}:
-        logger.warning(
-            "the report leaves robustness.csv out: it is about other scores than the present ones; "
-            "kedro run --pipelines robustness computes it again"
-        )
-        return None
-    return robustness
-
-
-def _pictures(gallery: pd.DataFrame, inputs: Mapping[str, Any]) -> list[CasePictures]:
-    return [_pictures_of(row, inputs) for row in gallery.to_dict("records")]
-
-
-def _pictures_of(row: Mapping[Any, Any], inputs: Mapping[str, Any]) -> CasePictures:
-    case = row["case_id"]
-    projection, priors = inputs["projections"][case], inputs["priors"][case]
-    annotation = inputs["annotations"].get(case, {})
-    called = mark_called(
-        projection["labels"],
-        midplane_of(priors["hemispheres"]),
-        row["called_side"],
-        row["called_segment"],
-    )
-    return CasePictures(
-        case_id=case,
-        caption=row["caption"],
-        ncct=inputs["scans"][case]["ncct"],
-        projection=projection["mip"],
-        call=called,
-        occlusion=inputs["occlusions"][case]["occlusion_mask"],
-        truth=annotation["occlusion_mask"] if "occlusion_mask" in annotation else None,
-        difference=priors["signed_difference"],
-        explanation=inputs["explanations"].get(case, {}).get("explanation"),
+def _split_tables(name: str, evaluated: Mapping[str, StoredTables]) -> SplitTables:
+    tables = {
+        part: {key: load() for key, load in evaluated[f"{name}.{part}"].items()}
+        for part in ("detection", "localization")
+    }
+    split = EVALUATED_SPLITS[name]
+    return SplitTables(
+        name=name.replace("_", " ").capitalize(),
+        detection=tables["detection"],
+        localization=tables["localization"],
+        split=split,
+        note=SPLIT_NOTES.get(split, ""),
+        source=f"{REPORTING}/{name}",
     )

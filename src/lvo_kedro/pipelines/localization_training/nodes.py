@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -18,36 +17,42 @@ from lvo_kedro.imaging.geometry import make_image
 from lvo_kedro.localization import (
     BaselineOptions,
     CallOptions,
+    LocalizationOptions,
     Projection,
     ProjectionOptions,
-    SegmentBaseline,
     back_project,
+    call_by_densities,
+    call_record,
     check_vessels,
+    cross_fit_baseline,
     describe_segments,
+    measure_points,
+    merge_calls,
     midplane_of,
     name_occlusion,
     project_labels,
     project_vessels,
 )
+from lvo_kedro.model_records import record_models
 from lvo_kedro.nnunet import NnUNetOptions, load_predictor
-from lvo_kedro.options import Options
-from lvo_kedro.vocabulary import OCCLUSION_LABELS, SegmentClass, Side
+from lvo_kedro.vocabulary import OCCLUSION_LABELS
 
 
-class LocalizationOptions(Options):
-    """Which of the two methods names the occlusion; both are computed and kept side by side."""
+def align_clots(cohort: pd.DataFrame, scans: Cases) -> dict[str, Task]:
+    """Bring the hand-drawn clots onto the grids of their scans.
 
-    method: Literal["network", "densities"] = "network"
-    """``network``: the published way. ``densities``: the transparent baseline."""
-    guess: bool = True
-    """Name the likeliest segment and side even where none reaches its threshold.
-
-    Whether there is an occlusion at all is the second stage's to say. The finding tells when.
+    In: the cohort table (column occlusion_mask, and vessel_labels where there are any). Out: for
+    each case with a clot its mask, which must lie on the side that the table names.
     """
+    return stages.align_annotations(cohort, scans, "occlusion_mask")
 
 
 def project_scans(scans: Cases, vessels: Cases, options: ProjectionOptions) -> dict[str, Task]:
-    """Project the scan inside its large vessels along the patient's z axis."""
+    """Project the scan inside its large vessels along the patient's z axis.
+
+    Out: for each case the densest value of each column (HU), its depth (mm) and its label, all
+    seen from below, on a grid in mm; and the image that the network gets.
+    """
     return {
         name: partial(project_scan, scan, vessels[name], options)
         for name, scan in scans.items()
@@ -62,18 +67,20 @@ def project_scan(scan: Case, vessels: Case, options: ProjectionOptions) -> dict[
 
 
 def draw_occlusions(
-    projections: Cases, annotations: Cases, vessels: Cases, cohort: pd.DataFrame
+    projections: Cases, clot_annotations: Cases, vessels: Cases, cohort: pd.DataFrame
 ) -> dict[str, Task]:
-    """Project the annotated clots; scans without an occlusion teach what an open vessel is."""
+    """Project the hand-drawn clots; scans without an occlusion teach what an open vessel is.
+
+    Out: for each such case a label image on its projection, and the clot's centre (world mm).
+    """
     tasks: dict[str, Task] = {}
     for row in cohort.itertuples():
-        annotation = annotations.get(row.case_id)
-        annotated = annotation is not None and "occlusion_mask" in annotation
-        if row.case_id in projections and (annotated or row.lvo == 0):
+        annotation = clot_annotations.get(row.case_id)
+        if row.case_id in projections and (annotation is not None or row.lvo == 0):
             tasks[row.case_id] = partial(
                 draw_occlusion,
                 projections[row.case_id],
-                annotation if annotated else None,
+                annotation,
                 vessels[row.case_id],
                 tuple(row.segment.split("+")) if row.lvo else (),
             )
@@ -109,17 +116,15 @@ def prepare_occlusion_dataset(
     projections: Cases,
     occlusion_labels: Cases,
     cohort: pd.DataFrame,
-    folds: pd.DataFrame,
     options: NnUNetOptions,
 ) -> dict[str, Task]:
-    """Export, plan and preprocess the labelled projections for nnU-Net, once for all folds."""
+    """Write the labelled projections as a 2D nnU-Net dataset, once for all folds."""
     return stages.dataset_task(
         projections,
         occlusion_labels,
         _labelled_projection,
         OCCLUSION_LABELS,
         cohort=cohort,
-        folds=folds,
         options=options,
     )
 
@@ -129,10 +134,14 @@ def _labelled_projection(projection: Case, labels: Case) -> tuple[nib.Nifti1Imag
 
 
 def train_occlusion_folds(
-    occlusion_dataset: Cases, scans: Cases, folds: pd.DataFrame, options: NnUNetOptions
+    occlusion_dataset: Cases, scans: Cases, cohort: pd.DataFrame, options: NnUNetOptions
 ) -> dict[str, Task]:
-    """Train one network a fold."""
-    return stages.fold_tasks(occlusion_dataset, scans, folds, options, "occlusion_models")
+    """Train one 2D nnU-Net a fold that marks the clot on the projection.
+
+    In: the nnU-Net dataset; the scans' content hashes, so that given starting weights that have
+    seen one of them are refused. Out: a model folder a fold, with curves and a manifest.
+    """
+    return stages.fold_tasks(occlusion_dataset, scans, cohort, options, "occlusion_models")
 
 
 def locate_occlusions(
@@ -141,19 +150,22 @@ def locate_occlusions(
     projections: Cases,
     occlusion_models: Cases,
     cohort: pd.DataFrame,
-    folds: pd.DataFrame,
     network: NnUNetOptions,
     call: CallOptions,
 ) -> dict[str, Task]:
-    """Find the occluded segment of every scan with networks that have not seen its patient."""
-    blind = stages.blind_networks(list(projections), occlusion_models, cohort, folds)
+    """Find the occluded segment of every scan with networks that have not seen its patient.
+
+    Out: for each case what was marked on the projection and brought back into the scan, and the
+    call: segment, side (the patient's), confidence (0 to 1), the point in world mm, in words.
+    """
+    models = stages.out_of_fold_models(list(projections), occlusion_models, cohort)
     return {
         name: partial(
             locate_occlusion,
             vessels[name],
             priors[name],
             projection,
-            blind[name],
+            models[name],
             network.prediction(),
             call,
         )
@@ -182,16 +194,10 @@ def locate_occlusion(
     return {
         "occlusion_2d": mask,
         "occlusion_mask": clot,
-        "call": {
-            "called_side": call.side or "",
-            "called_segment": call.segment or "",
-            "confidence": round(call.confidence, 4),
-            "finding": call.finding,
-            "best_side": call.best_side,
-            "best_segment": call.best_segment,
-            "point_mm": call.best_point,
+        "call": call_record(call)
+        | {
             "vessel_findings": check_vessels(labels, midplane),
-            "trained_on": sorted(predictor.training_cases),
+            "networks": [model.name for model in models],
         },
     }
 
@@ -199,7 +205,10 @@ def locate_occlusion(
 def describe_densities(
     scans: Cases, vessels: Cases, priors: Cases, options: BaselineOptions
 ) -> dict[str, Task]:
-    """Compare the densities of each segment on both sides, for the baseline."""
+    """Compare the densities of each segment on both sides, for the baseline.
+
+    Out: for each case a row a side and segment: differences in HU and ml, a point in world mm.
+    """
     return {
         name: partial(describe_densities_of_case, scan, vessels[name], priors[name], options)
         for name, scan in scans.items()
@@ -218,29 +227,17 @@ def describe_densities_of_case(
 
 
 def fit_density_baselines(
-    segment_densities: Cases, cohort: pd.DataFrame, folds: pd.DataFrame, options: BaselineOptions
+    segment_densities: Cases, cohort: pd.DataFrame, options: BaselineOptions
 ) -> dict[str, Any]:
-    """Fit the baseline on all development cases, and for each fold on those of the others."""
-    held_out = {
-        case: fold
-        for case, fold in fold_of_cases(cohort, folds).items()
-        if case in segment_densities
-    }
-    described = {case: segment_densities[case]["densities"] for case in held_out}
-    known = cohort.set_index("case_id")
+    """Fit the baseline on all development cases, and for each fold on those of the others.
 
-    def fit(without: int | None) -> dict[str, Any]:
-        chosen = [case for case, fold in held_out.items() if fold != without]
-        truths = [_truth(known.loc[case]) for case in chosen]
-        cases = [described[case] for case in chosen]
-        return SegmentBaseline(options).fit(cases, truths).to_json()
-
-    folds_fitted = {str(fold): fit(fold) for fold in sorted(set(held_out.values()))}
-    return {"all": fit(None), "folds": folds_fitted}
-
-
-def _truth(case: Any) -> tuple[Side, SegmentClass] | None:
-    return (case["side"], case["segment"]) if case["lvo"] else None
+    Out: its weights, plain numbers per HU or ml.
+    """
+    held_out = {c: f for c, f in fold_of_cases(cohort).items() if c in segment_densities}
+    densities = {case: segment_densities[case]["densities"] for case in held_out}
+    known = cohort.set_index("case_id").loc[list(held_out)]
+    truths = {row.Index: (row.side, row.segment) if row.lvo else None for row in known.itertuples()}
+    return cross_fit_baseline(densities, truths, held_out, options)
 
 
 def tabulate_calls(
@@ -248,16 +245,15 @@ def tabulate_calls(
     segment_densities: Cases,
     density_baselines: dict[str, Any],
     cohort: pd.DataFrame,
-    folds: pd.DataFrame,
     options: LocalizationOptions,
 ) -> pd.DataFrame:
-    """One row a case: what is known, what was called, and what each method says by itself."""
-    known = [
-        name
-        for name in ("case_id", "patient_id", "split", "lvo", "side", "segment")
-        if name in cohort
-    ]
-    held_out = fold_of_cases(cohort, folds)
+    """Put the calls of all cases into one table: what is known, what was called, by each method.
+
+    Out: a row a case: side (the patient's), segment, confidence (0 to 1), point in world mm.
+    """
+    wanted = ("case_id", "patient_id", "split", "lvo", "side", "segment")
+    known = [name for name in wanted if name in cohort]
+    held_out = fold_of_cases(cohort)
     calls = occlusions.records("call")
     rows = []
     for case in cohort[cohort["case_id"].isin(list(calls))].to_dict("records"):
@@ -265,42 +261,42 @@ def tabulate_calls(
         fitted = density_baselines["all"]
         if name in held_out:
             fitted = density_baselines["folds"][str(held_out[name])]
-        by = {
-            "network": calls[name],
-            "densities": _density_call(fitted, segment_densities[name]["densities"]),
-        }
-        rows.append({key: case[key] for key in known} | _merged(by, options))
+        densities = segment_densities[name]["densities"]
+        by = {"network": calls[name], "densities": call_by_densities(fitted, densities)}
+        rows.append({key: case[key] for key in known} | merge_calls(by, options))
     return pd.DataFrame(rows)
 
 
-def _density_call(fitted: Mapping[str, Any], densities: pd.DataFrame) -> dict[str, Any]:
-    call = SegmentBaseline.from_json(fitted).call(densities)
-    # a segment that was found on neither side has no density to go by: that names nothing
-    volumes = densities.groupby("segment")["volume_ml"].sum()
-    absent = [segment for segment in call.best_segment.split("+") if volumes[segment] == 0]
-    if absent:
-        finding = f"not named: {', '.join(absent)} not found in the scan"
-        parts = ("called_side", "called_segment", "best_side", "best_segment")
-        return dict.fromkeys(parts, "") | {"confidence": 0.0, "finding": finding, "point_mm": None}
-    return {
-        "called_side": call.side or "",
-        "called_segment": call.segment or "",
-        "best_side": call.best_side,
-        "best_segment": call.best_segment,
-        "confidence": round(call.confidence, 4),
-        "finding": call.finding,
-        "point_mm": call.best_point,
+def gather_localization_results(
+    localization_calls: pd.DataFrame,
+    occlusion_labels: Cases,
+    occlusion_models: Cases,
+    projections: Cases,
+    occlusions: Cases,
+    clot_annotations: Cases,
+    segment_densities: Cases,
+) -> dict[str, Any]:
+    """Gather what the evaluation needs of stage 3.
+
+    Out: the calls with the distance of each point from the annotated clot (mm), what is odd about
+    a case's vessels, the record of each network and which of them judged which case, the cases
+    that failed and why, and which options all this was made with.
+    """
+    calls = occlusions.records("call")
+    truth = occlusion_labels.records("truth")
+    centres = {case: tuple(t["centre_mm"]) for case, t in truth.items() if t}
+    made = {
+        "projection": projections,
+        "occlusion_call": occlusions,
+        "density_baseline": segment_densities,
     }
-
-
-def _merged(by: Mapping[str, Mapping[str, Any]], options: LocalizationOptions) -> dict[str, Any]:
-    """Put the chosen method's call first and every method's own words behind it."""
-    chosen = by[options.method]
-    way = "best" if options.guess else "called"
-    row = {f"called_{part}": chosen[f"{way}_{part}"] for part in ("side", "segment")}
-    row |= {"confidence": chosen["confidence"], "finding": chosen["finding"]}
-    point = (chosen["point_mm"] if row["called_side"] else None) or (np.nan,) * 3
-    row |= dict(zip(("point_x", "point_y", "point_z"), np.round(point, 1), strict=True))
-    for method, call in by.items():
-        row |= {f"{method}_{part}": call[f"{way}_{part}"] for part in ("side", "segment")}
-    return row
+    return {
+        "calls": measure_points(localization_calls, centres),
+        "findings": {case: call["vessel_findings"] for case, call in calls.items()},
+        "models": record_models(occlusion_models),
+        "networks": {case: call["networks"] for case, call in calls.items()},
+        "failures": stages.failures(
+            clots=clot_annotations, projection=projections, localization=occlusions
+        ),
+        "options": {name: stages.options_of(cases) for name, cases in made.items()},
+    }

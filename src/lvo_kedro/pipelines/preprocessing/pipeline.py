@@ -5,23 +5,18 @@ from __future__ import annotations
 from kedro.pipeline import Pipeline, node, pipeline
 
 from lvo_kedro.pipelines.preprocessing import nodes
+from lvo_kedro.stages import tell_findings
 
 
 def create_pipeline(**_: object) -> Pipeline:
-    """Raw files to scans in HU, brain masks, aligned annotations, quality table and folds."""
+    """Raw files to scans in HU, brain masks, a table of their quality, and folds."""
     return pipeline(
         [
             node(
                 nodes.check_cohort,
-                inputs=["cases", "params:data_folder"],
+                inputs=["cases", "params:data_folder", "params:folds"],
                 outputs="cohort",
                 name="check_cohort",
-            ),
-            node(
-                nodes.split_patients,
-                inputs=["cohort", "params:folds"],
-                outputs="folds",
-                name="split_patients",
             ),
             node(
                 nodes.preprocess_scans,
@@ -36,17 +31,17 @@ def create_pipeline(**_: object) -> Pipeline:
                 tags="each_scan",
             ),
             node(
-                nodes.align_annotations,
-                inputs=["cohort", "scans"],
-                outputs="annotations",
-                name="align_annotations",
-            ),
-            node(
                 nodes.tabulate_scans,
                 inputs="scans",
                 outputs="scan_quality",
                 name="tabulate_scans",
                 tags="each_scan",
+            ),
+            node(
+                tell_findings,
+                inputs="scan_quality",
+                outputs=None,
+                name="tell_scan_findings",
             ),
         ]
     )

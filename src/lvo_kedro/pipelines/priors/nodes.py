@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import logging
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from lvo_kedro import stages
 from lvo_kedro.datasets.cases import Case, Cases, Task
 from lvo_kedro.priors import (
     Atlas,
@@ -19,11 +21,19 @@ from lvo_kedro.priors import (
     preview_priors,
 )
 
+logger = logging.getLogger(__name__)
+
 
 def compute_case_priors(
     scans: Cases, atlas_folder: str | None, options: PriorOptions
 ) -> dict[str, Task]:
-    """Register the atlas to every scan: territory, hemispheres, hemispheric difference."""
+    """Register the atlas to every scan: whose territory a voxel is, which side, how it differs.
+
+    In: scans in HU with brain masks; the atlas in MNI space. Out: for each case, on the scan's
+    grid, the probability (0 to 1) of the territories of the large vessels, the hemispheres (1 left,
+    2 right, the patient's), the difference of each voxel from its mirror image (HU, signed and
+    absolute), and how well the atlas fits.
+    """
     folder = Path(atlas_folder) if atlas_folder else None
     return {
         name: partial(compute_priors_of_case, scan, folder, options) for name, scan in scans.items()
@@ -51,7 +61,10 @@ def _atlas(folder: Path | None) -> Atlas:
 
 
 def draw_previews(scans: Cases, priors: Cases, wanted: bool) -> dict[str, Task]:
-    """Draw every case's priors over its scan, where that is wanted: pictures of patients."""
+    """Draw every case's priors over its scan in three planes; off unless asked for.
+
+    Pictures of patients: they go to no tracking server.
+    """
     if not wanted:
         return {}
     return {name: partial(draw_preview, scans[name], maps) for name, maps in priors.items()}
@@ -63,9 +76,18 @@ def draw_preview(scan: Case, priors: Case) -> dict[str, Any]:
 
 
 def tabulate_priors(priors: Cases) -> pd.DataFrame:
-    """One row a case: how well the atlas fits, and findings in words."""
+    """Put the quality of all priors into one table: overlap, Jacobians, midline shift, findings."""
     rows = [
         {"case_id": case} | record | {"findings": "; ".join(record["findings"])}
         for case, record in priors.records("quality").items()
     ]
     return pd.DataFrame(rows)
+
+
+def tell_prior_findings(prior_quality: pd.DataFrame, prior_previews: Cases) -> None:
+    """Say in the log which priors want a look, and where their pictures are."""
+    stages.tell_findings(prior_quality)
+    found = prior_quality.loc[prior_quality["findings"] != "", "case_id"]
+    shown = [case for case in found if case in prior_previews]
+    if shown:
+        logger.info("pictures: %s", prior_previews[shown[0]].folder.parent)

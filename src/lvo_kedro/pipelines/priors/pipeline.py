@@ -16,19 +16,27 @@ def create_pipeline(**_: object) -> Pipeline:
                 inputs=["scans", "params:atlas_folder", "params:priors"],
                 outputs="priors",
                 name="compute_priors",
+                tags="each_scan",
             ),
             node(
                 nodes.tabulate_priors,
                 inputs="priors",
                 outputs="prior_quality",
                 name="tabulate_priors",
+                tags="each_scan",
             ),
             node(
                 nodes.draw_previews,
                 inputs=["scans", "priors", "params:prior_previews"],
                 outputs="prior_previews",
                 name="draw_previews",
+                tags="each_scan",
             ),
-        ],
-        tags="each_scan",
+            node(
+                nodes.tell_prior_findings,
+                inputs=["prior_quality", "prior_previews"],
+                outputs=None,
+                name="tell_prior_findings",
+            ),
+        ]
     )

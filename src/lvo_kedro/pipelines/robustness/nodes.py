@@ -25,7 +25,8 @@ from lvo_kedro.imaging import (
     hash_scan,
 )
 from lvo_kedro.options import Options
-from lvo_kedro.reporting import plot_robustness
+from lvo_kedro.reporting import plot_robustness, render_robustness
+from lvo_kedro.tracking import package_versions, provenance
 
 CHANGES = (
     ScanChange(kind="noise", amount=10),
@@ -141,35 +142,65 @@ def drop_channel(channels: Case, name: Any) -> dict[str, Any]:
     return {"channels": blank_channel(channels["channels"], name)}
 
 
+def gather_rescored(
+    cohort: pd.DataFrame, detection_scores: pd.DataFrame, localization_calls: pd.DataFrame
+) -> dict[str, pd.DataFrame]:
+    """Keep together which cases were changed, and their scores and calls."""
+    return {"cohort": cohort, "scores": detection_scores, "calls": localization_calls}
+
+
+def gather_blanked(cohort: pd.DataFrame, detection_scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Keep together of which cases a channel was left empty, and their scores."""
+    return {"cohort": cohort, "scores": detection_scores}
+
+
 def measure_robustness(
-    detection_scores: pd.DataFrame,
-    localization_calls: pd.DataFrame,
-    calibration: dict[str, Any],
-    changed_cohort: pd.DataFrame,
-    changed_scores: pd.DataFrame,
-    changed_calls: pd.DataFrame,
-    dropped_cohort: pd.DataFrame,
-    dropped_scores: pd.DataFrame,
+    detection: Case,
+    localization: Case,
+    changed: Case,
+    blanked: Case,
     evaluation: EvaluationOptions,
     options: RobustnessOptions,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Tabulate what each change does to AUC, calls and named occlusions of the same cases."""
-    points, _ = fixed_points(calibration, options.split)
-    scores = [table for table in (changed_scores, dropped_scores) if len(table)]
-    table, cases = evaluate_robustness(
-        pd.concat([changed_cohort, dropped_cohort], ignore_index=True),
-        (pd.concat(scores, ignore_index=True), changed_calls),
-        (detection_scores, localization_calls),
+    """Tabulate what each change does to AUC, calls and named occlusions of the same cases.
+
+    Out: a row a change and figure, changed minus unchanged with interval; both probabilities of
+    each case.
+    """
+    points, _ = fixed_points(detection["calibration"], options.split)
+    scores = [table for table in (changed["scores"], blanked["scores"]) if len(table)]
+    return evaluate_robustness(
+        pd.concat([changed["cohort"], blanked["cohort"]], ignore_index=True),
+        (pd.concat(scores, ignore_index=True), changed["calls"]),
+        (detection["scores"], localization["calls"]),
         points,
         evaluation,
     )
-    # lets a later report see whether the scores are still those that this table is about
-    return table.assign(computed_from=fingerprint(detection_scores)), cases
 
 
 def draw_robustness(
-    robustness: pd.DataFrame, calibration: dict[str, Any], evaluation: EvaluationOptions
+    robustness: pd.DataFrame, detection: Case, evaluation: EvaluationOptions
 ) -> Figure:
     """Draw the differences at the main operating point."""
-    points = list(calibration["all"]["operating_points"])
-    return plot_robustness(robustness, evaluation.operating_point or points[0])
+    return plot_robustness(robustness, _main_point(detection, evaluation))
+
+
+def write_robustness(
+    robustness: pd.DataFrame, cohort: pd.DataFrame, detection: Case, evaluation: EvaluationOptions
+) -> str:
+    """Write what the changes do as one HTML file that needs nothing else."""
+    digest = {"Scores (SHA-256)": fingerprint(detection["scores"])}
+    return render_robustness(
+        robustness,
+        _main_point(detection, evaluation),
+        provenance(cohort) | digest | package_versions(),
+        simulated="simulated" in cohort,
+        confidence=evaluation.confidence,
+        source="08_reporting/robustness/robustness.csv",
+    )
+
+
+def _main_point(detection: Case, evaluation: EvaluationOptions) -> str:
+    return evaluation.operating_point or next(
+        iter(detection["calibration"]["all"]["operating_points"])
+    )

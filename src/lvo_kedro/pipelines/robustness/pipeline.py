@@ -23,14 +23,10 @@ def create_pipeline(**_: object) -> Pipeline:
             node(
                 nodes.measure_robustness,
                 inputs=[
-                    "detection_scores",
-                    "localization_calls",
-                    "calibration",
-                    f"{CHANGED}.cohort",
-                    f"{CHANGED}.detection_scores",
-                    f"{CHANGED}.localization_calls",
-                    f"{DROPPED}.cohort",
-                    f"{DROPPED}.detection_scores",
+                    "detection_results",
+                    "localization_results",
+                    f"{CHANGED}.results",
+                    f"{DROPPED}.results",
                     "params:evaluation",
                     "params:robustness",
                 ],
@@ -39,9 +35,15 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
             node(
                 nodes.draw_robustness,
-                inputs=["robustness", "calibration", "params:evaluation"],
+                inputs=["robustness", "detection_results", "params:evaluation"],
                 outputs="robustness_figure",
                 name="draw_robustness",
+            ),
+            node(
+                nodes.write_robustness,
+                inputs=["robustness", "cohort", "detection_results", "params:evaluation"],
+                outputs="robustness_report",
+                name="write_robustness",
             ),
         ]
     )
@@ -62,7 +64,13 @@ def change_scans() -> Pipeline:
                 ],
                 outputs="scans",
                 name="change_scans",
-            )
+            ),
+            node(
+                nodes.gather_rescored,
+                inputs=["cohort", "detection_scores", "localization_calls"],
+                outputs="results",
+                name="gather_results",
+            ),
         ]
     )
 
@@ -76,6 +84,12 @@ def drop_channels() -> Pipeline:
                 inputs=["original_channels", "cohort"],
                 outputs="channels",
                 name="drop_channels",
-            )
+            ),
+            node(
+                nodes.gather_blanked,
+                inputs=["cohort", "detection_scores"],
+                outputs="results",
+                name="gather_results",
+            ),
         ]
     )

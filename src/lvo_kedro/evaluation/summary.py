@@ -1,0 +1,34 @@
+"""The main figures of one evaluated set, in one short table."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+
+def summarize_evaluation(
+    overall: pd.DataFrame, operating: pd.DataFrame, places: pd.DataFrame, operating_point: str = ""
+) -> pd.DataFrame:
+    """Pick AUC, sensitivity and specificity, side and segment.
+
+    Args:
+        overall: ``summary`` of :func:`lvo_kedro.evaluation.evaluate_detection`.
+        operating: ``operating`` of the same: a row a metric and operating point.
+        places: ``summary`` of :func:`lvo_kedro.evaluation.evaluate_localization`.
+        operating_point: At which side and segment count; the first where empty.
+
+    Returns:
+        Columns title (in words), value, low, high, n, method.
+    """
+    rows = [overall[overall["metric"] == "auc"].assign(title="AUC")]
+    for metric in ("sensitivity", "specificity"):
+        for name, part in operating[operating["metric"] == metric].groupby("operating_point"):
+            rows.append(part.assign(title=f"{metric} at {name}"))
+    main = operating_point or operating["operating_point"].iloc[0]
+    for scope in ("end_to_end", "given_detection"):
+        part = places[(places["scope"] == scope) & (places["operating_point"] == main)]
+        for metric in ("segment_accuracy", "side_accuracy"):
+            chosen = part[(part["metric"] == metric) & (part["segment"] == "all")]
+            words = f"{metric} {scope}".replace("_", " ")
+            rows.append(chosen.assign(title=words))
+    table = pd.concat(rows, ignore_index=True)
+    return table[["title", "value", "low", "high", "n", "method"]]
