@@ -20,7 +20,7 @@ from lvo_kedro.detection import ExplanationOptions, TrainingOptions, encode_chan
 from lvo_kedro.detection.detector import load_detector
 from lvo_kedro.errors import ModelError
 from lvo_kedro.evaluation import EvaluationOptions
-from lvo_kedro.evaluation.detection import seed_table
+from lvo_kedro.evaluation.spread import seed_table
 from lvo_kedro.imaging.geometry import Grid, make_image
 from lvo_kedro.options import StartOptions
 from lvo_kedro.pipelines.detection_training import nodes

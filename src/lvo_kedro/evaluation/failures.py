@@ -9,8 +9,8 @@ import pandas as pd
 from scipy.special import logit
 from scipy.stats import fisher_exact
 
-from lvo_kedro.evaluation.intervals import COLUMNS, Interval, wilson_interval
-from lvo_kedro.evaluation.operating import Threshold, thresholds_of
+from lvo_kedro.evaluation.statistics.intervals import COLUMNS, Interval, wilson_interval
+from lvo_kedro.evaluation.statistics.operating_points import Threshold, thresholds_of
 from lvo_kedro.evaluation.tables import require_columns
 
 ABOUT = ("side", "segment", "site", "scanner", "slice_thickness", "age", "sex", "nihss")

@@ -9,13 +9,22 @@ import numpy as np
 import pandas as pd
 
 from lvo_kedro.errors import TableError
-from lvo_kedro.evaluation.intervals import COLUMNS, Interval, not_estimable, wilson_interval
-from lvo_kedro.evaluation.operating import Threshold, calls_of, fixed_point_figures
-from lvo_kedro.evaluation.roc import auc_interval
+from lvo_kedro.evaluation.statistics.auc import auc_interval
+from lvo_kedro.evaluation.statistics.intervals import (
+    COLUMNS,
+    Interval,
+    not_estimable,
+    wilson_interval,
+)
+from lvo_kedro.evaluation.statistics.operating_points import (
+    Threshold,
+    calls_of,
+    fixed_point_figures,
+)
 
 if TYPE_CHECKING:
     from lvo_kedro.evaluation.options import EvaluationOptions, Subgroup
-    from lvo_kedro.evaluation.tables import BoolArray
+    from lvo_kedro.evaluation.statistics.arrays import BoolArray
 
 UNKNOWN = "not recorded"
 """Level of the cases without an entry."""

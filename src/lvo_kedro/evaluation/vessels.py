@@ -7,14 +7,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from lvo_kedro.evaluation.bootstrap import bootstrap_interval, patient_weights
-from lvo_kedro.evaluation.intervals import COLUMNS, Interval, not_estimable, wilson_interval
 from lvo_kedro.evaluation.options import EvaluationOptions
-from lvo_kedro.evaluation.tables import FloatArray, require_columns
+from lvo_kedro.evaluation.statistics.bootstrap import bootstrap_interval, patient_weights
+from lvo_kedro.evaluation.statistics.intervals import (
+    COLUMNS,
+    Interval,
+    not_estimable,
+    wilson_interval,
+)
+from lvo_kedro.evaluation.tables import require_columns
 from lvo_kedro.vocabulary import OCCLUSION_LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from lvo_kedro.evaluation.statistics.arrays import FloatArray
 
 METRICS = ("dice", "cldice", "hd95_mm", "msd_mm", "volume_error")
 DISTANCES = ("hd95_mm", "msd_mm")

@@ -1,12 +1,17 @@
+"""Agreement of vessel labels: in one case, on tubes whose figures are known, and over cases."""
+
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from lvo_kedro.errors import TableError
+from lvo_kedro.evaluation import EvaluationOptions, evaluate_vessels, measure_vessels
+from lvo_kedro.evaluation.vessels import LARGE_VESSELS
 from lvo_kedro.imaging.geometry import make_image
-from lvo_kedro.localization import check_vessels, measure_vessels, midplane_of, split_by_side
 
-from .conftest import ORIENTATIONS, draw_head, grid_with
+FAST = EvaluationOptions(resamples=200)
 
 
 def tube(shift: int = 0, length: int = 30, spacing=(1.0, 1.0, 1.0)):
@@ -55,23 +60,26 @@ def test_missing_and_absent_labels() -> None:
     assert not nothing["missing"]
 
 
-@pytest.mark.parametrize("axes", ORIENTATIONS[::5])
-def test_sides_come_from_the_world(axes: str) -> None:
-    head = draw_head(grid_with(axes, turn=(0, 0, 6)), (), "left")
-    sides = split_by_side(head.vessels, head.hemispheres)
-    for side, sign in (("left", -1), ("right", 1)):
-        index = np.argwhere(np.asarray(sides[side].dataobj) > 0)
-        x = (index @ head.vessels.affine[:3, :3].T + head.vessels.affine[:3, 3])[:, 0]
-        assert (np.sign(x) == sign).all()
-
-
-def test_plausibility() -> None:
-    head = draw_head(grid_with(), ())
-    plane = midplane_of(head.hemispheres)
-    assert check_vessels(head.vessels, plane) == []
-    data = np.asarray(head.vessels.dataobj).copy()
-    left = np.asarray(split_by_side(head.vessels, plane)["left"].dataobj)
-    data[left == 2] = 0
-    assert check_vessels(make_image(data, head.vessels.affine), plane) == ["left M1 not found"]
-    data[data == 0] = 3
-    assert any("ml" in f for f in check_vessels(make_image(data, head.vessels.affine), plane))
+def test_vessel_table_by_hand() -> None:
+    metrics = pd.DataFrame(
+        {
+            "case_id": ["a", "a", "a", "b", "b", "b"],
+            "split": "development",
+            "label": ["C7", "M1", "M2"] * 2,
+            "dice": [0.6, 0.8, 0.4, 0.8, 0.6, 0.0],
+            "hd95_mm": [2.0, 3.0, 4.0, 4.0, 5.0, np.nan],  # nothing found to measure from
+            "missing": [0, 0, 0, 0, 0, 1],
+        }
+    )
+    table = evaluate_vessels(metrics, FAST).set_index(["label", "metric"])
+    assert table.loc[("C7", "dice"), "value"] == pytest.approx(0.7)
+    assert table.loc[(LARGE_VESSELS, "dice"), "value"] == pytest.approx((0.6 + 1.4 / 3) / 2)
+    assert table.loc[("C7", "dice"), "sd"] == pytest.approx(0.2 / np.sqrt(2))
+    assert table.loc[("C7", "hd95_mm"), "median"] == 3
+    assert table.loc[("M2", "hd95_mm"), "n"] == 1
+    together = table.loc[(LARGE_VESSELS, "hd95_mm")]
+    assert (together["value"], together["n"]) == (3, 1)  # not 3.75 of two, M2 of b left out
+    assert np.isnan(table.loc[("M2", "hd95_mm"), "sd"])
+    assert table.loc[("M2", "missing"), "value"] == 0.5
+    with pytest.raises(TableError, match="label"):
+        evaluate_vessels(metrics.drop(columns="label"), FAST)

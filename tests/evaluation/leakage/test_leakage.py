@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -23,7 +26,6 @@ from lvo_kedro.evaluation import (
     check_patient_separation,
     check_same_cases,
     check_study,
-    cross_fit,
     findings_table,
     raise_on_errors,
     training_patients,
@@ -113,6 +115,11 @@ def test_a_manifest_overrules_the_fold_table() -> None:
     caught = check_study(cohort, folds, {"detection": folds}, trained_on={"detection": everyone})
     assert "not_out_of_fold" not in names(clean)
     assert "not_out_of_fold" in names(caught)
+
+
+def cross_fit(scores: pd.DataFrame, fit: Callable[[pd.DataFrame], Any]) -> dict[int, Any]:
+    """Fit something for each fold on the cases of all other folds."""
+    return {fold: fit(scores[scores["fold"] != fold]) for fold in scores["fold"].unique()}
 
 
 def best_threshold(table: pd.DataFrame) -> float:

@@ -1,4 +1,4 @@
-"""ROC and precision-recall curves, and the areas under them for resampled (weighted) cases."""
+"""ROC, precision-recall and decision curves, and areas for resampled (weighted) cases."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from lvo_kedro.evaluation.bootstrap import percentile_limits
-from lvo_kedro.evaluation.tables import BoolArray, FloatArray, check_labels_and_scores
+from lvo_kedro.evaluation.statistics.arrays import BoolArray, FloatArray, check_labels_and_scores
+from lvo_kedro.evaluation.statistics.bootstrap import percentile_interval, percentile_limits
+from lvo_kedro.evaluation.statistics.intervals import COLUMNS, Interval
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -135,3 +136,46 @@ def precision_recall_table(labels: ArrayLike, scores: ArrayLike) -> pd.DataFrame
             "precision": hits[0] / (hits[0] + alarms[0]),
         }
     )
+
+
+def decision_curve(
+    scores: pd.DataFrame,
+    thresholds: tuple[float, ...],
+    weights: FloatArray,
+    confidence: float = 0.95,
+) -> pd.DataFrame:
+    """Net benefit of acting on the model, on everyone and on no one.
+
+    Args:
+        scores: Columns lvo and probability (calibrated).
+        thresholds: Threshold probabilities, above 0 and below 1: the risk of LVO from which one
+            would act.
+        weights: Patient resamples, shape (resamples, n).
+        confidence: Coverage.
+
+    Returns:
+        Tidy table with strategy (model, all, none) and threshold; net benefit in true positives a
+        case: TP/n - FP/n x threshold / (1 - threshold). Resamples keep the share of patients with
+        LVO, so intervals hold for that share; where all give the same value there is none.
+
+    Source:
+        Vickers and Elkin, Med Decis Making 2006;26:565-574.
+    """
+    positives = scores["lvo"].to_numpy() == 1
+    probability = scores["probability"].to_numpy(dtype=float)
+    everyone = np.vstack([np.ones((1, len(scores))), weights])
+    total = everyone.sum(axis=1)
+    rows = []
+    for threshold in thresholds:
+        harm = threshold / (1 - threshold)
+        chosen = {"model": probability >= threshold, "all": np.ones(len(scores), dtype=bool)}
+        for strategy, called in chosen.items():
+            gain = everyone @ (positives & called) - harm * (everyone @ (~positives & called))
+            benefit = gain / total
+            figure = percentile_interval(
+                float(benefit[0]), benefit[1:], len(scores), confidence, "patient bootstrap"
+            )
+            rows.append(figure.row("net_benefit", strategy=strategy, threshold=threshold))
+        nothing = Interval(0.0, 0.0, 0.0, len(scores), "by definition")
+        rows.append(nothing.row("net_benefit", strategy="none", threshold=threshold))
+    return pd.DataFrame(rows, columns=["strategy", "threshold", *COLUMNS])
