@@ -341,4 +341,23 @@ def test_findings_as_a_table() -> None:
     assert table.to_dict("records") == [
         {"check": "a", "severity": "note", "message": "b", "cases": "c d"}
     ]
-    raise_on_errors([Finding("a", "warning", "b")])
+
+
+def test_errors_stop_with_all_that_is_known_about_them_and_may_be_allowed() -> None:
+    mild = [Finding("a", "warning", "b"), Finding("c", "note", "d")]
+    assert raise_on_errors(mild) == raise_on_errors(mild, allow_errors=True) == mild
+    grave = [
+        *mild,
+        Finding("leak", "error", "the message", ("p", "q"), "the right way", "the remedy"),
+        Finding("other", "error", "more"),
+    ]
+    with pytest.raises(TableError) as caught:
+        raise_on_errors(grave)
+    assert "leak: found the message (cases p, q); expected the right way; the remedy" in str(
+        caught.value
+    )
+    assert "other: found more" in str(caught.value)
+    assert "a: found b" not in str(caught.value)
+    first, *rest = raise_on_errors(grave, allow_errors=True)
+    assert rest == grave
+    assert (first.severity, first.message[:10]) == ("error", "2 error(s)")

@@ -77,8 +77,8 @@ def raise_on_errors(findings: Sequence[Finding], allow_errors: bool = False) -> 
         return list(findings)
     if allow_errors:
         message = (
-            f"{len(errors)} errors of the self-checks were allowed (evaluation.allow_errors): "
-            "the figures below are not valid"
+            f"{len(errors)} error(s) of the self-checks were allowed (evaluation.allow_errors): "
+            "the figures are not valid"
         )
         return [Finding("errors_allowed", "error", message), *findings]
     listing = "\n".join(f"  {finding}" for finding in errors)

@@ -21,8 +21,10 @@ from lvo_kedro.evaluation import (
     evaluate_vessels,
     findings_table,
     fixed_points,
+    raise_on_errors,
 )
-from lvo_kedro.pipelines.evaluation.records import detector_training, fold_of
+from lvo_kedro.pipelines.evaluation.records import detector_training
+from lvo_kedro.stages import fold_of
 
 Tables = dict[str, pd.DataFrame]
 StoredTables = Mapping[str, Callable[[], pd.DataFrame]]
@@ -63,8 +65,9 @@ def check_study_design(
     detection_scores: pd.DataFrame,
     occlusions: Cases,
     detectors: Cases,
+    options: EvaluationOptions,
 ) -> pd.DataFrame:
-    """Look for what would make the figures better than they should be: leaks, copies, same site."""
+    """Look for what would make the figures better than they should be, and stop at a leak."""
     patients = cohort.set_index("case_id")["patient_id"]
     held_out = folds.set_index("patient_id")["fold"]
     development = cohort[cohort["split"] == "development"]
@@ -72,29 +75,30 @@ def check_study_design(
         fold=development["patient_id"].map(held_out)
     )
     trained_on: dict[str, dict[int, set[str]]] = {}
+    scored = detection_scores[detection_scores["split"] == "development"]
+    predictions = {"detection": scored}
     for stage, records in (
         ("segmentation", vessels.records("provenance")),
         ("localization", occlusions.records("call")),
     ):
         of_fold = trained_on.setdefault(stage, {})
-        for case, fold in zip(table["case_id"], table["fold"], strict=True):
-            if case in records:
-                seen = {patients[other] for other in records[case]["trained_on"]}
-                of_fold.setdefault(int(fold), set()).update(seen)
+        predictions[stage] = predicted = table[table["case_id"].isin(list(records))]
+        for case, fold in zip(predicted["case_id"], predicted["fold"], strict=True):
+            seen = {patients[other] for other in records[case]["trained_on"]}
+            of_fold.setdefault(int(fold), set()).update(seen)
     chosen_on: dict[int, set[str]] = {}
     for name in detectors:
         fold, training = fold_of(name), detector_training(detectors[name])
         seen = {patients[case] for case in training["train"]}
         trained_on.setdefault("detection", {}).setdefault(fold, set()).update(seen)
         chosen_on.setdefault(fold, set()).update(training["chosen_on"])
-    scored = detection_scores[detection_scores["split"] == "development"]
     hashes = pd.DataFrame(
         [(case, r["content_hash"]) for case, r in scans.records("quality").items()],
         columns=["case_id", "content_hash"],
     )
-    predictions = {stage: table for stage in trained_on} | {"detection": scored}
     found = check_study(cohort, table, predictions, hashes, trained_on)
-    return findings_table(found + check_epoch_choice(scored, chosen_on))
+    found += check_epoch_choice(scored, chosen_on)
+    return findings_table(raise_on_errors(found, options.allow_errors))
 
 
 def summarize_vessels(vessel_metrics: pd.DataFrame, options: EvaluationOptions) -> pd.DataFrame:

@@ -70,6 +70,7 @@ def _study_nodes() -> list[Node]:
                 "detection_scores",
                 "occlusions",
                 "detectors",
+                "params:evaluation",
             ],
             outputs="study_findings",
             name="check_study_design",

@@ -19,11 +19,6 @@ def detector_training(detector: Case) -> dict[str, Any]:
     return training | {"chosen_on": [] if last else training["chosen_on"]}
 
 
-def fold_of(name: str) -> int:
-    """Return the fold of a model folder, such as 2 of ``fold_2`` and ``fold_2_seed_7``."""
-    return int(name.split("_")[1])
-
-
 def recorded_options(models: Mapping[str, Cases]) -> dict[str, dict[str, Any]]:
     """Return the options that models were trained with, by the name of their parameters."""
     first = {name: cases[sorted(cases)[0]] for name, cases in models.items() if len(cases)}
