@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from monai.metrics.utils import get_edge_surface_distance
 
 from lvo_kedro.errors import TableError
 from lvo_kedro.evaluation import EvaluationOptions, evaluate_vessels, measure_vessels
@@ -46,6 +48,21 @@ def test_half_a_tube() -> None:
     assert result["dice"] == pytest.approx(2 / 3)
     assert result["volume_error"] == pytest.approx(-0.5)
     assert result["hd95_mm"] > 10
+
+
+@pytest.mark.filterwarnings("ignore:.*always_return_as_numpy")
+def test_distances_are_those_of_monais_surfaces() -> None:
+    spacing = (0.5, 0.7, 2.0)
+    generator = np.random.default_rng(0)
+    found, truth = (generator.random((16, 14, 12)) > share for share in (0.8, 0.9))
+    _, ways, _ = get_edge_surface_distance(
+        torch.from_numpy(found), torch.from_numpy(truth), spacing=spacing, symmetric=True
+    )
+    expected = torch.cat(ways).numpy()
+    images = (make_image(m.astype(np.uint8), np.diag([*spacing, 1.0])) for m in (found, truth))
+    result = row(*images)
+    assert result["hd95_mm"] == pytest.approx(np.percentile(expected, 95), rel=1e-5)
+    assert result["msd_mm"] == pytest.approx(expected.mean(), rel=1e-5)
 
 
 def test_missing_and_absent_labels() -> None:

@@ -71,7 +71,7 @@ def evaluate_vessels(
             rows += [{**place, **_mean_row(cases, metric, options)} for metric in present]
             if "missing" in cases:
                 lost = cases["missing"].dropna().astype(float)
-                figure = wilson_interval(float(lost.sum()), len(lost), options.confidence)
+                figure = wilson_interval(int(lost.sum()), len(lost), options.confidence)
                 rows.append({**place, **figure.row("missing")})
     return pd.DataFrame(rows, columns=["split", "label", *COLUMNS, *SPREAD])
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import precision_recall_curve, roc_curve
 
 from lvo_kedro.evaluation.statistics.arrays import BoolArray, FloatArray, check_labels_and_scores
 from lvo_kedro.evaluation.statistics.bootstrap import percentile_interval, percentile_limits
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 def weighted_auc(positives: BoolArray, scores: FloatArray, weights: FloatArray) -> FloatArray:
     """Area under the ROC curve of weighted cases, for many weightings at once.
+
+    The same as scikit-learn's, which takes one weighting at a time and some 500 times as long.
 
     Args:
         positives: Shape (n,).
@@ -86,26 +89,23 @@ def roc_table(
         TableError: A class has no case, a label is not 0 or 1, or a score is not finite.
     """
     positives, values = check_labels_and_scores(labels, scores)
-    tpr, fpr = _rates(positives, values, np.ones((1, values.size)))
-    tpr_b, fpr_b = _rates(positives, values, weights)
-    curves = np.stack([_sensitivity_at(fpr[0], f, t) for f, t in zip(fpr_b, tpr_b, strict=True)])
+    fpr, tpr, threshold = roc_curve(positives, values, drop_intermediate=False)
+    drawn = zip(*_rates(positives, values, weights), strict=True)
+    curves = np.stack([_sensitivity_at(fpr, *rates) for rates in drawn])
     low, high = percentile_limits(curves, confidence)
     low[-1] = high[-1] = 1.0
-    thresholds = np.concatenate([[np.inf], np.unique(values)[::-1]])
-    return pd.DataFrame(
-        {"threshold": thresholds, "fpr": fpr[0], "tpr": tpr[0], "low": low, "high": high}
-    )
+    return pd.DataFrame({"threshold": threshold, "fpr": fpr, "tpr": tpr, "low": low, "high": high})
 
 
 def _rates(
     positives: BoolArray, scores: FloatArray, weights: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """True and false positive rates from (0, 0) on, each of shape (resamples, points)."""
+    """False and true positive rates from (0, 0) on, each of shape (resamples, points)."""
     hits, alarms = _cumulative(positives, scores, weights)
     start = np.zeros((weights.shape[0], 1))
     tpr = np.concatenate([start, hits / hits[:, -1:]], axis=1)
     fpr = np.concatenate([start, alarms / alarms[:, -1:]], axis=1)
-    return tpr, fpr
+    return fpr, tpr
 
 
 def _sensitivity_at(grid: FloatArray, fpr: FloatArray, tpr: FloatArray) -> FloatArray:
@@ -128,14 +128,10 @@ def precision_recall_table(labels: ArrayLike, scores: ArrayLike) -> pd.DataFrame
         TableError: A class has no case, a label is not 0 or 1, or a score is not finite.
     """
     positives, values = check_labels_and_scores(labels, scores)
-    hits, alarms = _cumulative(positives, values, np.ones((1, values.size)))
-    return pd.DataFrame(
-        {
-            "threshold": np.unique(values)[::-1],
-            "recall": hits[0] / hits[0, -1],
-            "precision": hits[0] / (hits[0] + alarms[0]),
-        }
-    )
+    precision, recall, threshold = precision_recall_curve(positives, values)
+    # the last point, at recall 0, belongs to no threshold
+    upward = {"threshold": threshold, "recall": recall[:-1], "precision": precision[:-1]}
+    return pd.DataFrame(upward).iloc[::-1].reset_index(drop=True)
 
 
 def decision_curve(
