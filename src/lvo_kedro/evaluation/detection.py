@@ -127,7 +127,7 @@ def evaluate_detection(
     main = _main_point(operating_points, options)
     prepared = prepare_scores(scores)
     findings = check_same_cases(prepared, cohort)
-    joined = join_cohort(prepared, cohort)
+    joined = _join_cohort(prepared, cohort)
     labels, probability = joined["lvo"].to_numpy(), joined["probability"].to_numpy(dtype=float)
     weights = patient_weights(joined["patient_id"], labels, options.resamples, options.seed)
     findings += check_informative(joined, options.confidence)
@@ -157,7 +157,7 @@ def evaluate_detection(
         quality=quality_against_errors(joined, threshold, quality, confidence),
         findings=findings_table(findings),
         scores=_with_calls(prepared, operating_points),
-        metrics=flat_metrics(summary, operating, calibration),
+        metrics=_flat_metrics(summary, operating, calibration),
     )
 
 
@@ -175,7 +175,7 @@ def _main_point(points: OperatingPoints, options: EvaluationOptions) -> str:
     return main
 
 
-def join_cohort(scores: pd.DataFrame, cohort: pd.DataFrame) -> pd.DataFrame:
+def _join_cohort(scores: pd.DataFrame, cohort: pd.DataFrame) -> pd.DataFrame:
     """The score table with the cohort's further columns; the scores' own columns stay."""
     extra = [name for name in cohort.columns if name not in scores.columns]
     known = cohort[["case_id", *extra]].replace("", np.nan)  # an empty cell of a CSV file
@@ -217,7 +217,7 @@ def _repeated_patients(scores: pd.DataFrame) -> list[Finding]:
     return [Finding("repeated_patients", "note", message)]
 
 
-def flat_metrics(
+def _flat_metrics(
     summary: pd.DataFrame, operating: pd.DataFrame, calibration: pd.DataFrame
 ) -> dict[str, float]:
     """Finite numbers under plain names: ``auc``, ``auc_low``, ``sensitivity_youden``, ...

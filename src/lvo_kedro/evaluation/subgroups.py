@@ -73,7 +73,7 @@ def _levels(scores: pd.DataFrame, subgroup: Subgroup) -> dict[str, BoolArray]:
     """Level to its members, in the order of the values; cases without an entry come last."""
     column, positives = scores[subgroup.column], scores["lvo"].to_numpy() == 1
     if subgroup.bands:
-        names, edges = band_names(subgroup.bands), [-np.inf, *sorted(subgroup.bands), np.inf]
+        names, edges = _band_names(subgroup.bands), [-np.inf, *sorted(subgroup.bands), np.inf]
         column = pd.cut(_numbers(column), edges, right=False, labels=names)
     else:
         names = sorted(column.dropna().unique(), key=lambda value: (str(type(value)), value))
@@ -101,7 +101,7 @@ def _numbers(column: pd.Series) -> pd.Series:
         ) from error
 
 
-def band_names(edges: tuple[float, ...]) -> list[str]:
+def _band_names(edges: tuple[float, ...]) -> list[str]:
     """Names of the bands between inner edges, such as ``< 65``, ``65 to < 80``, ``≥ 80``."""
     text = [f"{edge:g}" for edge in sorted(edges)]
     between = [f"{low} to < {high}" for low, high in pairwise(text)]

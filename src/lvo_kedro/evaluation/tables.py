@@ -111,15 +111,16 @@ def require_same_cases(scores_a: pd.DataFrame, scores_b: pd.DataFrame) -> None:
         )
 
 
-def split_name(table: pd.DataFrame) -> str:
-    """The split that the rows come from, or all of them joined with '+'."""
-    if "split" not in table:
-        return ""
-    return "+".join(sorted(table["split"].dropna().astype(str).unique()))
-
-
 def listing(values: Collection[str], limit: int = 5) -> str:
-    """The first few values in words, such as ``a, b and 3 more``."""
+    """The first few values in words.
+
+    Args:
+        values: Any that can be sorted.
+        limit: How many are named.
+
+    Returns:
+        Such as ``a, b and 3 more``.
+    """
     shown = [str(value) for value in sorted(values)][:limit]
     rest = len(values) - len(shown)
     return ", ".join(shown) + (f" and {rest} more" if rest > 0 else "")

@@ -92,5 +92,12 @@ def raise_on_errors(findings: Sequence[Finding], allow_errors: bool = False) -> 
 
 
 def ids_of(cases: Iterable[object]) -> tuple[str, ...]:
-    """Case ids in order, for :attr:`Finding.cases`."""
+    """Case ids for :attr:`Finding.cases`.
+
+    Args:
+        cases: Ids in any order.
+
+    Returns:
+        The ids as text, sorted.
+    """
     return tuple(sorted(str(case) for case in cases))

@@ -118,7 +118,14 @@ def spread_interval(values: Iterable[float], n: int, over: str = "folds") -> Int
 
 
 def normal_quantile(confidence: float) -> float:
-    """The standard normal quantile of a two-sided interval (1.96 for 0.95)."""
+    """The standard normal quantile of a two-sided interval.
+
+    Args:
+        confidence: Coverage, for example 0.95.
+
+    Returns:
+        Such as 1.96 for 0.95.
+    """
     return float(ndtri(0.5 + confidence / 2))
 
 

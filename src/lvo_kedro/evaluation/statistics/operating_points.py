@@ -86,12 +86,32 @@ def thresholds_of(scores: pd.DataFrame, threshold: Threshold, name: str = "") ->
 
 
 def calls_of(scores: pd.DataFrame, threshold: Threshold, name: str = "") -> BoolArray:
-    """Which cases are called positive: probability at or above the threshold, shape (n,)."""
+    """Which cases are called positive.
+
+    Args:
+        scores: Score table: probability; fold where thresholds differ by fold.
+        threshold: One probability for all, or one a fold.
+        name: Name of the operating point, for messages.
+
+    Returns:
+        Where the probability is at or above the threshold, shape (n,).
+
+    Raises:
+        TableError: As :func:`thresholds_of`.
+    """
     return scores["probability"].to_numpy(dtype=float) >= thresholds_of(scores, threshold, name)
 
 
 def counts(positives: BoolArray, called: BoolArray) -> dict[str, int]:
-    """The four cells, under ``tp``, ``fp``, ``fn`` and ``tn``."""
+    """The four cells of the table of truth against call.
+
+    Args:
+        positives: Cases with LVO, shape (n,).
+        called: Cases called positive, shape (n,).
+
+    Returns:
+        Counts under ``tp``, ``fp``, ``fn`` and ``tn``.
+    """
     return {
         "tp": int((positives & called).sum()),
         "fp": int((~positives & called).sum()),
