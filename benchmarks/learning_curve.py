@@ -27,7 +27,7 @@ import yaml
 
 from lvo_kedro.cohort import splits_of_cases
 from lvo_kedro.datasets import RecordTable
-from lvo_kedro.localization import measure_vessels
+from lvo_kedro.evaluation import measure_vessels
 from lvo_kedro.nnunet import NnUNetOptions, load_predictor, prepare_dataset, train_fold
 from lvo_kedro.vocabulary import OCCLUSION_LABELS, VESSEL_LABELS
 

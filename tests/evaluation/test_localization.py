@@ -5,17 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from statsmodels.stats.contingency_tables import mcnemar
 
 from lvo_kedro.errors import TableError
 from lvo_kedro.evaluation import (
     EvaluationOptions,
-    compare_runs,
     evaluate_localization,
-    evaluate_vessels,
 )
-from lvo_kedro.evaluation.localization import weighted_quantile
-from lvo_kedro.evaluation.vessels import LARGE_VESSELS
 from tests.synthetic_study import OPERATING_POINTS, make_study
 
 FAST = EvaluationOptions(resamples=200)
@@ -101,14 +96,6 @@ def test_an_occlusion_without_an_annotated_clot_is_neither_near_nor_far() -> Non
     assert figure(points, "median_mm", "end_to_end", None) == (43, 2)
 
 
-def test_weighted_quantile_is_numpys_median_and_respects_weights() -> None:
-    values = np.array([5.0, 1.0, 3.0, 9.0])
-    ones = np.ones((1, 4))
-    assert weighted_quantile(values, ones, level=0.5)[0] == np.median(values)
-    assert weighted_quantile(values, np.array([[0, 5, 0, 1.0]]), level=0.5)[0] == 1
-    assert np.isnan(weighted_quantile(values, 0 * ones, level=0.5)[0])
-
-
 def test_a_case_without_a_call_counts_as_wrong_and_needs_its_truth() -> None:
     calls, scores = tables()
     partial = calls.loc[calls["case_id"] != "a"]
@@ -134,71 +121,3 @@ def test_no_lvo_is_refused_and_folds_are_shown() -> None:
     assert set(result.folds["fold"]) == {"0", "1", "2", "3", "spread"}
     assert "side_accuracy_end_to_end_youden" in result.metrics
     assert "segment_accuracy_all_lvo" in result.metrics
-
-
-def test_vessel_table_by_hand() -> None:
-    metrics = pd.DataFrame(
-        {
-            "case_id": ["a", "a", "a", "b", "b", "b"],
-            "split": "development",
-            "label": ["C7", "M1", "M2"] * 2,
-            "dice": [0.6, 0.8, 0.4, 0.8, 0.6, 0.0],
-            "hd95_mm": [2.0, 3.0, 4.0, 4.0, 5.0, np.nan],  # nothing found to measure from
-            "missing": [0, 0, 0, 0, 0, 1],
-        }
-    )
-    table = evaluate_vessels(metrics, FAST).set_index(["label", "metric"])
-    assert table.loc[("C7", "dice"), "value"] == pytest.approx(0.7)
-    assert table.loc[(LARGE_VESSELS, "dice"), "value"] == pytest.approx((0.6 + 1.4 / 3) / 2)
-    assert table.loc[("C7", "dice"), "sd"] == pytest.approx(0.2 / np.sqrt(2))
-    assert table.loc[("C7", "hd95_mm"), "median"] == 3
-    assert table.loc[("M2", "hd95_mm"), "n"] == 1
-    together = table.loc[(LARGE_VESSELS, "hd95_mm")]
-    assert (together["value"], together["n"]) == (3, 1)  # not 3.75 of two, M2 of b left out
-    assert np.isnan(table.loc[("M2", "hd95_mm"), "sd"])
-    assert table.loc[("M2", "missing"), "value"] == 0.5
-    with pytest.raises(TableError, match="label"):
-        evaluate_vessels(metrics.drop(columns="label"), FAST)
-
-
-def test_two_runs_on_the_same_cases() -> None:
-    good, poor = make_study(80), make_study(80, separation=1.2)
-    comparison = compare_runs(good.scores, poor.scores, OPERATING_POINTS, options=FAST)
-    summary = comparison.summary.set_index(["run", "metric"])
-    difference = summary.loc[("A - B", "auc")]
-    a, b = summary.loc[("A", "auc"), "value"], summary.loc[("B", "auc"), "value"]
-    assert difference["value"] == pytest.approx(a - b)
-    assert difference["p_value"] < 0.05
-    row = comparison.calls.set_index(["operating_point", "metric"]).loc[("youden", "accuracy")]
-    right_a = (good.scores["probability"] >= 0.5) == (good.scores["lvo"] == 1)
-    right_b = (poor.scores["probability"] >= 0.5) == (poor.scores["lvo"] == 1)
-    expected = mcnemar(pd.crosstab(right_a, right_b), exact=True).pvalue
-    assert row["p_value"] == pytest.approx(expected)
-    assert row["value"] == pytest.approx(right_a.mean() - right_b.mean())
-    changed = comparison.changed.loc[comparison.changed["operating_point"] == "youden"]
-    assert len(changed) == (right_a != right_b).sum()
-    assert set(changed["right"]) <= {"A", "B"}
-
-
-def test_tables_that_were_read_as_text_are_compared_as_numbers() -> None:
-    good, poor = make_study(60).scores, make_study(60, separation=1.2).scores
-    good.loc[0, "probability"] = 1e-5  # as text it would rank above 0.9
-    expected = compare_runs(good, poor, OPERATING_POINTS, options=FAST)
-    read = compare_runs(good.astype(str), poor.astype(str), OPERATING_POINTS, options=FAST)
-    assert not expected.changed.empty
-    pd.testing.assert_frame_equal(read.changed, expected.changed)
-    pd.testing.assert_frame_equal(read.cases, expected.cases)
-
-
-def test_a_run_equals_itself_and_lost_cases_are_said() -> None:
-    scores = make_study(60).scores
-    same = compare_runs(scores, scores, OPERATING_POINTS, options=FAST)
-    assert same.summary["p_value"].dropna().tolist() == [1.0]
-    assert same.changed.empty
-    fewer = compare_runs(scores, scores.iloc[5:], OPERATING_POINTS, options=FAST)
-    assert fewer.findings["check"].tolist() == ["only_in_run_a"]
-    assert len(fewer.cases) == 55
-    with pytest.raises(TableError, match="two different labels"):
-        compare_runs(scores, scores.assign(lvo=1 - scores["lvo"]), options=FAST)
-    with pytest.raises(TableError, match="without a case in common"):
-        compare_runs(scores, scores.assign(case_id=scores["case_id"] + "x"), options=FAST)

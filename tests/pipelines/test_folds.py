@@ -21,7 +21,7 @@ from lvo_kedro.detection.detector import load_detector
 from lvo_kedro.detection.scores import tabulate_logits
 from lvo_kedro.errors import ModelError
 from lvo_kedro.evaluation import EvaluationOptions
-from lvo_kedro.evaluation.detection import seed_table
+from lvo_kedro.evaluation.spread import seed_table
 from lvo_kedro.imaging.geometry import Grid, make_image
 from lvo_kedro.model_records import record_models
 from lvo_kedro.options import StartOptions

@@ -56,6 +56,14 @@ def test_every_training_is_given_the_scans_that_its_start_must_not_have_seen(reg
     assert all("scans" in node.inputs for node in shuffled)
 
 
+def test_a_leak_is_looked_for_before_any_figure_of_detection_or_localization(registered):
+    for name in ("evaluation", "__default__"):
+        order = [node.name for node in registered[name].nodes]
+        figures = [place for place, step in enumerate(order) if ".evaluate_" in step]
+        assert len(figures) == 4
+        assert order.index("evaluation.describe_study") < min(figures)
+
+
 def test_every_node_says_what_it_does(registered):
     for node in registered["__default__"].nodes:
         verb, _, noun = node.name.rpartition(".")[2].partition("_")

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from lvo_kedro.errors import TableError
+from lvo_kedro.evaluation import Finding, findings_table, raise_on_errors
 from lvo_kedro.reporting import (
     ReportContent,
     SplitTables,
@@ -134,6 +135,15 @@ def test_grave_findings_stand_on_the_first_screen(content: ReportContent, page: 
     summary = source[source.index('id="summary"') : source.index('id="detection"')]
     assert message in summary
     assert "fine" not in Page(summary).text.replace("defined", "")
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_a_report_with_allowed_errors_says_so_first(content: ReportContent) -> None:
+    found = [Finding(f"leak {n}", "error", f"leak number {n}") for n in range(8)]
+    table = findings_table(raise_on_errors(found, allow_errors=True))
+    source = render_report(dataclasses.replace(content, findings=table))
+    alert = source[source.index('role="alert"') :]
+    assert "the figures are not valid" in alert[: alert.index("leak number")]
 
 
 def test_pictures_have_alternatives_and_tables_have_heads(page: Page) -> None:

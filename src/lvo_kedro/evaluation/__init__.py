@@ -2,52 +2,57 @@
 
 Tables go in (scores, cohort, calls, quality), tidy tables and flat metrics come out; see
 :func:`evaluate_detection`, :func:`evaluate_localization`, :func:`evaluate_vessels` and
-:func:`compare_runs`. Every estimate has its n, its interval and the name of its method. Operating
-points and calibrations are fitted elsewhere and never re-chosen here; :func:`check_study` and the
-findings of each evaluation say where figures would be better than they should.
+:func:`compare_runs`. Every estimate has its n, its interval and the name of its method
+(:mod:`~lvo_kedro.evaluation.statistics`). Operating points and calibrations are fitted elsewhere
+and never re-chosen here; :func:`check_study` and the findings of each evaluation say where figures
+would be better than they should (:mod:`~lvo_kedro.evaluation.leakage`). Images are looked at by
+:func:`measure_vessels` alone.
 """
 
-from lvo_kedro.evaluation.bootstrap import bootstrap_interval, patient_weights
-from lvo_kedro.evaluation.calibration import calibration_table, recalibration, reliability_table
-from lvo_kedro.evaluation.checks import (
-    check_duplicate_scans,
-    check_epoch_choice,
-    check_external,
-    check_out_of_fold,
-    check_patient_separation,
-    check_study,
-    training_patients,
-)
 from lvo_kedro.evaluation.comparison import Comparison, compare_runs
 from lvo_kedro.evaluation.detection import DetectionEvaluation, evaluate_detection
 from lvo_kedro.evaluation.explanations import evaluate_explanations
 from lvo_kedro.evaluation.failures import choose_cases
-from lvo_kedro.evaluation.findings import Finding, findings_table, raise_on_errors
 from lvo_kedro.evaluation.flow import count_flow
-from lvo_kedro.evaluation.intervals import (
-    Interval,
-    likelihood_ratio_interval,
-    wilson_interval,
-)
-from lvo_kedro.evaluation.localization import LocalizationEvaluation, evaluate_localization
-from lvo_kedro.evaluation.operating import (
-    cross_fit,
-    decision_curve,
-    fixed_points,
-    predictive_values,
-)
-from lvo_kedro.evaluation.options import EvaluationOptions, Subgroup
-from lvo_kedro.evaluation.paired import require_same_cases
-from lvo_kedro.evaluation.relocation import compare_locations, compare_methods
-from lvo_kedro.evaluation.robustness import evaluate_robustness
-from lvo_kedro.evaluation.roc import PairedTest, auc_interval, paired_delong
-from lvo_kedro.evaluation.score_checks import (
+from lvo_kedro.evaluation.leakage import (
+    Finding,
+    check_duplicate_scans,
+    check_epoch_choice,
+    check_external,
     check_fitted_elsewhere,
     check_informative,
+    check_out_of_fold,
+    check_patient_separation,
     check_same_cases,
+    check_study,
+    findings_table,
+    raise_on_errors,
+    training_patients,
 )
+from lvo_kedro.evaluation.localization import LocalizationEvaluation, evaluate_localization
+from lvo_kedro.evaluation.localization_comparison import compare_locations, compare_methods
+from lvo_kedro.evaluation.options import EvaluationOptions, Subgroup
+from lvo_kedro.evaluation.robustness import evaluate_robustness
 from lvo_kedro.evaluation.shuffles import evaluate_shuffles
+from lvo_kedro.evaluation.statistics import (
+    Interval,
+    PairedTest,
+    auc_interval,
+    bootstrap_interval,
+    calibration_table,
+    decision_curve,
+    fixed_points,
+    likelihood_ratio_interval,
+    paired_delong,
+    patient_weights,
+    predictive_values,
+    recalibration,
+    reliability_table,
+    wilson_interval,
+)
 from lvo_kedro.evaluation.summary import summarize_evaluation
+from lvo_kedro.evaluation.tables import require_same_cases
+from lvo_kedro.evaluation.vessel_metrics import measure_vessels
 from lvo_kedro.evaluation.vessels import evaluate_vessels
 
 __all__ = [
@@ -76,7 +81,6 @@ __all__ = [
     "compare_methods",
     "compare_runs",
     "count_flow",
-    "cross_fit",
     "decision_curve",
     "evaluate_detection",
     "evaluate_explanations",
@@ -87,6 +91,7 @@ __all__ = [
     "findings_table",
     "fixed_points",
     "likelihood_ratio_interval",
+    "measure_vessels",
     "paired_delong",
     "patient_weights",
     "predictive_values",

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from lvo_kedro.errors import TableError
-from lvo_kedro.evaluation.bootstrap import bootstrap_interval, patient_weights
-from lvo_kedro.evaluation.curves import roc_table, weighted_auc
-from lvo_kedro.evaluation.findings import Finding, findings_table
-from lvo_kedro.evaluation.intervals import (
-    COLUMNS,
-)
-from lvo_kedro.evaluation.operating import OperatingPoints, calls_of
+from lvo_kedro.evaluation.leakage.findings import Finding, findings_table
 from lvo_kedro.evaluation.options import EvaluationOptions
-from lvo_kedro.evaluation.paired import align_pairs, mcnemar_rows
-from lvo_kedro.evaluation.roc import auc_interval, paired_delong
-from lvo_kedro.evaluation.tables import BoolArray, FloatArray, listing, prepare_scores
+from lvo_kedro.evaluation.statistics.auc import auc_interval, paired_delong
+from lvo_kedro.evaluation.statistics.bootstrap import bootstrap_interval, patient_weights
+from lvo_kedro.evaluation.statistics.curves import roc_table, weighted_auc
+from lvo_kedro.evaluation.statistics.intervals import COLUMNS
+from lvo_kedro.evaluation.statistics.operating_points import OperatingPoints, calls_of
+from lvo_kedro.evaluation.statistics.paired import mcnemar_rows
+from lvo_kedro.evaluation.tables import listing, prepare_scores
+
+if TYPE_CHECKING:
+    from lvo_kedro.evaluation.statistics.arrays import BoolArray, FloatArray
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def compare_runs(
     """
     options = options or EvaluationOptions()
     first, second = prepare_scores(scores_a), prepare_scores(scores_b)
-    both = align_pairs(first, second).sort_values("case_id", ignore_index=True)
+    both = _align(first, second).sort_values("case_id", ignore_index=True)
     differ = both.loc[both["patient_id_a"].astype(str) != both["patient_id_b"].astype(str)]
     if not differ.empty:
         raise TableError(
@@ -105,6 +107,32 @@ def compare_runs(
         findings=findings_table(_coverage(first, second, both)),
         metrics=_flat(summary, table),
     )
+
+
+def _align(table_a: pd.DataFrame, table_b: pd.DataFrame) -> pd.DataFrame:
+    """Two score tables of the same cases, side by side.
+
+    Args:
+        table_a: Columns case_id, lvo and more.
+        table_b: The same.
+
+    Returns:
+        Inner join on case_id with suffixes ``_a`` and ``_b``.
+
+    Raises:
+        TableError: No case in common, or a case whose label differs.
+    """
+    both = table_a.merge(table_b, on="case_id", suffixes=("_a", "_b"), validate="one_to_one")
+    if both.empty:
+        raise TableError("two runs without a case in common", "the same cases", "compare others")
+    differ = both.loc[both["lvo_a"] != both["lvo_b"], "case_id"]
+    if not differ.empty:
+        raise TableError(
+            f"case {differ.iloc[0]!r} with two different labels ({len(differ)} such)",
+            "the same reference standard in both runs",
+            "run both on the same cohort table",
+        )
+    return both
 
 
 def _side(both: pd.DataFrame, run: str) -> pd.DataFrame:

@@ -10,42 +10,43 @@ import numpy as np
 import pandas as pd
 
 from lvo_kedro.errors import TableError
-from lvo_kedro.evaluation.bootstrap import bootstrap_interval, patient_weights
-from lvo_kedro.evaluation.calibration import calibration_table, reliability_table
-from lvo_kedro.evaluation.curves import (
-    precision_recall_table,
-    roc_table,
-    weighted_average_precision,
-)
 from lvo_kedro.evaluation.failures import quality_against_errors, rank_failures
-from lvo_kedro.evaluation.findings import Finding, findings_table
-from lvo_kedro.evaluation.intervals import (
-    COLUMNS,
-    Interval,
-    finite_numbers,
-    spread_interval,
-    wilson_interval,
-)
-from lvo_kedro.evaluation.operating import (
-    OperatingPoints,
-    Threshold,
-    calls_of,
-    decision_curve,
-    operating_table,
-    predictive_values,
-)
-from lvo_kedro.evaluation.options import EvaluationOptions
-from lvo_kedro.evaluation.roc import auc_interval, patient_auc_interval
-from lvo_kedro.evaluation.score_checks import (
+from lvo_kedro.evaluation.leakage.findings import Finding, findings_table
+from lvo_kedro.evaluation.leakage.scores import (
     check_fitted_elsewhere,
     check_informative,
     check_same_cases,
 )
+from lvo_kedro.evaluation.options import EvaluationOptions
+from lvo_kedro.evaluation.spread import fold_table, seed_table
+from lvo_kedro.evaluation.statistics.auc import auc_interval, patient_auc_interval
+from lvo_kedro.evaluation.statistics.bootstrap import bootstrap_interval, patient_weights
+from lvo_kedro.evaluation.statistics.calibration import calibration_table, reliability_table
+from lvo_kedro.evaluation.statistics.curves import (
+    decision_curve,
+    precision_recall_table,
+    roc_table,
+    weighted_average_precision,
+)
+from lvo_kedro.evaluation.statistics.intervals import (
+    COLUMNS,
+    Interval,
+    finite_numbers,
+    wilson_interval,
+)
+from lvo_kedro.evaluation.statistics.operating_points import (
+    OperatingPoints,
+    calls_of,
+    operating_table,
+    predictive_values,
+)
 from lvo_kedro.evaluation.subgroups import subgroup_table
-from lvo_kedro.evaluation.tables import FloatArray, prepare_scores
+from lvo_kedro.evaluation.tables import prepare_scores
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+
+    from lvo_kedro.evaluation.statistics.arrays import FloatArray
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def evaluate_detection(
     main = _main_point(operating_points, options)
     prepared = prepare_scores(scores)
     findings = check_same_cases(prepared, cohort)
-    joined = join_cohort(prepared, cohort)
+    joined = _join_cohort(prepared, cohort)
     labels, probability = joined["lvo"].to_numpy(), joined["probability"].to_numpy(dtype=float)
     weights = patient_weights(joined["patient_id"], labels, options.resamples, options.seed)
     findings += check_informative(joined, options.confidence)
@@ -156,7 +157,7 @@ def evaluate_detection(
         quality=quality_against_errors(joined, threshold, quality, confidence),
         findings=findings_table(findings),
         scores=_with_calls(prepared, operating_points),
-        metrics=flat_metrics(summary, operating, calibration),
+        metrics=_flat_metrics(summary, operating, calibration),
     )
 
 
@@ -174,7 +175,7 @@ def _main_point(points: OperatingPoints, options: EvaluationOptions) -> str:
     return main
 
 
-def join_cohort(scores: pd.DataFrame, cohort: pd.DataFrame) -> pd.DataFrame:
+def _join_cohort(scores: pd.DataFrame, cohort: pd.DataFrame) -> pd.DataFrame:
     """The score table with the cohort's further columns; the scores' own columns stay."""
     extra = [name for name in cohort.columns if name not in scores.columns]
     known = cohort[["case_id", *extra]].replace("", np.nan)  # an empty cell of a CSV file
@@ -204,69 +205,6 @@ def _summary(scores: pd.DataFrame, weights: FloatArray, options: EvaluationOptio
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def fold_table(
-    scores: pd.DataFrame, threshold: Threshold, options: EvaluationOptions
-) -> pd.DataFrame:
-    """AUC, sensitivity and specificity of each fold, and the spread between folds.
-
-    Args:
-        scores: Columns lvo, probability and fold.
-        threshold: The main operating point.
-        options: Confidence.
-
-    Returns:
-        Tidy table with fold; the fold ``spread`` has the mean over folds with their smallest and
-        largest value. Empty where the scores come from fewer than two folds.
-    """
-    columns = ["fold", *COLUMNS]
-    folds = sorted(scores["fold"].dropna().unique()) if "fold" in scores else []
-    if len(folds) < 2:
-        return pd.DataFrame(columns=columns)
-    single = options.model_copy(update={"subgroups": ()})
-    wanted = ("n", "auc", "sensitivity", "specificity")
-    parts = []
-    for fold in folds:
-        part = scores.loc[scores["fold"] == fold]
-        table = subgroup_table(part, threshold, single)
-        parts.append(table.loc[table["metric"].isin(wanted)].assign(fold=str(int(fold))))
-    together = pd.concat(parts, ignore_index=True)[columns]
-    rows = []
-    for metric, part in together.loc[together["metric"] != "n"].groupby("metric", sort=False):
-        spread = spread_interval(part["value"], int(part["n"].sum()))
-        rows.append(spread.row(str(metric), fold="spread"))
-    return pd.concat([together, pd.DataFrame(rows, columns=columns)], ignore_index=True)
-
-
-def seed_table(scores: pd.DataFrame, options: EvaluationOptions) -> pd.DataFrame:
-    """AUC of each seed's logits, of their mean over seeds, and the spread between seeds.
-
-    Args:
-        scores: Columns lvo, logit and logit_seed_<seed>.
-        options: Confidence and method of the interval.
-
-    Returns:
-        Tidy table with seed; ``mean`` is the AUC of the averaged logits, ``spread`` the mean AUC
-        with the smallest and largest value. Empty with fewer than two seeds. All by logit: figures
-        by calibrated probability differ where folds are calibrated one by one.
-    """
-    columns = ["seed", *COLUMNS]
-    names = [str(name) for name in scores if str(name).startswith("logit_seed_")]
-    if len(names) < 2:
-        return pd.DataFrame(columns=columns)
-    labels = scores["lvo"].to_numpy()
-    areas = {
-        name.removeprefix("logit_seed_"): auc_interval(
-            labels, scores[name].to_numpy(dtype=float), options.confidence, options.auc_method
-        )
-        for name in names
-    }
-    together = scores["logit"].to_numpy(dtype=float)
-    spread = spread_interval([area.value for area in areas.values()], len(scores), "seeds")
-    areas["mean"] = auc_interval(labels, together, options.confidence, options.auc_method)
-    rows = [area.row("auc", seed=seed) for seed, area in {**areas, "spread": spread}.items()]
-    return pd.DataFrame(rows, columns=columns)
-
-
 def _repeated_patients(scores: pd.DataFrame) -> list[Finding]:
     per_patient = scores.groupby("patient_id").size()
     repeated = int((per_patient > 1).sum())
@@ -279,7 +217,7 @@ def _repeated_patients(scores: pd.DataFrame) -> list[Finding]:
     return [Finding("repeated_patients", "note", message)]
 
 
-def flat_metrics(
+def _flat_metrics(
     summary: pd.DataFrame, operating: pd.DataFrame, calibration: pd.DataFrame
 ) -> dict[str, float]:
     """Finite numbers under plain names: ``auc``, ``auc_low``, ``sensitivity_youden``, ...

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from lvo_kedro.evaluation.intervals import COLUMNS, wilson_interval
+from lvo_kedro.evaluation.statistics.intervals import COLUMNS, wilson_interval
 from lvo_kedro.evaluation.tables import require_columns
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import pandas as pd
 from scipy.special import logit
 from scipy.stats import fisher_exact
 
-from lvo_kedro.evaluation.intervals import COLUMNS, Interval, wilson_interval
-from lvo_kedro.evaluation.operating import Threshold, thresholds_of
+from lvo_kedro.evaluation.statistics.intervals import COLUMNS, Interval, wilson_interval
+from lvo_kedro.evaluation.statistics.operating_points import Threshold, thresholds_of
 from lvo_kedro.evaluation.tables import require_columns
 
 ABOUT = ("side", "segment", "site", "scanner", "slice_thickness", "age", "sex", "nihss")
@@ -51,7 +51,7 @@ def rank_failures(
         default="",
     )
     wrong = table.loc[table["kind"] != ""].copy()
-    wrong["findings"] = wrong["case_id"].map(findings_by_case(quality)).fillna("")
+    wrong["findings"] = wrong["case_id"].map(_findings_by_case(quality)).fillna("")
     wrong["badness"] = wrong["distance"].abs()
     wrong = wrong.sort_values(["kind", "badness", "case_id"], ascending=[True, False, True])
     wrong["rank"] = wrong.groupby("kind").cumcount() + 1
@@ -60,7 +60,7 @@ def rank_failures(
     return wrong.loc[wrong["rank"] <= limit, columns].reset_index(drop=True)
 
 
-def findings_by_case(quality: pd.DataFrame | None) -> dict[str, str]:
+def _findings_by_case(quality: pd.DataFrame | None) -> dict[str, str]:
     """Case to its findings in one text; empty without a quality table."""
     if quality is None or quality.empty:
         return {}

@@ -14,8 +14,14 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pandas as pd
 
-from lvo_kedro.evaluation.bootstrap import bootstrap_interval, patient_weights
-from lvo_kedro.evaluation.intervals import (
+from lvo_kedro.evaluation.occlusions import NO_CALL, occlusion_cases
+from lvo_kedro.evaluation.options import EvaluationOptions
+from lvo_kedro.evaluation.statistics.bootstrap import (
+    bootstrap_interval,
+    patient_weights,
+    weighted_quantile,
+)
+from lvo_kedro.evaluation.statistics.intervals import (
     COLUMNS,
     Interval,
     finite_numbers,
@@ -23,13 +29,11 @@ from lvo_kedro.evaluation.intervals import (
     spread_interval,
     wilson_interval,
 )
-from lvo_kedro.evaluation.occlusions import NO_CALL, occlusion_cases
-from lvo_kedro.evaluation.operating import OperatingPoints, calls_of
-from lvo_kedro.evaluation.options import EvaluationOptions
+from lvo_kedro.evaluation.statistics.operating_points import OperatingPoints, calls_of
 from lvo_kedro.vocabulary import SEGMENT_CLASSES
 
 if TYPE_CHECKING:
-    from lvo_kedro.evaluation.tables import BoolArray, FloatArray
+    from lvo_kedro.evaluation.statistics.arrays import BoolArray, FloatArray
 
 SCOPES: Final = ("end_to_end", "given_detection", "all_lvo")
 EVERY: Final = "all"
@@ -222,26 +226,6 @@ class _Scope:
             self.confidence,
         )
         return Interval(figure.value, figure.low, figure.high, int(among.sum()), figure.method)
-
-
-def weighted_quantile(values: FloatArray, weights: FloatArray, *, level: float) -> FloatArray:
-    """Quantile of weighted values, the mean of the two neighbours where it falls between them.
-
-    Args:
-        values: Shape (n,).
-        weights: Non-negative, shape (resamples, n).
-        level: 0 to 1.
-
-    Returns:
-        Shape (resamples,); nan where all weights are 0.
-    """
-    order = np.argsort(values)
-    cumulative = np.cumsum(weights[:, order], axis=1)
-    target = level * cumulative[:, -1:]
-    ordered = values[order]
-    lower = ordered[np.clip((cumulative < target - 1e-9).sum(axis=1), 0, values.size - 1)]
-    upper = ordered[np.clip((cumulative <= target + 1e-9).sum(axis=1), 0, values.size - 1)]
-    return np.where(cumulative[:, -1] > 0, (lower + upper) / 2, np.nan)
 
 
 def _fold_spread(cases: pd.DataFrame, detected: BoolArray, confidence: float) -> pd.DataFrame:

@@ -61,3 +61,5 @@ class EvaluationOptions(Options):
     """How many false negatives and false positives are ranked, of each."""
     distances_mm: tuple[float, ...] = (5.0, 10.0, 20.0)
     """Distances within which the share of called points is given."""
+    allow_errors: bool = False
+    """Report figures that the study checks found invalid (a leak), and say so on the report."""

@@ -8,13 +8,18 @@ import numpy as np
 import pandas as pd
 
 from lvo_kedro.evaluation.comparison import Comparison, compare_runs
-from lvo_kedro.evaluation.intervals import COLUMNS, Interval, not_estimable, wilson_interval
+from lvo_kedro.evaluation.localization_comparison import compare_locations
 from lvo_kedro.evaluation.options import EvaluationOptions
-from lvo_kedro.evaluation.relocation import compare_locations
+from lvo_kedro.evaluation.statistics.intervals import (
+    COLUMNS,
+    Interval,
+    not_estimable,
+    wilson_interval,
+)
 from lvo_kedro.evaluation.tables import require_columns
 
 if TYPE_CHECKING:
-    from lvo_kedro.evaluation.operating import OperatingPoints
+    from lvo_kedro.evaluation.statistics.operating_points import OperatingPoints
 
 CASES = ["change", "case_id", "lvo", "probability_unchanged", "probability_changed"]
 CALLED = ("sensitivity", "specificity")

@@ -8,17 +8,17 @@ import numpy as np
 import pandas as pd
 
 from lvo_kedro.errors import TableError
-from lvo_kedro.evaluation.bootstrap import bootstrap_interval, patient_weights
-from lvo_kedro.evaluation.curves import weighted_auc
-from lvo_kedro.evaluation.intervals import COLUMNS
 from lvo_kedro.evaluation.options import EvaluationOptions
-from lvo_kedro.evaluation.roc import auc_interval
+from lvo_kedro.evaluation.statistics.auc import auc_interval
+from lvo_kedro.evaluation.statistics.bootstrap import bootstrap_interval, patient_weights
+from lvo_kedro.evaluation.statistics.curves import weighted_auc
+from lvo_kedro.evaluation.statistics.intervals import COLUMNS
 from lvo_kedro.evaluation.tables import prepare_scores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lvo_kedro.evaluation.tables import FloatArray
+    from lvo_kedro.evaluation.statistics.arrays import FloatArray
 
 
 def evaluate_shuffles(

@@ -9,13 +9,22 @@ import numpy as np
 import pandas as pd
 
 from lvo_kedro.errors import TableError
-from lvo_kedro.evaluation.intervals import COLUMNS, Interval, not_estimable, wilson_interval
-from lvo_kedro.evaluation.operating import Threshold, calls_of, fixed_point_figures
-from lvo_kedro.evaluation.roc import auc_interval
+from lvo_kedro.evaluation.statistics.auc import auc_interval
+from lvo_kedro.evaluation.statistics.intervals import (
+    COLUMNS,
+    Interval,
+    not_estimable,
+    wilson_interval,
+)
+from lvo_kedro.evaluation.statistics.operating_points import (
+    Threshold,
+    calls_of,
+    fixed_point_figures,
+)
 
 if TYPE_CHECKING:
     from lvo_kedro.evaluation.options import EvaluationOptions, Subgroup
-    from lvo_kedro.evaluation.tables import BoolArray
+    from lvo_kedro.evaluation.statistics.arrays import BoolArray
 
 UNKNOWN = "not recorded"
 """Level of the cases without an entry."""
@@ -64,7 +73,7 @@ def _levels(scores: pd.DataFrame, subgroup: Subgroup) -> dict[str, BoolArray]:
     """Level to its members, in the order of the values; cases without an entry come last."""
     column, positives = scores[subgroup.column], scores["lvo"].to_numpy() == 1
     if subgroup.bands:
-        names, edges = band_names(subgroup.bands), [-np.inf, *sorted(subgroup.bands), np.inf]
+        names, edges = _band_names(subgroup.bands), [-np.inf, *sorted(subgroup.bands), np.inf]
         column = pd.cut(_numbers(column), edges, right=False, labels=names)
     else:
         names = sorted(column.dropna().unique(), key=lambda value: (str(type(value)), value))
@@ -92,7 +101,7 @@ def _numbers(column: pd.Series) -> pd.Series:
         ) from error
 
 
-def band_names(edges: tuple[float, ...]) -> list[str]:
+def _band_names(edges: tuple[float, ...]) -> list[str]:
     """Names of the bands between inner edges, such as ``< 65``, ``65 to < 80``, ``≥ 80``."""
     text = [f"{edge:g}" for edge in sorted(edges)]
     between = [f"{low} to < {high}" for low, high in pairwise(text)]

@@ -7,14 +7,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from lvo_kedro.evaluation.bootstrap import bootstrap_interval, patient_weights
-from lvo_kedro.evaluation.intervals import COLUMNS, Interval, not_estimable, wilson_interval
 from lvo_kedro.evaluation.options import EvaluationOptions
-from lvo_kedro.evaluation.tables import FloatArray, require_columns
+from lvo_kedro.evaluation.statistics.bootstrap import bootstrap_interval, patient_weights
+from lvo_kedro.evaluation.statistics.intervals import (
+    COLUMNS,
+    Interval,
+    not_estimable,
+    wilson_interval,
+)
+from lvo_kedro.evaluation.tables import require_columns
 from lvo_kedro.vocabulary import OCCLUSION_LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from lvo_kedro.evaluation.statistics.arrays import FloatArray
 
 METRICS = ("dice", "cldice", "hd95_mm", "msd_mm", "volume_error")
 DISTANCES = ("hd95_mm", "msd_mm")
@@ -64,7 +71,7 @@ def evaluate_vessels(
             rows += [{**place, **_mean_row(cases, metric, options)} for metric in present]
             if "missing" in cases:
                 lost = cases["missing"].dropna().astype(float)
-                figure = wilson_interval(float(lost.sum()), len(lost), options.confidence)
+                figure = wilson_interval(int(lost.sum()), len(lost), options.confidence)
                 rows.append({**place, **figure.row("missing")})
     return pd.DataFrame(rows, columns=["split", "label", *COLUMNS, *SPREAD])
 

@@ -3,13 +3,18 @@
 The scan inside C7, M1 and M2 is *projected* along the patient's z axis with a depth map
 (:func:`project_vessels`); what a network marks there is *named* (:func:`name_occlusion`), with the
 side told in world coordinates, and brought back to a point in the patient (:func:`back_project`).
-Beside it stand a transparent baseline without a network (:class:`SegmentBaseline`) and the
-measures of stage 1 (:func:`measure_vessels`, :func:`check_vessels`).
+Beside it stand a transparent baseline without a network (:class:`SegmentBaseline`) and a look at
+whether the vessels can be right (:func:`check_vessels`).
 """
 
 from lvo_kedro.localization.baseline import BaselineOptions, SegmentBaseline, describe_segments
-from lvo_kedro.localization.calls import NO_OCCLUSION, CallOptions, OcclusionCall, name_occlusion
-from lvo_kedro.localization.figure import figure_localization, mark_called
+from lvo_kedro.localization.calls import (
+    NO_OCCLUSION,
+    CallOptions,
+    OcclusionCall,
+    mark_called,
+    name_occlusion,
+)
 from lvo_kedro.localization.midplane import Midplane, midplane_at, midplane_of
 from lvo_kedro.localization.naming import (
     LocalizationOptions,
@@ -27,7 +32,7 @@ from lvo_kedro.localization.projection import (
     project_labels,
     project_vessels,
 )
-from lvo_kedro.localization.vessel_metrics import check_vessels, measure_vessels, split_by_side
+from lvo_kedro.localization.vessel_checks import check_vessels, split_by_side
 
 __all__ = [
     "NO_OCCLUSION",
@@ -45,11 +50,9 @@ __all__ = [
     "check_vessels",
     "cross_fit_baseline",
     "describe_segments",
-    "figure_localization",
     "label_clot",
     "mark_called",
     "measure_points",
-    "measure_vessels",
     "merge_calls",
     "midplane_at",
     "midplane_of",

@@ -23,6 +23,7 @@ from lvo_kedro.evaluation import (
     evaluate_vessels,
     findings_table,
     fixed_points,
+    raise_on_errors,
     summarize_evaluation,
 )
 from lvo_kedro.stages import fold_of, options_of
@@ -56,7 +57,7 @@ def describe_study(
     Out: the cohort without files and patients' ids, the cases that could not be computed and why,
     what is odd about a case, what would make the figures better than they should be (leaks,
     copies, a shared site), the overlap of the vessels, the curves of the trainings, and where all
-    of it comes from: versions, digests, options.
+    of it comes from: versions, digests, options. A leak stops the run, unless that is allowed.
     """
     stages = {
         "segmentation": segmentation,
@@ -67,7 +68,7 @@ def describe_study(
         "cohort": describe_cohort(cohort),
         "exclusions": list_exclusions(cohort, scans, priors, stages),
         "quality": list_quality_findings(scans, priors, localization["findings"]),
-        "findings": check_study_design(cohort, scans, stages),
+        "findings": check_study_design(cohort, scans, stages, options),
         "vessels": evaluate_vessels(segmentation["metrics"], options),
         "history": detection["history"],
         "provenance": record_provenance(cohort, scans, priors, stages, options),
@@ -113,16 +114,20 @@ def list_quality_findings(
 
 
 def check_study_design(
-    cohort: pd.DataFrame, scans: Cases, stages: Mapping[str, Case]
+    cohort: pd.DataFrame, scans: Cases, stages: Mapping[str, Case], options: EvaluationOptions
 ) -> pd.DataFrame:
-    """Look for what would make the figures better than they should be: leaks, copies, same site."""
+    """Look for what would make the figures better than they should be, and stop at a leak."""
     patients = cohort.set_index("case_id")["patient_id"]
     held_out = fold_of_cases(cohort)
     development = cohort[cohort["case_id"].isin(list(held_out))]
     table = development[["case_id", "patient_id"]].assign(fold=development["case_id"].map(held_out))
+    scores = stages["detection"]["scores"]
+    scored = scores[scores["split"] == "development"]
     trained_on: dict[str, dict[int, set[str]]] = {stage: {} for stage in stages}
+    predictions = {"detection": scored}
     for stage in ("segmentation", "localization"):
         models, networks = stages[stage]["models"], stages[stage]["networks"]
+        predictions[stage] = table[table["case_id"].isin(list(networks))]
         for case in set(networks) & set(held_out):
             seen = {patients[c] for name in networks[case] for c in models[name]["trained_on"]}
             trained_on[stage].setdefault(held_out[case], set()).update(seen)
@@ -131,15 +136,13 @@ def check_study_design(
         seen = {patients[case] for case in model["trained_on"]}
         trained_on["detection"].setdefault(fold_of(name), set()).update(seen)
         chosen_on.setdefault(fold_of(name), set()).update(model["chosen_on"])
-    scores = stages["detection"]["scores"]
-    scored = scores[scores["split"] == "development"]
     hashes = pd.DataFrame(
         [(case, r["content_hash"]) for case, r in scans.records("quality").items()],
         columns=["case_id", "content_hash"],
     )
-    predictions = {stage: table for stage in trained_on} | {"detection": scored}
     found = check_study(cohort, table, predictions, hashes, trained_on)
-    return findings_table(found + check_epoch_choice(scored, chosen_on))
+    found += check_epoch_choice(scored, chosen_on)
+    return findings_table(raise_on_errors(found, options.allow_errors))
 
 
 def record_provenance(

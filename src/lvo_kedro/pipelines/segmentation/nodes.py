@@ -11,7 +11,7 @@ import pandas as pd
 
 from lvo_kedro import stages
 from lvo_kedro.datasets.cases import Case, Cases, Task
-from lvo_kedro.localization import measure_vessels
+from lvo_kedro.evaluation import measure_vessels
 from lvo_kedro.model_records import record_models
 from lvo_kedro.nnunet import NnUNetOptions, load_predictor
 from lvo_kedro.vocabulary import VESSEL_LABELS

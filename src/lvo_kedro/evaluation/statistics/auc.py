@@ -15,10 +15,10 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit
 from scipy.stats import norm, rankdata
 
-from lvo_kedro.evaluation.bootstrap import NO_SPREAD, bootstrap_interval
-from lvo_kedro.evaluation.curves import weighted_auc
-from lvo_kedro.evaluation.intervals import Interval, normal_quantile
-from lvo_kedro.evaluation.tables import BoolArray, FloatArray, check_labels_and_scores
+from lvo_kedro.evaluation.statistics.arrays import BoolArray, FloatArray, check_labels_and_scores
+from lvo_kedro.evaluation.statistics.bootstrap import NO_SPREAD, bootstrap_interval
+from lvo_kedro.evaluation.statistics.curves import weighted_auc
+from lvo_kedro.evaluation.statistics.intervals import Interval, normal_quantile
 
 if TYPE_CHECKING:
     import pandas as pd

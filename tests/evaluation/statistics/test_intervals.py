@@ -9,7 +9,7 @@ import pytest
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from lvo_kedro.evaluation import likelihood_ratio_interval, wilson_interval
-from lvo_kedro.evaluation.paired import paired_difference
+from lvo_kedro.evaluation.statistics.paired import paired_difference
 
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 7), (1, 7), (18, 40), (40, 40), (3, 1000)])

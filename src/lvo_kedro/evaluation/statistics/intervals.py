@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
+from scipy.stats import binomtest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -117,11 +118,18 @@ def spread_interval(values: Iterable[float], n: int, over: str = "folds") -> Int
 
 
 def normal_quantile(confidence: float) -> float:
-    """The standard normal quantile of a two-sided interval (1.96 for 0.95)."""
-    return float(norm.ppf(0.5 + confidence / 2))
+    """The standard normal quantile of a two-sided interval.
+
+    Args:
+        confidence: Coverage, for example 0.95.
+
+    Returns:
+        Such as 1.96 for 0.95.
+    """
+    return float(ndtri(0.5 + confidence / 2))
 
 
-def wilson_interval(successes: float, n: float, confidence: float = 0.95) -> Interval:
+def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> Interval:
     """Wilson's score interval of a proportion.
 
     Stays within 0 and 1, and has a sensible width at 0 of n and n of n.
@@ -139,13 +147,8 @@ def wilson_interval(successes: float, n: float, confidence: float = 0.95) -> Int
     """
     if n <= 0:
         return not_estimable("no case")
-    z2 = normal_quantile(confidence) ** 2
-    proportion = successes / n
-    centre = (proportion + z2 / (2 * n)) / (1 + z2 / n)
-    half = math.sqrt(z2 * (proportion * (1 - proportion) + z2 / (4 * n)) / n) / (1 + z2 / n)
-    low = 0.0 if successes == 0 else max(0.0, centre - half)
-    high = 1.0 if successes == n else min(1.0, centre + half)
-    return Interval(proportion, low, high, int(n), "Wilson")
+    low, high = binomtest(successes, n).proportion_ci(confidence, method="wilson")
+    return Interval(successes / n, float(low), float(high), n, "Wilson")
 
 
 def likelihood_ratio_interval(
@@ -176,6 +179,7 @@ def likelihood_ratio_interval(
     if a == 0 or b == 0:
         a, n, b, m = a + 0.5, n + 1, b + 0.5, m + 1
         method += ", half a case added to each cell"
+    # the same as scipy's relative_risk, which takes whole cases only and has no limits at 0
     error = math.sqrt(max(0.0, 1 / a - 1 / n + 1 / b - 1 / m))
     spread = math.exp(normal_quantile(confidence) * error)
     ratio = (a / n) / (b / m)

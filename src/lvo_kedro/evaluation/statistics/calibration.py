@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 
-from lvo_kedro.evaluation.bootstrap import bootstrap_interval
-from lvo_kedro.evaluation.intervals import (
+from lvo_kedro.evaluation.statistics.bootstrap import bootstrap_interval
+from lvo_kedro.evaluation.statistics.intervals import (
     COLUMNS,
     Interval,
     normal_quantile,
@@ -19,7 +19,7 @@ from lvo_kedro.evaluation.intervals import (
 )
 
 if TYPE_CHECKING:
-    from lvo_kedro.evaluation.tables import BoolArray, FloatArray
+    from lvo_kedro.evaluation.statistics.arrays import BoolArray, FloatArray
 
 STAGES = {"before": "probability_raw", "after": "probability"}
 """Calibration stage to the column of the score table that it is read from."""

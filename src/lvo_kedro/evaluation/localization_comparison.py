@@ -12,15 +12,15 @@ import numpy as np
 import pandas as pd
 
 from lvo_kedro.errors import TableError
-from lvo_kedro.evaluation.intervals import COLUMNS
 from lvo_kedro.evaluation.localization import EVERY, evaluate_localization
 from lvo_kedro.evaluation.occlusions import NO_CALL, TRUTH, occlusion_cases
-from lvo_kedro.evaluation.operating import OperatingPoints, calls_of
 from lvo_kedro.evaluation.options import EvaluationOptions
-from lvo_kedro.evaluation.paired import paired_row
+from lvo_kedro.evaluation.statistics.intervals import COLUMNS
+from lvo_kedro.evaluation.statistics.operating_points import OperatingPoints, calls_of
+from lvo_kedro.evaluation.statistics.paired import paired_row
 
 if TYPE_CHECKING:
-    from lvo_kedro.evaluation.tables import BoolArray
+    from lvo_kedro.evaluation.statistics.arrays import BoolArray
 
 UNKNOWN: Final = "not recorded"
 RIGHT: Final = {

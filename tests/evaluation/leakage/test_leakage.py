@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -23,7 +26,6 @@ from lvo_kedro.evaluation import (
     check_patient_separation,
     check_same_cases,
     check_study,
-    cross_fit,
     findings_table,
     raise_on_errors,
     training_patients,
@@ -113,6 +115,11 @@ def test_a_manifest_overrules_the_fold_table() -> None:
     caught = check_study(cohort, folds, {"detection": folds}, trained_on={"detection": everyone})
     assert "not_out_of_fold" not in names(clean)
     assert "not_out_of_fold" in names(caught)
+
+
+def cross_fit(scores: pd.DataFrame, fit: Callable[[pd.DataFrame], Any]) -> dict[int, Any]:
+    """Fit something for each fold on the cases of all other folds."""
+    return {fold: fit(scores[scores["fold"] != fold]) for fold in scores["fold"].unique()}
 
 
 def best_threshold(table: pd.DataFrame) -> float:
@@ -334,4 +341,23 @@ def test_findings_as_a_table() -> None:
     assert table.to_dict("records") == [
         {"check": "a", "severity": "note", "message": "b", "cases": "c d"}
     ]
-    raise_on_errors([Finding("a", "warning", "b")])
+
+
+def test_errors_stop_with_all_that_is_known_about_them_and_may_be_allowed() -> None:
+    mild = [Finding("a", "warning", "b"), Finding("c", "note", "d")]
+    assert raise_on_errors(mild) == raise_on_errors(mild, allow_errors=True) == mild
+    grave = [
+        *mild,
+        Finding("leak", "error", "the message", ("p", "q"), "the right way", "the remedy"),
+        Finding("other", "error", "more"),
+    ]
+    with pytest.raises(TableError) as caught:
+        raise_on_errors(grave)
+    assert "leak: found the message (cases p, q); expected the right way; the remedy" in str(
+        caught.value
+    )
+    assert "other: found more" in str(caught.value)
+    assert "a: found b" not in str(caught.value)
+    first, *rest = raise_on_errors(grave, allow_errors=True)
+    assert rest == grave
+    assert (first.severity, first.message[:10]) == ("error", "2 error(s)")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import pandas as pd
 
-from lvo_kedro.evaluation.intervals import Interval, not_estimable
-from lvo_kedro.evaluation.tables import FloatArray
+from lvo_kedro.evaluation.statistics.arrays import FloatArray
+from lvo_kedro.evaluation.statistics.intervals import Interval, not_estimable
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -118,3 +118,23 @@ def bootstrap_interval(
         return not_estimable("not defined on these cases", n)
     method = f"patient bootstrap, percentile, {resamples} resamples"
     return percentile_interval(value, statistic(weights), n, confidence, method)
+
+
+def weighted_quantile(values: FloatArray, weights: FloatArray, *, level: float) -> FloatArray:
+    """Quantile of weighted values, the mean of the two neighbours where it falls between them.
+
+    Args:
+        values: Shape (n,).
+        weights: Non-negative, shape (resamples, n).
+        level: 0 to 1.
+
+    Returns:
+        Shape (resamples,); nan where all weights are 0.
+    """
+    order = np.argsort(values)
+    cumulative = np.cumsum(weights[:, order], axis=1)
+    target = level * cumulative[:, -1:]
+    ordered = values[order]
+    lower = ordered[np.clip((cumulative < target - 1e-9).sum(axis=1), 0, values.size - 1)]
+    upper = ordered[np.clip((cumulative <= target + 1e-9).sum(axis=1), 0, values.size - 1)]
+    return np.where(cumulative[:, -1] > 0, (lower + upper) / 2, np.nan)

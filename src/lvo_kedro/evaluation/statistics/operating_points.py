@@ -1,54 +1,35 @@
-"""Figures at fixed operating points, predictive values and the decision curve.
+"""Figures at fixed operating points, and predictive values.
 
 An operating point is a threshold on the calibrated probability: a case is called positive at or
 above it. Thresholds come from outside and are never chosen here. In cross-validation the threshold
 of a case must come from folds that do not hold it; an operating point is then a mapping from fold
-to threshold (see :func:`cross_fit`).
+to threshold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from lvo_kedro.errors import TableError
-from lvo_kedro.evaluation.bootstrap import NO_SPREAD, percentile_interval
-from lvo_kedro.evaluation.intervals import (
+from lvo_kedro.evaluation.statistics.bootstrap import NO_SPREAD, percentile_interval
+from lvo_kedro.evaluation.statistics.intervals import (
     COLUMNS,
     Interval,
     likelihood_ratio_interval,
     wilson_interval,
 )
-from lvo_kedro.evaluation.tables import BoolArray, FloatArray, require_columns
+
+if TYPE_CHECKING:
+    from lvo_kedro.evaluation.statistics.arrays import BoolArray, FloatArray
 
 Threshold: TypeAlias = "float | Mapping[int, float] | Mapping[str, float]"
 """A probability, or one for each fold."""
 OperatingPoints: TypeAlias = "Mapping[str, Threshold]"
 """Name of the operating point to its threshold."""
-Fitted = TypeVar("Fitted")
-
-
-def cross_fit(scores: pd.DataFrame, fit: Callable[[pd.DataFrame], Fitted]) -> dict[int, Fitted]:
-    """Fit something for each fold on the cases of all other folds.
-
-    Args:
-        scores: Out-of-fold scores with a column fold.
-        fit: Takes the rows of the other folds; may choose a threshold or a calibration.
-
-    Returns:
-        For each fold what its own cases had no part in.
-
-    Raises:
-        TableError: There is no column fold, or fewer than two folds.
-    """
-    require_columns(scores, ("fold",), "score")
-    folds = sorted(int(fold) for fold in scores["fold"].dropna().unique())
-    if len(folds) < 2:
-        raise TableError(f"{len(folds)} fold(s)", "at least two", "score with more folds")
-    return {fold: fit(scores.loc[scores["fold"] != fold]) for fold in folds}
 
 
 def fixed_points(
@@ -87,13 +68,12 @@ def thresholds_of(scores: pd.DataFrame, threshold: Threshold, name: str = "") ->
         Shape (n,).
 
     Raises:
-        TableError: A threshold is not finite, or a fold has none.
+        TableError: A threshold is not finite, or a fold has none, or is not known.
     """
     if isinstance(threshold, Mapping):
-        require_columns(scores, ("fold",), "score")
         by_fold = {int(fold): float(value) for fold, value in threshold.items()}
-        folds = pd.to_numeric(scores["fold"])
-        values = np.array([by_fold.get(fold, np.nan) for fold in folds], dtype=np.float64)
+        folds = scores["fold"] if "fold" in scores else pd.Series(np.nan, index=scores.index)
+        values = pd.to_numeric(folds).map(by_fold).to_numpy(dtype=np.float64)
     else:
         values = np.full(len(scores), float(threshold), dtype=np.float64)
     if not np.isfinite(values).all():
@@ -106,12 +86,32 @@ def thresholds_of(scores: pd.DataFrame, threshold: Threshold, name: str = "") ->
 
 
 def calls_of(scores: pd.DataFrame, threshold: Threshold, name: str = "") -> BoolArray:
-    """Which cases are called positive: probability at or above the threshold, shape (n,)."""
+    """Which cases are called positive.
+
+    Args:
+        scores: Score table: probability; fold where thresholds differ by fold.
+        threshold: One probability for all, or one a fold.
+        name: Name of the operating point, for messages.
+
+    Returns:
+        Where the probability is at or above the threshold, shape (n,).
+
+    Raises:
+        TableError: As :func:`thresholds_of`.
+    """
     return scores["probability"].to_numpy(dtype=float) >= thresholds_of(scores, threshold, name)
 
 
 def counts(positives: BoolArray, called: BoolArray) -> dict[str, int]:
-    """The four cells, under ``tp``, ``fp``, ``fn`` and ``tn``."""
+    """The four cells of the table of truth against call.
+
+    Args:
+        positives: Cases with LVO, shape (n,).
+        called: Cases called positive, shape (n,).
+
+    Returns:
+        Counts under ``tp``, ``fp``, ``fn`` and ``tn``.
+    """
     return {
         "tp": int((positives & called).sum()),
         "fp": int((~positives & called).sum()),
@@ -251,46 +251,3 @@ def _from_likelihood_ratio(
     low, high = with_lvo if metric == "ppv" else (1 - with_lvo)[::-1]
     method = f"Bayes' theorem, from the likelihood ratio ({NO_SPREAD})"
     return Interval(figure.value, float(low), float(high), figure.n, method)
-
-
-def decision_curve(
-    scores: pd.DataFrame,
-    thresholds: tuple[float, ...],
-    weights: FloatArray,
-    confidence: float = 0.95,
-) -> pd.DataFrame:
-    """Net benefit of acting on the model, on everyone and on no one.
-
-    Args:
-        scores: Columns lvo and probability (calibrated).
-        thresholds: Threshold probabilities, above 0 and below 1: the risk of LVO from which one
-            would act.
-        weights: Patient resamples, shape (resamples, n).
-        confidence: Coverage.
-
-    Returns:
-        Tidy table with strategy (model, all, none) and threshold; net benefit in true positives a
-        case: TP/n - FP/n x threshold / (1 - threshold). Resamples keep the share of patients with
-        LVO, so intervals hold for that share; where all give the same value there is none.
-
-    Source:
-        Vickers and Elkin, Med Decis Making 2006;26:565-574.
-    """
-    positives = scores["lvo"].to_numpy() == 1
-    probability = scores["probability"].to_numpy(dtype=float)
-    everyone = np.vstack([np.ones((1, len(scores))), weights])
-    total = everyone.sum(axis=1)
-    rows = []
-    for threshold in thresholds:
-        harm = threshold / (1 - threshold)
-        chosen = {"model": probability >= threshold, "all": np.ones(len(scores), dtype=bool)}
-        for strategy, called in chosen.items():
-            gain = everyone @ (positives & called) - harm * (everyone @ (~positives & called))
-            benefit = gain / total
-            figure = percentile_interval(
-                float(benefit[0]), benefit[1:], len(scores), confidence, "patient bootstrap"
-            )
-            rows.append(figure.row("net_benefit", strategy=strategy, threshold=threshold))
-        nothing = Interval(0.0, 0.0, 0.0, len(scores), "by definition")
-        rows.append(nothing.row("net_benefit", strategy="none", threshold=threshold))
-    return pd.DataFrame(rows, columns=["strategy", "threshold", *COLUMNS])

@@ -12,13 +12,14 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from lvo_kedro.errors import TableError
 from lvo_kedro.evaluation import auc_interval, bootstrap_interval, paired_delong, patient_weights
-from lvo_kedro.evaluation.curves import (
+from lvo_kedro.evaluation.statistics.auc import patient_auc_interval
+from lvo_kedro.evaluation.statistics.bootstrap import weighted_quantile
+from lvo_kedro.evaluation.statistics.curves import (
     precision_recall_table,
     roc_table,
     weighted_auc,
     weighted_average_precision,
 )
-from lvo_kedro.evaluation.roc import patient_auc_interval
 
 # 113 patients with aneurysmal subarachnoid haemorrhage (Turck et al., Intensive Care Med
 # 2010;36:107-115; the example data of R's pROC): outcome (P poor, G good), WFNS grade, S100B, NDKA.
@@ -292,3 +293,11 @@ def test_copies_of_a_patients_case_do_not_narrow_the_bootstrap() -> None:
     assert copied.high - copied.low == pytest.approx(single.high - single.low, rel=0.02)
     naive = auc_interval(*map(pd.Series, (wide[0].astype(int), wide[1])))
     assert naive.high - naive.low < 0.6 * (copied.high - copied.low)
+
+
+def test_weighted_quantile_is_numpys_median_and_respects_weights() -> None:
+    values = np.array([5.0, 1.0, 3.0, 9.0])
+    ones = np.ones((1, 4))
+    assert weighted_quantile(values, ones, level=0.5)[0] == np.median(values)
+    assert weighted_quantile(values, np.array([[0, 5, 0, 1.0]]), level=0.5)[0] == 1
+    assert np.isnan(weighted_quantile(values, 0 * ones, level=0.5)[0])

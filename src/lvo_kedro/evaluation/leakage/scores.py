@@ -1,8 +1,4 @@
-"""Protection against self-deception, in one table of scores that is to be reported.
-
-Fitted on the cases that it is reported on, no better than chance, or about other cases than the
-cohort's: each is a finding.
-"""
+"""What one table of scores tells: fitted on the cases reported, no better than chance, others."""
 
 from __future__ import annotations
 
@@ -12,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from lvo_kedro.errors import TableError
-from lvo_kedro.evaluation.findings import Finding, ids_of
-from lvo_kedro.evaluation.roc import auc_interval
+from lvo_kedro.evaluation.leakage.findings import Finding, ids_of
+from lvo_kedro.evaluation.statistics.auc import auc_interval
 from lvo_kedro.evaluation.tables import listing, require_columns
 
 
@@ -99,7 +95,16 @@ def check_fitted_elsewhere(
         f"the {what} was fitted on {len(overlap)} of the {len(reported)} cases it is reported on: "
         "figures at that point and calibration figures are apparent, not validated"
     )
-    return [Finding("fitted_on_reported_cases", "error", message, ids_of(overlap))]
+    return [
+        Finding(
+            "fitted_on_reported_cases",
+            "error",
+            message,
+            ids_of(overlap),
+            expected=f"a {what} fitted on other cases",
+            remedy="fit it for each fold on the cases of the others",
+        )
+    ]
 
 
 def check_informative(scores: pd.DataFrame, confidence: float = 0.95) -> list[Finding]:
@@ -136,3 +141,28 @@ def check_informative(scores: pd.DataFrame, confidence: float = 0.95) -> list[Fi
         message = f"AUC {area}: not distinguishable from chance, as a shuffled model would be"
         findings.append(Finding("no_better_than_chance", "warning", message))
     return findings
+
+
+def check_epoch_choice(
+    reported: pd.DataFrame, chosen_on: Mapping[int, Collection[str]]
+) -> list[Finding]:
+    """Cases by which the epoch was chosen whose network then scored them.
+
+    Args:
+        reported: case_id and fold of the development cases.
+        chosen_on: Fold to the cases that its networks' epoch was chosen on; none for the last.
+
+    Returns:
+        A warning where they overlap: cross-validated figures are optimistic, external ones are not.
+    """
+    require_columns(reported, ("case_id", "fold"), "score")
+    own = {int(fold): set(map(str, cases)) for fold, cases in chosen_on.items()}
+    pairs = reported[["case_id", "fold"]].dropna().itertuples(index=False)
+    overlap = [str(case) for case, fold in pairs if str(case) in own.get(int(fold), set())]
+    if not overlap:
+        return []
+    message = (
+        f"the detectors' epoch was chosen on {len(overlap)} of the {len(reported)} cases that "
+        "cross-validation reports: its figures are optimistic, those of external cases are not"
+    )
+    return [Finding("epoch_chosen_on_reported_cases", "warning", message, ids_of(overlap))]

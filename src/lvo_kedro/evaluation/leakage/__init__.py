@@ -1,0 +1,37 @@
+"""Bias and leakage checks: ways in which figures come out better than they are.
+
+``study`` looks at the study's tables as a whole, ``separation`` at what is fitted and what is
+reported (patients, scans, predictions), ``scores`` at one table of scores that is to be reported.
+Each check returns findings; :func:`raise_on_errors` stops on those that make the figures invalid.
+"""
+
+from lvo_kedro.evaluation.leakage.findings import Finding, findings_table, raise_on_errors
+from lvo_kedro.evaluation.leakage.scores import (
+    check_epoch_choice,
+    check_fitted_elsewhere,
+    check_informative,
+    check_same_cases,
+)
+from lvo_kedro.evaluation.leakage.separation import (
+    check_duplicate_scans,
+    check_out_of_fold,
+    check_patient_separation,
+    training_patients,
+)
+from lvo_kedro.evaluation.leakage.study import check_external, check_study
+
+__all__ = [
+    "Finding",
+    "check_duplicate_scans",
+    "check_epoch_choice",
+    "check_external",
+    "check_fitted_elsewhere",
+    "check_informative",
+    "check_out_of_fold",
+    "check_patient_separation",
+    "check_same_cases",
+    "check_study",
+    "findings_table",
+    "raise_on_errors",
+    "training_patients",
+]

@@ -1,0 +1,50 @@
+"""The cohort's flow, and which cases are looked at, by hand."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from lvo_kedro.evaluation import choose_cases, count_flow
+
+
+def test_the_flow_accounts_for_every_case() -> None:
+    cohort = pd.DataFrame({"case_id": list("abcdef")})
+    scores = pd.DataFrame({"case_id": list("abc"), "lvo": [1, 0, 1]})
+    exclusions = pd.DataFrame(
+        {
+            "case_id": ["d", "d", "e", "elsewhere"],
+            "stage": ["scans", "priors", "scans", "scans"],
+            "error": "found no head; expected one; look",
+        }
+    )
+    flow = count_flow(cohort, scores, exclusions)
+    assert flow.to_numpy().tolist() == [
+        ["in the cohort", "", 6],
+        ["excluded", "scans: no head", 2],
+        ["without a score", "", 1],
+        ["evaluated", "", 3],
+        ["with LVO", "", 2],
+    ]
+    assert count_flow(cohort, scores)["count"].tolist() == [6, 3, 3, 2]
+
+
+def test_pictures_are_given_to_the_worst_of_both_kinds_first() -> None:
+    failures = pd.DataFrame(
+        {
+            "case_id": ["n1", "n2", "n3", "p1"],
+            "kind": ["false negative"] * 3 + ["false positive"],
+            "rank": [1, 2, 3, 1],
+        }
+    )
+    scores = pd.DataFrame(
+        {
+            "case_id": ["n1", "n2", "n3", "p1", "t1", "t2", "t3"],
+            "lvo": [1, 1, 1, 0, 1, 1, 1],
+            "probability": [0.1, 0.2, 0.3, 0.9, 0.9, 0.8, 0.7],
+        }
+    )
+    assert choose_cases(failures, scores, 4)["case_id"].tolist() == ["n1", "p1", "t1", "t3"]
+    assert choose_cases(failures, scores, 4)["kind"].iloc[1] == "false positive"
+    assert len(choose_cases(failures, scores, 20)) == 7
+    assert choose_cases(failures, scores, 0).empty
+    assert choose_cases(failures.iloc[:0], scores, 2)["case_id"].tolist() == ["t1", "n1"]
