@@ -14,7 +14,13 @@ from lvo_kedro.datasets.fingerprint import fingerprint
 from lvo_kedro.errors import ModelError
 from lvo_kedro.nnunet import NnUNetOptions
 from lvo_kedro.options import StartOptions
-from lvo_kedro.stages import ScanHashes, dataset_task, fold_tasks, out_of_fold_models
+from lvo_kedro.stages import (
+    ScanHashes,
+    dataset_task,
+    each_case,
+    fold_tasks,
+    out_of_fold_models,
+)
 from lvo_kedro.weights.digest import sha256_of
 
 COHORT = pd.DataFrame(
@@ -93,3 +99,16 @@ def given_weights(folder, name, trained_on):
     }
     (folder / name / "model.json").write_text(json.dumps(card))
     return StartOptions(weights=str(folder / name))
+
+
+def join(first, second, *, mark):
+    return {"text": f"{first}{mark}{second}"}
+
+
+def test_each_case_is_a_task_where_all_parts_of_it_are_there():
+    tasks = each_case(join, {"b": 1, "a": 2, "c": 3}, {"a": "x", "b": "y"}, mark="-")
+    assert {name: task() for name, task in tasks.items()} == {
+        "b": {"text": "1-y"},
+        "a": {"text": "2-x"},
+    }
+    assert each_case(join, {}, {"a": 1}, mark="") == {}

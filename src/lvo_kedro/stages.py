@@ -34,6 +34,21 @@ Reader = Callable[[Case, Case], tuple[nib.Nifti1Image, ...]]
 """Gives image, labels and (optionally) mask of a case, from the images' and the labels' case."""
 
 
+def each_case(
+    function: Callable[..., Mapping[str, Any]], *parts: Mapping[str, Any], **options: Any
+) -> dict[str, Task]:
+    """Return a task for each case that all ``parts`` know: the function of its parts.
+
+    Args:
+        function: Of a module; takes a case's parts in their order, and ``options``.
+        parts: By case id: a case of a dataset, or anything else of its own.
+        options: What all cases share.
+    """
+    first, *others = parts
+    names = [name for name in first if all(name in part for part in others)]
+    return {name: partial(function, *(part[name] for part in parts), **options) for name in names}
+
+
 def dataset_task(
     images: Cases,
     labels: Mapping[str, Case],

@@ -166,7 +166,7 @@ def test_every_score_is_explained_by_the_networks_that_gave_it(tmp_path, channel
     given = (scans, scans, channels, in_turn[0], COHORT)
     assert nodes.explain_scans(*given, ExplanationOptions()) == {}
     tasks = nodes.explain_scans(*given, ExplanationOptions(enabled=True))
-    networks = {name: [d.name for d in task.args[3]] for name, task in tasks.items()}
+    networks = {name: [d.name for d in task.args[1]] for name, task in tasks.items()}
     assert networks["case-00"] == ["fold_0"]
     assert networks["case-03"] == ["fold_1"]
     assert networks["case-09"] == ["fold_0", "fold_1"]

@@ -51,11 +51,7 @@ def stack_case_channels(
     In: scan (HU), vessel labels, priors. Out: one tensor a case, (channel, x, y, z) on the
     network's grid around the brain: NCCT, vessels, territory, difference, as the options say.
     """
-    complete = [name for name in scans if name in vessels and name in priors]
-    return {
-        name: partial(stack_channels_of_case, scans[name], vessels[name], priors[name], options)
-        for name in complete
-    }
+    return stages.each_case(stack_channels_of_case, scans, vessels, priors, options=options)
 
 
 def stack_channels_of_case(
@@ -145,7 +141,7 @@ def score_scans(channels: Cases, detectors: Cases, cohort: pd.DataFrame) -> dict
     gets that of the fold that held its patient out, any other case the mean of all.
     """
     models = stages.out_of_fold_models(list(channels), detectors, cohort)
-    return {name: partial(score_scan, case, models[name]) for name, case in channels.items()}
+    return stages.each_case(score_scan, channels, models)
 
 
 def score_scan(channels: Case, detectors: list[Case]) -> dict[str, Any]:
@@ -173,14 +169,11 @@ def explain_scans(
     if not options.enabled:
         return {}
     models = stages.out_of_fold_models(list(channels), detectors, cohort)
-    return {
-        name: partial(explain_scan, scans[name], priors[name], case, models[name], options)
-        for name, case in channels.items()
-    }
+    return stages.each_case(explain_scan, channels, models, scans, priors, options=options)
 
 
 def explain_scan(
-    scan: Case, priors: Case, channels: Case, detectors: list[Case], options: ExplanationOptions
+    channels: Case, detectors: list[Case], scan: Case, priors: Case, options: ExplanationOptions
 ) -> dict[str, Any]:
     """Explain one case: a Grad-CAM on the scan's grid, its sum on each side, a picture."""
     networks = [_detector(case.folder, case.fingerprint) for case in detectors]

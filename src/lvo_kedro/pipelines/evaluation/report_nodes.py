@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -27,6 +26,7 @@ from lvo_kedro.reporting import (
     render_report,
 )
 from lvo_kedro.settings import EVALUATED_SPLITS
+from lvo_kedro.stages import each_case
 
 REPORTING = "08_reporting"
 """Folder of all tables that the report shows, below the data folder."""
@@ -86,40 +86,25 @@ def draw_gallery(
     Pictures of patients: none unless asked for, and none goes to a tracking server.
     """
     projection = ProjectionOptions(**localization["options"]["projection"]["options"])
-    return {
-        row.case_id: partial(
-            draw_case,
-            scans[row.case_id],
-            vessels[row.case_id],
-            priors[row.case_id],
-            projection,
-            (row.called_side, row.called_segment),
-            row.caption,
-        )
-        for row in gallery.itertuples()
-    }
+    rows = gallery.set_index("case_id").to_dict("index")
+    return each_case(draw_case, rows, scans, vessels, priors, options=projection)
 
 
 def draw_case(
-    scan: Case,
-    vessels: Case,
-    priors: Case,
-    options: ProjectionOptions,
-    called: tuple[Any, Any],
-    caption: str,
+    row: Mapping[str, Any], scan: Case, vessels: Case, priors: Case, options: ProjectionOptions
 ) -> dict[str, Any]:
     """Draw one case."""
-    ncct = scan["ncct"]
+    ncct, called = scan["ncct"], (row["called_side"], row["called_segment"])
     projection = project_vessels(ncct, vessels["vessel_labels"], options)
     pictures = CasePictures(
         case_id=scan.name,
-        caption=caption,
+        caption=row["caption"],
         ncct=ncct,
         projection=projection.mip,
         call=mark_called(projection.labels, midplane_of(priors["hemispheres"]), *called),
         difference=priors["signed_difference"],
     )
-    return {"picture": plot_case(pictures), "caption": caption}
+    return {"picture": plot_case(pictures), "caption": row["caption"]}
 
 
 def write_report(

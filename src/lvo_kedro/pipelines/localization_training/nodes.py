@@ -53,11 +53,7 @@ def project_scans(scans: Cases, vessels: Cases, options: ProjectionOptions) -> d
     Out: for each case the densest value of each column (HU), its depth (mm) and its label, all
     seen from below, on a grid in mm; and the image that the network gets.
     """
-    return {
-        name: partial(project_scan, scan, vessels[name], options)
-        for name, scan in scans.items()
-        if name in vessels
-    }
+    return stages.each_case(project_scan, scans, vessels, options=options)
 
 
 def project_scan(scan: Case, vessels: Case, options: ProjectionOptions) -> dict[str, Any]:
@@ -159,26 +155,22 @@ def locate_occlusions(
     call: segment, side (the patient's), confidence (0 to 1), the point in world mm, in words.
     """
     models = stages.out_of_fold_models(list(projections), occlusion_models, cohort)
-    return {
-        name: partial(
-            locate_occlusion,
-            vessels[name],
-            priors[name],
-            projection,
-            models[name],
-            network.prediction(),
-            call,
-        )
-        for name, projection in projections.items()
-        if name in priors
-    }
+    return stages.each_case(
+        locate_occlusion,
+        projections,
+        models,
+        vessels,
+        priors,
+        network=network.prediction(),
+        options=call,
+    )
 
 
 def locate_occlusion(
-    vessels: Case,
-    priors: Case,
     projected: Case,
     models: list[Case],
+    vessels: Case,
+    priors: Case,
     network: NnUNetOptions,
     options: CallOptions,
 ) -> dict[str, Any]:
@@ -209,11 +201,7 @@ def describe_densities(
 
     Out: for each case a row a side and segment: differences in HU and ml, a point in world mm.
     """
-    return {
-        name: partial(describe_densities_of_case, scan, vessels[name], priors[name], options)
-        for name, scan in scans.items()
-        if name in vessels and name in priors
-    }
+    return stages.each_case(describe_densities_of_case, scans, vessels, priors, options=options)
 
 
 def describe_densities_of_case(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +34,7 @@ def compute_case_priors(
     absolute), and how well the atlas fits.
     """
     folder = Path(atlas_folder) if atlas_folder else None
-    return {
-        name: partial(compute_priors_of_case, scan, folder, options) for name, scan in scans.items()
-    }
+    return stages.each_case(compute_priors_of_case, scans, atlas_folder=folder, options=options)
 
 
 def compute_priors_of_case(
@@ -65,9 +62,7 @@ def draw_previews(scans: Cases, priors: Cases, wanted: bool) -> dict[str, Task]:
 
     Pictures of patients: they go to no tracking server.
     """
-    if not wanted:
-        return {}
-    return {name: partial(draw_preview, scans[name], maps) for name, maps in priors.items()}
+    return stages.each_case(draw_preview, scans, priors) if wanted else {}
 
 
 def draw_preview(scan: Case, priors: Case) -> dict[str, Any]:

@@ -59,7 +59,11 @@ def list_changes(
     options: RobustnessOptions,
     channels: ChannelOptions,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Choose cases and list each once for every change of its scan, and for every channel."""
+    """Choose cases and list each once for every change of its scan, and for every channel.
+
+    Out: two cohort tables, of changed scans and of channels left empty; ``original`` names the case
+    that each is made of.
+    """
     known = cohort[cohort["case_id"].isin(list(scans))]
     chosen = _choose(known[known["split"] == options.split], options.cases)
     names = channels.channels if options.missing_channels else ()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from functools import partial
 from typing import Any
 
 import nibabel as nib
@@ -68,10 +67,7 @@ def predict_vessels(
     held its patient out, for any other case all folds together.
     """
     models = stages.out_of_fold_models(list(scans), vessel_models, cohort)
-    return {
-        name: partial(predict_vessels_of_case, scan, models[name], options.prediction())
-        for name, scan in scans.items()
-    }
+    return stages.each_case(predict_vessels_of_case, scans, models, options=options.prediction())
 
 
 def predict_vessels_of_case(
@@ -91,11 +87,7 @@ def measure_vessel_overlap(vessels: Cases, vessel_annotations: Cases) -> dict[st
     Out: for each case a row a label: Dice, centre-line Dice, 95 % Hausdorff and mean surface
     distance (mm), relative volume error.
     """
-    return {
-        name: partial(measure_vessels_of_case, vessels[name], annotation)
-        for name, annotation in vessel_annotations.items()
-        if name in vessels
-    }
+    return stages.each_case(measure_vessels_of_case, vessels, vessel_annotations)
 
 
 def measure_vessels_of_case(vessels: Case, annotation: Case) -> dict[str, Any]:

@@ -21,12 +21,18 @@ FOLDER = "scans"
 
 
 def plan_simulation(options: CohortOptions) -> pd.DataFrame:
-    """Decide who has an occlusion, where, how old they are, and which scans are annotated."""
+    """Decide who has an occlusion, where, how old they are, and which scans are annotated.
+
+    Out: a row a scan, with the seed that its simulation starts from.
+    """
     return plan_cohort(options)
 
 
 def simulate_scans(plan: pd.DataFrame, options: CohortOptions) -> dict[str, Task]:
-    """Simulate every scan of the plan with its truth."""
+    """Simulate every scan of the plan with its truth.
+
+    Out: for each case a head in HU, its arteries (1 C7, 2 M1, 3 M2, 4 other) and its clot.
+    """
     return {
         row["case_id"]: partial(simulate_scan, int(row["seed"]), case_options(row, options))
         for _, row in plan.iterrows()
@@ -41,7 +47,10 @@ def simulate_scan(seed: int, options: SimulationOptions) -> dict[str, Any]:
 
 
 def list_simulated_cases(plan: pd.DataFrame, scans: Cases) -> pd.DataFrame:
-    """Write the cohort table as a hospital would: annotations only where someone drew them."""
+    """Write the cohort table as a hospital would: annotations only where someone drew them.
+
+    Out: cases.csv, with a column ``simulated`` so that every report says so.
+    """
     table = plan[plan["case_id"].isin(list(scans))].copy()
     folder = FOLDER + "/" + table["case_id"]
     table["ncct"] = folder + "/ncct.nii.gz"
