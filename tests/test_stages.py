@@ -10,12 +10,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from lvo_kedro.artifacts import sha256_of
 from lvo_kedro.datasets.fingerprint import fingerprint
 from lvo_kedro.errors import ModelError
 from lvo_kedro.nnunet import NnUNetOptions
 from lvo_kedro.options import StartOptions
 from lvo_kedro.stages import ScanHashes, blind_networks, dataset_task, fold_tasks
-from lvo_kedro.weights.digest import sha256_of
 
 COHORT = pd.DataFrame(
     {

@@ -21,6 +21,7 @@ import joblib
 from joblib.externals.loky import process_executor
 from kedro.io import AbstractDataset, DatasetError
 
+from lvo_kedro.artifacts import PART, clear_parts, write_json
 from lvo_kedro.datasets.fingerprint import fingerprint
 from lvo_kedro.datasets.names import withhold_names
 from lvo_kedro.datasets.watch import Watch
@@ -158,7 +159,8 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
             if not CASE_NAME.fullmatch(name):
                 raise DatasetError(f"'{name}' cannot name a case: letters, digits, '.', '_', '-'")
         self._path.mkdir(parents=True, exist_ok=True)
-        _write_json(self._path / INDEX, {"expected": sorted(data)})
+        clear_parts(self._path)
+        write_json(self._path / INDEX, {"expected": sorted(data)})
         digests = {name: fingerprint([task, self._files]) for name, task in data.items()}
         due = [name for name in data if not self._is_settled(name, digests[name])]
         label = self._path.name
@@ -255,12 +257,13 @@ def _run_case(
 ) -> Outcome:
     """Compute one case into ``folder``: in a folder beside it first, so that it is never half."""
     start = time.monotonic()
-    work = folder if resumable else folder.with_name(f".{folder.name}.partial")
+    work = folder if resumable else folder.with_name(f".{folder.name}{PART}")
     if not resumable or _read_record(folder).get("fingerprint") != digest:
         shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True, exist_ok=True)
+    clear_parts(work)
     record: dict[str, Any] = {"fingerprint": digest, "state": RUNNING}
-    _write_json(work / RECORD, record)
+    write_json(work / RECORD, record)
     try:
         with told_in(work) if resumable else nullcontext():
             fields = task(folder=work) if resumable else task()
@@ -273,7 +276,7 @@ def _run_case(
             message = f"{type(error).__name__}: {message} ({_origin(error)})"
         record |= {"state": FAILED, "error": message, "refused": refused}
     record["seconds"] = round(time.monotonic() - start, 2)
-    _write_json(work / RECORD, record)
+    write_json(work / RECORD, record)
     if not resumable:
         shutil.rmtree(folder, ignore_errors=True)
         work.rename(folder)
@@ -306,9 +309,3 @@ def _read_record(folder: Path) -> dict[str, Any]:
         return {}
     record: dict[str, Any] = json.loads(file.read_text())
     return record
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(content, indent=1) + "\n")
-    partial.replace(path)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from lvo_kedro.artifacts import replacing
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -19,13 +21,12 @@ _STATEFUL = ("network", "optimizer", "scaler")
 
 def save_checkpoint(folder: Path, state: State, fingerprint: dict[str, Any]) -> None:
     """Write the state so that it is there whole or not at all."""
-    unfinished = folder / f"{CHECKPOINT}.unfinished"
     content = {name: getattr(state, name) for name in _PLAIN}
     content |= {name: getattr(state, name).state_dict() for name in _STATEFUL}
     content["average"] = None if state.average is None else state.average.state_dict()
     content["fingerprint"] = fingerprint
-    torch.save(content, unfinished)
-    unfinished.replace(folder / CHECKPOINT)
+    with replacing(folder / CHECKPOINT) as part:
+        torch.save(content, part)
 
 
 def resume(folder: Path, state: State, fingerprint: dict[str, Any]) -> None:

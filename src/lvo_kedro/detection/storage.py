@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from lvo_kedro.artifacts import replacing
 from lvo_kedro.detection.channels import neutral
 from lvo_kedro.detection.options import CHANNELS, ChannelName
 from lvo_kedro.errors import CaseError
@@ -111,9 +112,8 @@ def sample_grid(sample: Mapping[str, Tensor]) -> Grid:
 def save_sample(path: Path, sample: Sample) -> None:
     """Write a compact sample; a reader never meets half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    save_file(sample, str(unfinished))
-    unfinished.replace(path)
+    with replacing(path) as part:
+        save_file(sample, str(part))
 
 
 def open_sample(path: Path) -> Sample:

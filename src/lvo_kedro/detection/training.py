@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupShuffleSplit
 from torch.nn import functional
 
+from lvo_kedro.artifacts import clear_parts, write_rows
 from lvo_kedro.detection.checkpoint import CHECKPOINT, resume, save_checkpoint
 from lvo_kedro.detection.data import SampleReader
 from lvo_kedro.detection.detector import network_logits, pick_device, read_card, save_detector
@@ -84,6 +84,7 @@ def train_fold(  # noqa: PLR0917
     if done is not None:
         return dict(done["summary"])
     folder.mkdir(parents=True, exist_ok=True)
+    clear_parts(folder)
     state = start_state(fold)
     resume(folder, state, fingerprint)
     forward = torch.compile(state.network) if options.compile else state.network
@@ -93,7 +94,7 @@ def train_fold(  # noqa: PLR0917
             record |= _look(fold, state)
         state.history.append(record)
         state.epoch += 1
-        _write_history(folder, state.history)
+        write_rows(folder / HISTORY, state.history)
         if state.epoch % options.checkpoint_every == 0:
             save_checkpoint(folder, state, fingerprint)
         if log is not None:
@@ -195,14 +196,6 @@ def _measure(fold: Fold, network: McResNet, cases: Sequence[str], prefix: str) -
 
 def _is_exhausted(state: State, options: TrainingOptions) -> bool:
     return 0 < options.patience <= state.looks_since
-
-
-def _write_history(folder: Path, history: list[dict[str, float]]) -> None:
-    names = list(dict.fromkeys(name for record in history for name in record))
-    with (folder / HISTORY).open("w", newline="") as file:
-        writer = csv.DictWriter(file, names, restval="")
-        writer.writeheader()
-        writer.writerows(history)
 
 
 def _finish(

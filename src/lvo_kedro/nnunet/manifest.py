@@ -6,14 +6,13 @@ off, a file from another training or a forgotten edit is found before it gives a
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from lvo_kedro.artifacts import sha256_of, write_json
 from lvo_kedro.errors import ModelError
-from lvo_kedro.weights.digest import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,19 +74,6 @@ def clear_model(folder: Path) -> None:
     """Remove a model's own files from ``folder``."""
     for name in [*_files(folder), MANIFEST]:
         (folder / name).unlink(missing_ok=True)
-
-
-def digest_of(content: object) -> str:
-    """Return the sha256 of anything that JSON can express."""
-    text = json.dumps(content, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write JSON so that the file is either the old one or the whole new one."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    part.replace(path)
 
 
 def _files(folder: Path) -> list[str]:

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from lvo_kedro.artifacts import clear_parts, digest_of, write_json, write_rows
 from lvo_kedro.errors import ModelError
 from lvo_kedro.nnunet.dataset import read_prepared
 from lvo_kedro.nnunet.environment import DATASET, PLANS, nnunet_environment, own_random_state
 from lvo_kedro.nnunet.manifest import (
     MANIFEST,
     clear_model,
-    digest_of,
     read_manifest,
-    write_json,
     write_manifest,
 )
 from lvo_kedro.nnunet.options import MACHINE_FIELDS, PREDICTION_FIELDS, NnUNetOptions
@@ -111,12 +110,14 @@ def _train(
     given: Weights | None,
 ) -> list[dict[str, float]]:
     weights = model_folder / f"fold_{fold}"
+    for place in (model_folder, weights):
+        clear_parts(place)
     if (weights / FINAL).is_file():  # stopped after the last epoch, before the manifest
         _remove_all_but_final(weights)
         return _read_history(model_folder / HISTORY)
 
     def report(row: Mapping[str, float], epoch: int) -> None:
-        write_history(model_folder / HISTORY, trainer.history)
+        write_rows(model_folder / HISTORY, trainer.history)
         if log is not None:
             log({k: v for k, v in row.items() if k != "epoch"}, epoch)
 
@@ -205,13 +206,3 @@ def _read(path: Path) -> dict[str, Any]:
 def _read_history(path: Path) -> list[dict[str, float]]:
     with path.open(newline="", encoding="utf-8") as file:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
-
-
-def write_history(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
-    """Write one row an epoch as CSV."""
-    part = path.with_name(path.name + ".part")
-    with part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    part.replace(path)
