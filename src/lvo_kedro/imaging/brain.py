@@ -25,7 +25,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from lvo_kedro.errors import ScanError
-from lvo_kedro.imaging.geometry import Grid, grid_of, isotropic_grid, make_image, resample
+from lvo_kedro.imaging.boxes import bounding_box, box_corners, covering_box
+from lvo_kedro.imaging.geometry import grid_of, isotropic_grid, make_image
+from lvo_kedro.imaging.resampling import block_grid, block_mean, resample
 from lvo_kedro.options import Options
 
 if TYPE_CHECKING:
@@ -104,14 +106,8 @@ def working_image(ncct: nib.Nifti1Image, spacing: float) -> nib.Nifti1Image:
     grid = grid_of(ncct)
     wanted = np.floor(spacing / np.asarray(grid.spacing) + 0.3).astype(int)
     factor = np.clip(wanted, 1, grid.shape)
-    count = np.asarray(grid.shape) // factor
-    whole = np.asanyarray(ncct.dataobj)[tuple(slice(n) for n in count * factor)]
-    data = np.clip(whole, FAT_HU, SKULL_HU, dtype=np.float32)
-    blocks = data.reshape(np.stack([count, factor], axis=1).ravel())
-    affine = grid.affine.copy()
-    affine[:3, 3] = apply_affine(grid.affine, (factor - 1) / 2)
-    affine[:3, :3] = grid.affine[:3, :3] * factor
-    small = make_image(blocks.mean(axis=(1, 3, 5), dtype=np.float32), affine)
+    clipped = np.clip(np.asanyarray(ncct.dataobj), FAT_HU, SKULL_HU, dtype=np.float32)
+    small = make_image(block_mean(clipped, factor), block_grid(grid, factor).affine)
     # the cubic grid ends up to one voxel beyond the scan, where its last slice goes on
     return resample(_padded(small), isotropic_grid(small, spacing), fill=FAT_HU)
 
@@ -169,19 +165,12 @@ def _to_scan(
     edge: nib.Nifti1Image, ncct: nib.Nifti1Image, options: BrainOptions
 ) -> nib.Nifti1Image:
     """Threshold ``edge`` at 0.5 on the scan's grid, sampling only the box that it fills."""
-    filled = np.argwhere(np.asarray(edge.dataobj) > 0)
-    box = np.array([filled.min(axis=0) - 1, filled.max(axis=0) + 1])
-    corners = np.stack(np.meshgrid(*box.T), axis=-1).reshape(-1, 3)
-    index = apply_affine(np.linalg.inv(ncct.affine) @ edge.affine, corners)
-    low = np.clip(np.floor(index.min(axis=0)).astype(int), 0, np.asarray(ncct.shape) - 1)
-    high = np.clip(np.ceil(index.max(axis=0)).astype(int) + 1, low + 1, ncct.shape)
-    affine = ncct.affine.copy()
-    affine[:3, 3] = apply_affine(ncct.affine, low)
-    x, y, z = (int(n) for n in high - low)
+    grid = grid_of(ncct)
+    filled = bounding_box(np.asarray(edge.dataobj) > 0)
+    within = covering_box(box_corners(edge.affine, filled, margin=1), grid)
     # the scan's outermost voxels lie up to half a working voxel beyond the working grid
-    inside = np.asarray(resample(_padded(edge), Grid((x, y, z), affine)).dataobj)
-    within = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    bony = _mixed_with_bone(np.asanyarray(ncct.dataobj)[within], grid_of(ncct).spacing, options)
+    inside = np.asarray(resample(_padded(edge), grid.part(within)).dataobj)
+    bony = _mixed_with_bone(np.asanyarray(ncct.dataobj)[within], grid.spacing, options)
     mask = np.zeros(ncct.shape, dtype=np.uint8)
     mask[within] = _solid((inside > 0.5) & ~(bony & (inside < 0.95)))
     return make_image(mask, ncct.affine)

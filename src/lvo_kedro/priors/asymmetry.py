@@ -10,13 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from nibabel.affines import apply_affine
 from scipy.ndimage import median_filter
 
 from lvo_kedro.errors import RegistrationError
+from lvo_kedro.imaging.boxes import bounding_box, box_between
 from lvo_kedro.imaging.geometry import Grid, grid_of
+from lvo_kedro.imaging.resampling import block_grid, block_mean, change_grid
 from lvo_kedro.priors import engine
-from lvo_kedro.priors.grids import change_grid, crop_to, sub_grid
 
 if TYPE_CHECKING:
     import nibabel as nib
@@ -61,8 +61,8 @@ def find_counterparts(
         )
     mirrored = engine.sample(right, scan.grid, reflected)
     seen = scan.seen & (engine.sample(scan.seen.astype(np.float32), scan.grid, reflected) > 0.5)
-    box = crop_to(scan.grid, (left > 0) | (mirrored > 0), margin=3)
-    half = sub_grid(scan.grid, box)
+    box = bounding_box((left > 0) | (mirrored > 0), margin=3)
+    half = scan.grid.part(box)
     mapping = engine.register(
         left[box],
         mirrored[box],
@@ -125,26 +125,18 @@ def average_blocks(
     """
     source = grid_of(ncct)
     brain = np.asarray(brain_mask.dataobj) > 0
-    box = crop_to(source, brain, margin=0)
+    box = bounding_box(brain)
+    shape = np.array(brain[box].shape)
     factor = np.maximum(1, np.rint(edge_mm / np.asarray(source.spacing)).astype(int))
-    part = sub_grid(source, box)
-    count = -(-np.asarray(part.shape) // factor) + 2  # and a block of nothing on every side
-    around = [
-        (int(f), int(n * f - f - s)) for f, n, s in zip(factor, count, part.shape, strict=True)
-    ]
+    count = -(-shape // factor) + 2  # and a block of nothing on every side
+    around = np.stack([factor, (count - 1) * factor - shape], axis=1)
     tissue = np.where(brain[box], np.asarray(ncct.dataobj[box], dtype=np.float32), 0.0)
-    cut = np.stack([count, factor], axis=1).ravel()
-    share, total = (
-        np.pad(values, around).reshape(cut).mean(axis=(1, 3, 5), dtype=np.float32)
-        for values in (brain[box], tissue)
-    )
-    affine = part.affine.copy()
-    affine[:3, :3] = part.affine[:3, :3] * factor
-    affine[:3, 3] = apply_affine(part.affine, (factor - 1) / 2 - factor)
+    share, total = (block_mean(np.pad(values, around), factor) for values in (brain[box], tissue))
     inside = share > 0.5
     hounsfield = np.where(inside, total / np.maximum(share, 1e-3), 0.0).astype(np.float32)
-    x, y, z = (int(n) for n in count)
-    return hounsfield, inside, Grid((x, y, z), affine)
+    start = np.array([part.start for part in box]) - factor
+    wider = source.part(box_between(start, start + count * factor))
+    return hounsfield, inside, block_grid(wider, factor)
 
 
 def median_in_mm(values: NDArray[np.float32], grid: Grid, edge_mm: float) -> NDArray[np.float32]:
