@@ -109,7 +109,8 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
         scheduler: Address of a Dask scheduler (extra ``dask``) on whose workers the cases run
             instead. They must see the same files under the same paths.
         resumable: The task gets its ``folder`` and works in it; what it left there when it was
-            stopped is kept for the next attempt, unless its inputs have changed.
+            stopped is kept for the next attempt, unless its inputs have changed. A task need not
+            find out whether what it finds is out of date: then it finds nothing.
         stop_on_error: End the run with the first failure instead of recording it. For folds: a
             cross-validation with a fold missing is none.
         metadata: Ignored here; kedro-viz reads it.
@@ -209,8 +210,10 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
             return False
         if record.get("state") == DONE:
             return all((self._path / name / file).exists() for file in record["written"])
-        # the same data gives the same refusal; anything else (memory, disk) may pass next time
-        return record.get("state") == FAILED and bool(record.get("refused"))
+        # the same data gives the same refusal; anything else (memory, disk) may pass next time. A
+        # run that ended with a failure must not go on without that case the second time
+        refused = record.get("state") == FAILED and bool(record.get("refused"))
+        return refused and not self._stop_on_error
 
     def _expected(self) -> list[str]:
         index = self._path / INDEX
@@ -258,8 +261,11 @@ def _run_case(
     """Compute one case into ``folder``: in a folder beside it first, so that it is never half."""
     start = time.monotonic()
     work = folder if resumable else folder.with_name(f".{folder.name}{PART}")
-    if not resumable or _read_record(folder).get("fingerprint") != digest:
-        shutil.rmtree(work, ignore_errors=True)
+    if work.exists() and not (resumable and _read_record(work).get("fingerprint") == digest):
+        # nothing of other inputs may stay for the task to go on from; the record goes first, lest a
+        # folder that is half cleared when the run is stopped pass for one that is done
+        (work / RECORD).unlink(missing_ok=True)
+        shutil.rmtree(work)
     work.mkdir(parents=True, exist_ok=True)
     clear_parts(work)
     record: dict[str, Any] = {"fingerprint": digest, "state": RUNNING}

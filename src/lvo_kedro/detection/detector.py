@@ -214,12 +214,12 @@ def _chosen_on(fingerprint: Mapping[str, Any]) -> str:
     return f"{len(fingerprint['chosen_on'])} cases set aside from the training cases"
 
 
-def read_card(folder: Path, fingerprint: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return ``model.json`` if the folder holds a finished training of the same fingerprint."""
+def read_card(folder: Path) -> dict[str, Any] | None:
+    """Return ``model.json`` if the folder holds a finished training."""
     if not (folder / CARD).is_file() or not (folder / WEIGHTS).is_file():
         return None
-    card: dict[str, Any] = json.loads((folder / CARD).read_text())
-    return card if card.get("training") == dict(fingerprint) else None
+    card: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
+    return card
 
 
 def load_detector(folder: Path, device: str = "auto") -> Detector:
