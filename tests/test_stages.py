@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from lvo_kedro.artifacts import sha256_of
 from lvo_kedro.datasets.fingerprint import fingerprint
 from lvo_kedro.errors import ModelError
 from lvo_kedro.nnunet import NnUNetOptions
@@ -21,7 +22,6 @@ from lvo_kedro.stages import (
     fold_tasks,
     out_of_fold_models,
 )
-from lvo_kedro.weights.digest import sha256_of
 
 COHORT = pd.DataFrame(
     {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import secrets
@@ -19,6 +18,7 @@ from kedro.framework.project import pipelines
 from mlflow.tracking import MlflowClient
 
 from lvo_kedro import progress, serving, tracking
+from lvo_kedro.artifacts import sha256_of
 from lvo_kedro.console import Log
 from lvo_kedro.datasets.files import file_of, files_of
 from lvo_kedro.lock import working_on
@@ -357,5 +357,5 @@ def _digest(catalog: CatalogProtocol) -> str:
     """Return the SHA-256 of the cohort table, or nothing where a run does without one."""
     for name in ("cases", "cohort"):
         if name in catalog and catalog.exists(name):
-            return hashlib.sha256(file_of(catalog, name).read_bytes()).hexdigest()
+            return sha256_of(file_of(catalog, name))
     return ""

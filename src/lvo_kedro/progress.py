@@ -16,6 +16,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from lvo_kedro.artifacts import write_json
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
@@ -191,9 +193,7 @@ def tell(done: int, of: int, note: str = "") -> None:
     folder = _folder.get()
     if folder is None:
         return
-    part = folder / f"{TOLD}.part"
-    part.write_text(json.dumps({"done": done, "of": of, "note": note}), encoding="utf-8")
-    part.replace(folder / TOLD)
+    write_json(folder / TOLD, {"done": done, "of": of, "note": note})
 
 
 class Told(NamedTuple):
@@ -221,10 +221,7 @@ def read_seconds(path: Path) -> dict[str, float]:
 def write_seconds(path: Path, seconds: Mapping[str, float]) -> None:
     """Keep the seconds of each step for the next run."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = {node: round(value, 2) for node, value in seconds.items()}
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    part.replace(path)
+    write_json(path, {node: round(value, 2) for node, value in seconds.items()})
 
 
 def duration(seconds: float) -> str:

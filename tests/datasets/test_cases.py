@@ -175,6 +175,47 @@ def test_a_resumable_task_finds_what_it_left_unless_its_inputs_changed(tmp_path)
     assert (tmp_path / "d" / "fold_0" / "counter").read_text() == "2"
 
 
+def leave_a_trace(number: int, *, folder: Path) -> dict[str, object]:
+    """Work that goes on from what is there, whatever it is, and is stopped."""
+    (folder / "fold_0").mkdir(exist_ok=True)
+    checkpoint = folder / "fold_0" / "checkpoint"
+    seen = checkpoint.read_text() if checkpoint.exists() else ""
+    checkpoint.write_text(f"{seen}{number}")
+    raise KeyboardInterrupt
+
+
+def test_nothing_of_other_inputs_is_left_to_go_on_from(tmp_path):
+    cases = dataset(tmp_path / "d", resumable=True)
+    for number in (1, 1, 2, 1):
+        with pytest.raises(KeyboardInterrupt):
+            cases.save({"fold_0": functools.partial(leave_a_trace, number)})
+        if number == 2:
+            assert (tmp_path / "d" / "fold_0" / "fold_0" / "checkpoint").read_text() == "2"
+    assert (tmp_path / "d" / "fold_0" / "fold_0" / "checkpoint").read_text() == "1"
+
+
+def test_a_folder_that_was_half_cleared_is_not_taken_for_done(tmp_path, monkeypatch):
+    cases = dataset(tmp_path / "d", resumable=True)
+
+    def give_up(path: Path) -> None:
+        (path / "calls").unlink()
+        raise PermissionError(path)
+
+    done = {"fold_0": functools.partial(count_to_the_end, 1)}
+    cases.save(done)
+    with monkeypatch.context() as patch, pytest.raises(DatasetError, match="fold_0"):
+        patch.setattr("shutil.rmtree", give_up)
+        cases.save({"fold_0": functools.partial(count_to_the_end, 2)})
+    cases.save(done)
+    assert (tmp_path / "d" / "fold_0" / "calls").read_text() == "1"
+
+
+def count_to_the_end(number: int, *, folder: Path) -> dict[str, object]:
+    calls = folder / "calls"
+    calls.write_text(str(int(calls.read_text()) + 1 if calls.exists() else 1))
+    return {}
+
+
 def meet(other: str, *, folder: Path) -> dict[str, object]:
     """Finish only while ``other`` is at work too."""
     (folder / "here").touch()
@@ -195,9 +236,10 @@ def test_folds_run_side_by_side(tmp_path):
 def test_a_fold_that_fails_ends_the_run(tmp_path, trace):
     folds = dataset(tmp_path / "d", stop_on_error=True)
     tasks = {"fold_0": functools.partial(refuse, 1), "fold_1": functools.partial(measure, 1, trace)}
-    with pytest.raises(DatasetError, match="fold_0 failed: found 1 slices"):
-        folds.save(tasks)
-    assert trace.lines() == []
+    for _ in range(2):  # nor does the next run go on without it
+        with pytest.raises(DatasetError, match="fold_0 failed: found 1 slices"):
+            folds.save(tasks)
+        assert trace.lines() == []
 
 
 @pytest.mark.parametrize("name", ["../a", "a/b", "", ".hidden", "a b"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 
 import pytest
 import torch
@@ -76,13 +77,14 @@ def test_what_a_finished_fold_leaves(trained):
 
 
 def test_two_runs_give_the_same_scores_to_the_last_bit(stored, trained, tmp_path):
-    train_fold(tmp_path, *fold_of(stored), QUICK)
-    samples = stored[0]
-    again, first = (score_cases(load_detector(f, "cpu"), samples) for f in (tmp_path, trained[0]))
-    assert again == first
+    train_fold(tmp_path / "again", *fold_of(stored), QUICK)
     other = QUICK.model_copy(update={"seed": 2})
-    train_fold(tmp_path, *fold_of(stored), other)
-    assert score_cases(load_detector(tmp_path, "cpu"), samples) != first
+    train_fold(tmp_path / "other", *fold_of(stored), other)
+    first, again, other = (
+        score_cases(load_detector(folder, "cpu"), stored[0])
+        for folder in (trained[0], tmp_path / "again", tmp_path / "other")
+    )
+    assert first == again != other
 
 
 @pytest.mark.parametrize("kill", [(1, 1, 2), (3, 1, 4), (2, 2, 2)])
@@ -109,7 +111,7 @@ def test_a_killed_run_resumes_to_the_same_result(stored, trained, tmp_path, kill
     assert weights[0] == weights[1]
 
 
-def test_a_finished_fold_is_not_trained_again_unless_something_changed(stored, trained, tmp_path):
+def test_a_finished_fold_is_not_trained_again(stored, trained):
     folder, summary, _ = trained
     epochs = []
     log = lambda metrics, epoch: epochs.append(epoch)  # noqa: E731
@@ -117,6 +119,33 @@ def test_a_finished_fold_is_not_trained_again_unless_something_changed(stored, t
         summary, nan_ok=True
     )
     assert epochs == []
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_what_another_training_left_is_neither_resumed_nor_removed(
+    stored, trained, tmp_path, finished
+):
+    def die(metrics, epoch):
+        raise KeyboardInterrupt
+
+    if finished:
+        folder = shutil.copytree(trained[0], tmp_path / "model")
+    else:
+        folder = tmp_path / "model"
+        with pytest.raises(KeyboardInterrupt):
+            train_fold(folder, *fold_of(stored), QUICK, log=die)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    samples, labels, train, validation = fold_of(stored)
+    turned = {case: 1 - label for case, label in labels.items()}
+    for fold, options, part in (
+        ((samples, labels, train, validation), QUICK.model_copy(update={"seed": 9}), "options"),
+        ((samples, turned, train, validation), QUICK, "labels"),
+        ((samples, labels, validation, train), QUICK, "train, chosen_on, validation"),
+        ((samples | {train[0]: samples[train[1]]}, *fold_of(stored)[1:]), QUICK, "samples"),
+    ):
+        with pytest.raises(ModelError, match=f"with other {part}"):
+            train_fold(folder, *fold, options, log=die)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 @pytest.mark.parametrize("changes", [{"devices": ("cpu", "cuda:1")}, {"checkpoint_every": 3}])

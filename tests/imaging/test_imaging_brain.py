@@ -12,7 +12,8 @@ from scipy import ndimage
 
 from lvo_kedro.errors import ScanError
 from lvo_kedro.imaging import BrainOptions, QualityLimits, describe_scan, extract_brain
-from lvo_kedro.imaging.geometry import Grid, grid_of, make_image, resample, world_axis
+from lvo_kedro.imaging.geometry import Grid, grid_of, make_image, world_axis
+from lvo_kedro.imaging.resampling import resample
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,7 +18,8 @@ from imaging_phantoms import (
 )
 
 from lvo_kedro.imaging import extract_brain, read_labels, read_scan
-from lvo_kedro.imaging.geometry import Grid, grid_of, make_image, resample, world_axis
+from lvo_kedro.imaging.geometry import Grid, grid_of, make_image, world_axis
+from lvo_kedro.imaging.resampling import resample
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,12 +16,11 @@ from lvo_kedro.imaging.geometry import (
     is_sheared,
     isotropic_grid,
     make_image,
-    resample,
     straight_grid,
-    straighten,
     to_ras,
     world_axis,
 )
+from lvo_kedro.imaging.resampling import resample, straighten
 
 SPACING = np.array([2.0, 1.5, 4.0])
 ORIENTATIONS = [

@@ -13,7 +13,8 @@ from imaging_phantoms import head_grid, marker_position, phantom_head
 
 from lvo_kedro.errors import ScanError
 from lvo_kedro.imaging import ScanLimits, read_labels, read_mask, read_ncct
-from lvo_kedro.imaging.geometry import Grid, grid_of, is_sheared, make_image, resample
+from lvo_kedro.imaging.geometry import Grid, grid_of, is_sheared, make_image
+from lvo_kedro.imaging.resampling import resample
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,8 @@ from nibabel.affines import apply_affine
 from scipy import ndimage
 
 from lvo_kedro.imaging import describe_scan, extract_brain, read_ncct
-from lvo_kedro.imaging.geometry import grid_of, is_sheared, resample
+from lvo_kedro.imaging.geometry import grid_of, is_sheared
+from lvo_kedro.imaging.resampling import resample
 
 if TYPE_CHECKING:
     from pathlib import Path

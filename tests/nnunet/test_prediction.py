@@ -11,7 +11,8 @@ from nibabel.affines import apply_affine
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff
 
 from lvo_kedro.errors import ModelError
-from lvo_kedro.imaging.geometry import Grid, isotropic_grid, make_image, resample
+from lvo_kedro.imaging.geometry import Grid, isotropic_grid, make_image
+from lvo_kedro.imaging.resampling import resample
 from lvo_kedro.nnunet import NnUNetOptions, load_predictor, prepare_dataset, train_fold
 from lvo_kedro.nnunet.export import remove_islands
 from lvo_kedro.nnunet.frame import Frame

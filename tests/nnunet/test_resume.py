@@ -115,15 +115,55 @@ def test_a_finished_fold_returns_at_once(dataset: Path, models: list[Path]) -> N
     assert (models[0] / "manifest.json").stat().st_mtime_ns == written
 
 
-def test_a_changed_option_trains_anew(dataset: Path, models: list[Path], tmp_path: Path) -> None:
-    folder = tmp_path / "model"
+def unfinished(dataset: Path, models: list[Path], folder: Path) -> None:
+    def stop(*_: object) -> None:
+        raise Killed
+
+    with pytest.raises(Killed):
+        train_fold(dataset, 0, folder, TINY, stop)
+    assert (folder / "fold_0" / "checkpoint_latest.pth").is_file()
+
+
+def finished(dataset: Path, models: list[Path], folder: Path) -> None:
     shutil.copytree(models[0], folder)
-    (folder / "case.json").write_text("{}")  # of whoever keeps the folder
+
+
+def without_manifest(dataset: Path, models: list[Path], folder: Path) -> None:
+    shutil.copytree(models[0], folder)
+    (folder / "manifest.json").unlink()
+
+
+@pytest.mark.parametrize("left", [unfinished, finished, without_manifest])
+def test_what_another_training_left_is_neither_resumed_nor_removed(
+    dataset: Path, models: list[Path], tmp_path: Path, left: Callable
+) -> None:
+    folder = tmp_path / "model"
+    left(dataset, models, folder)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     epochs: list[int] = []
     changed = TINY.model_copy(update={"learning_rate": 5e-3, "step_size": 0.75})
-    train_fold(dataset, 0, folder, changed, lambda row, epoch: epochs.append(epoch))
-    assert epochs == [0, 1, 2]
-    assert (folder / "case.json").is_file()
+    for options, fold in ((changed, 0), (TINY, 1)):
+        with pytest.raises(ModelError, match="another training left"):
+            train_fold(dataset, fold, folder, options, lambda row, epoch: epochs.append(epoch))
+    assert epochs == []
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_files_of_whoever_keeps_the_folder_are_nobodys_business(
+    dataset: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "case.json").write_text("{}")
+    train_fold(dataset, 0, tmp_path, TINY.model_copy(update={"epochs": 1}))
+    assert (tmp_path / "case.json").read_text() == "{}"
+
+
+def test_a_finished_fold_that_was_altered_is_an_error(
+    dataset: Path, models: list[Path], tmp_path: Path
+) -> None:
+    finished(dataset, models, tmp_path / "model")
+    (tmp_path / "model" / "history.csv").write_text("epoch\n")
+    with pytest.raises(ModelError, match=r"history\.csv was altered"):
+        train_fold(dataset, 0, tmp_path / "model", TINY)
 
 
 @pytest.mark.filterwarnings("ignore:Pydantic serializer")

@@ -13,11 +13,11 @@ import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from safetensors.torch import save_file
 
+from lvo_kedro.artifacts import digest_of
 from lvo_kedro.errors import ModelError
 from lvo_kedro.nnunet import NnUNetOptions, train_fold, training
 from lvo_kedro.nnunet.dataset import read_prepared
 from lvo_kedro.nnunet.environment import nnunet_environment, own_random_state
-from lvo_kedro.nnunet.manifest import digest_of
 from lvo_kedro.nnunet.options import PREDICTION_FIELDS
 from lvo_kedro.nnunet.trainer import FINAL, FoldTrainer
 from lvo_kedro.options import StartOptions

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from lvo_kedro.errors import AtlasError
-from lvo_kedro.imaging.geometry import grid_of, make_image, resample, world_axis
+from lvo_kedro.imaging.geometry import grid_of, make_image, world_axis
+from lvo_kedro.imaging.resampling import resample
 from lvo_kedro.priors import compute_priors, load_atlas, model_territory
 from lvo_kedro.priors.registration import prepare_atlas
 from tests.priors.phantoms import COARSE, make_phantom, side_error, territory_dice

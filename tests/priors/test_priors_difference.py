@@ -7,6 +7,7 @@ import pytest
 
 from lvo_kedro.errors import RegistrationError
 from lvo_kedro.imaging.geometry import Grid, make_image
+from lvo_kedro.imaging.resampling import change_grid
 from lvo_kedro.priors import load_atlas
 from lvo_kedro.priors.asymmetry import (
     apply_rules,
@@ -16,7 +17,6 @@ from lvo_kedro.priors.asymmetry import (
     signed_difference,
 )
 from lvo_kedro.priors.engine import grid_points, sample
-from lvo_kedro.priors.grids import change_grid
 from lvo_kedro.priors.options import DifferenceOptions
 from lvo_kedro.priors.registration import align, prepare_atlas, prepare_scan
 from tests.priors.phantoms import COARSE, make_phantom

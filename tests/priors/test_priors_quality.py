@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from lvo_kedro.errors import RegistrationError, ScanError
 from lvo_kedro.imaging.geometry import make_image
+from lvo_kedro.imaging.resampling import change_grid
 from lvo_kedro.priors import (
     PriorOptions,
     QualityLimits,
@@ -19,7 +20,6 @@ from lvo_kedro.priors import (
     registration,
 )
 from lvo_kedro.priors.engine import Mapping, grid_points
-from lvo_kedro.priors.grids import change_grid
 from lvo_kedro.priors.quality import find_faults, jacobian_range, midline_shift
 from lvo_kedro.priors.registration import WorkingScan
 from tests.priors.phantoms import COARSE, centred_grid, make_phantom, side_error, territory_dice

@@ -13,6 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from lvo_kedro.artifacts import sha256_of
 from lvo_kedro.datasets.fingerprint import fingerprint
 from lvo_kedro.detection import McResNet, TrainingOptions
 from lvo_kedro.errors import ModelError
@@ -29,7 +30,6 @@ from lvo_kedro.weights import (
     trained_on,
     write_weights,
 )
-from lvo_kedro.weights.digest import sha256_of
 from lvo_kedro.weights.fitting import start_record
 
 SHAPE = Shape("detection", None, ("ncct", "vessels"))

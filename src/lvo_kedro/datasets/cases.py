@@ -23,6 +23,7 @@ from joblib.externals.loky import process_executor
 from kedro.io import AbstractDataset, DatasetError
 from threadpoolctl import threadpool_limits
 
+from lvo_kedro.artifacts import PART, clear_parts, write_json
 from lvo_kedro.datasets.fingerprint import fingerprint
 from lvo_kedro.datasets.names import withhold_names
 from lvo_kedro.datasets.watch import Watch
@@ -134,7 +135,8 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
         scheduler: Address of a Dask scheduler (extra ``dask``) on whose workers the cases run
             instead. They must see the same files under the same paths.
         resumable: The task gets its ``folder`` and works in it; what it left there when it was
-            stopped is kept for the next attempt, unless its inputs have changed.
+            stopped is kept for the next attempt, unless its inputs have changed. A task need not
+            find out whether what it finds is out of date: then it finds nothing.
         stop_on_error: End the run with the first failure instead of recording it. For folds: a
             cross-validation with a fold missing is none.
         metadata: Ignored here; kedro-viz reads it.
@@ -186,7 +188,8 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
             if not CASE_NAME.fullmatch(name):
                 raise DatasetError(f"'{name}' cannot name a case: letters, digits, '.', '_', '-'")
         self._path.mkdir(parents=True, exist_ok=True)
-        _write_json(self._path / INDEX, {"expected": sorted(data)})
+        clear_parts(self._path)
+        write_json(self._path / INDEX, {"expected": sorted(data)})
         digests = {name: fingerprint([task, self._files]) for name, task in data.items()}
         due = [name for name in data if not self._is_settled(name, digests[name])]
         label = self._path.name
@@ -236,8 +239,10 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
             return False
         if record.get("state") == DONE:
             return all((self._path / name / file).exists() for file in record["written"])
-        # the same data gives the same refusal; anything else (memory, disk) may pass next time
-        return record.get("state") == FAILED and bool(record.get("refused"))
+        # the same data gives the same refusal; anything else (memory, disk) may pass next time. A
+        # run that ended with a failure must not go on without that case the second time
+        refused = record.get("state") == FAILED and bool(record.get("refused"))
+        return refused and not self._stop_on_error
 
     def _expected(self) -> list[str]:
         index = self._path / INDEX
@@ -315,12 +320,16 @@ def _run_case(
 ) -> Outcome:
     """Compute one case into ``folder``: in a folder beside it first, so that it is never half."""
     start = time.monotonic()
-    work = folder if resumable else folder.with_name(f".{folder.name}.partial")
-    if not resumable or _read_record(folder).get("fingerprint") != digest:
-        shutil.rmtree(work, ignore_errors=True)
+    work = folder if resumable else folder.with_name(f".{folder.name}{PART}")
+    if work.exists() and not (resumable and _read_record(work).get("fingerprint") == digest):
+        # nothing of other inputs may stay for the task to go on from; the record goes first, lest a
+        # folder that is half cleared when the run is stopped pass for one that is done
+        (work / RECORD).unlink(missing_ok=True)
+        shutil.rmtree(work)
     work.mkdir(parents=True, exist_ok=True)
+    clear_parts(work)
     record: dict[str, Any] = {"fingerprint": digest, "state": RUNNING, "options": options_of(task)}
-    _write_json(work / RECORD, record)
+    write_json(work / RECORD, record)
     try:
         with told_in(work) if resumable else nullcontext():
             fields = task(folder=work) if resumable else task()
@@ -333,7 +342,7 @@ def _run_case(
             message = f"{type(error).__name__}: {message} ({_origin(error)})"
         record |= {"state": FAILED, "error": message, "refused": refused}
     record["seconds"] = round(time.monotonic() - start, 2)
-    _write_json(work / RECORD, record)
+    write_json(work / RECORD, record)
     if not resumable:
         shutil.rmtree(folder, ignore_errors=True)
         work.rename(folder)
@@ -385,9 +394,3 @@ def _read_record(folder: Path) -> dict[str, Any]:
         return {}
     record: dict[str, Any] = json.loads(file.read_text())
     return record
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(content, indent=1) + "\n")
-    partial.replace(path)

@@ -21,8 +21,10 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel
 
+from lvo_kedro.artifacts import digest_of, sha256_of
+
 PACKAGE = __name__.split(".", maxsplit=1)[0]
-PLUMBING = (f"{PACKAGE}.datasets", f"{PACKAGE}.tracking")
+PLUMBING = (f"{PACKAGE}.datasets", f"{PACKAGE}.tracking", f"{PACKAGE}.artifacts")
 """Modules that carry results and never change them."""
 
 
@@ -104,11 +106,7 @@ def content_digest(path: Path) -> str:
         files = sorted(p for p in path.rglob("*") if p.is_file())
         lines = [f"{file.relative_to(path)} {content_digest(file)}" for file in files]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
+    return sha256_of(path)
 
 
 @functools.cache
@@ -121,7 +119,7 @@ def code_digest(function: types.FunctionType) -> str:
     """
     sources: dict[str, str] = {}
     _collect_function(function, sources)
-    return hashlib.sha256(json.dumps(sources, sort_keys=True).encode()).hexdigest()
+    return digest_of(sources)
 
 
 def _collect_function(function: types.FunctionType, sources: dict[str, str]) -> None:

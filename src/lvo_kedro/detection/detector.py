@@ -7,7 +7,6 @@ import os
 import platform
 import sys
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -16,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lvo_kedro import __version__
+from lvo_kedro.artifacts import replacing, sha256_of, write_json
 from lvo_kedro.detection.augmentation import flip_sides
 from lvo_kedro.detection.data import SampleReader, in_groups
 from lvo_kedro.detection.mcresnet import McResNet
@@ -181,7 +181,8 @@ def save_detector(
     ``origin`` says on which scans the network was trained and, if so, what it started from.
     """
     weights = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
-    save_file(weights, str(folder / WEIGHTS))
+    with replacing(folder / WEIGHTS) as part:
+        save_file(weights, str(part))
     card = {
         "format": FORMAT,
         "network": {"in_channels": network.in_channels, "base_width": network.base_width},
@@ -198,13 +199,11 @@ def save_detector(
             "python": platform.python_version(),
         },
         "device": str(next(network.parameters()).device),
-        "sha256": sha256((folder / WEIGHTS).read_bytes()).hexdigest(),
+        "sha256": sha256_of(folder / WEIGHTS),
         "training": dict(fingerprint),
         **origin,
     }
-    unfinished = folder / f"{CARD}.unfinished"
-    unfinished.write_text(json.dumps(card, indent=1) + "\n")
-    unfinished.replace(folder / CARD)
+    write_json(folder / CARD, card)
 
 
 def _chosen_on(fingerprint: Mapping[str, Any]) -> str:
@@ -215,12 +214,12 @@ def _chosen_on(fingerprint: Mapping[str, Any]) -> str:
     return f"{len(fingerprint['chosen_on'])} cases set aside from the training cases"
 
 
-def read_card(folder: Path, fingerprint: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return ``model.json`` if the folder holds a finished training of the same fingerprint."""
+def read_card(folder: Path) -> dict[str, Any] | None:
+    """Return ``model.json`` if the folder holds a finished training."""
     if not (folder / CARD).is_file() or not (folder / WEIGHTS).is_file():
         return None
-    card: dict[str, Any] = json.loads((folder / CARD).read_text())
-    return card if card.get("training") == dict(fingerprint) else None
+    card: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
+    return card
 
 
 def load_detector(folder: Path, device: str = "auto") -> Detector:
@@ -231,7 +230,7 @@ def load_detector(folder: Path, device: str = "auto") -> Detector:
     """
     try:
         card = json.loads((folder / CARD).read_text())
-        digest = sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+        digest = sha256_of(folder / WEIGHTS)
         if card["format"] != FORMAT or digest != card["sha256"]:
             raise ModelError(
                 f"{folder} whose weights are not those that its model.json describes",

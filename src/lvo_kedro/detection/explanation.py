@@ -18,7 +18,8 @@ from lvo_kedro.detection.channels import neutral
 from lvo_kedro.detection.detector import Detector
 from lvo_kedro.detection.storage import decode_channels, sample_grid
 from lvo_kedro.errors import ModelError
-from lvo_kedro.imaging.geometry import grid_of, make_image, resample
+from lvo_kedro.imaging.geometry import grid_of, make_image
+from lvo_kedro.imaging.resampling import resample
 from lvo_kedro.options import Options
 from lvo_kedro.vocabulary import HEMISPHERES, Side
 

@@ -13,14 +13,13 @@ from scipy import ndimage
 
 from lvo_kedro.detection.options import PUBLISHED_SHAPE, ChannelOptions
 from lvo_kedro.errors import CaseError, ScanError
+from lvo_kedro.imaging.boxes import box_corners, covering_box, whole_box
 from lvo_kedro.imaging.geometry import Grid, grid_of, to_ras
+from lvo_kedro.imaging.resampling import FWHM_PER_SIGMA, interpolate, matching_sigma, smooth
 
 if TYPE_CHECKING:
     import nibabel as nib
     from numpy.typing import NDArray
-
-FWHM_PER_SIGMA = 2.3548
-"""Full width at half maximum of a Gaussian of standard deviation 1."""
 
 
 def published_grid(ncct: nib.Nifti1Image) -> Grid:
@@ -135,9 +134,8 @@ def _midline_axes(
 class Sampler:
     """Brings arrays of one grid onto another, without aliasing.
 
-    Where the target is coarser, data are first smoothed to the target's resolution: the full width
-    at half maximum of a voxel's point spread grows from the source's spacing to the target's
-    (Cardoso et al., "Scale factor point spread function matching", MICCAI 2015).
+    Where the target is coarser, data are first smoothed to the target's resolution (see
+    :func:`~lvo_kedro.imaging.resampling.matching_sigma`).
 
     Args:
         source: RAS+ grid of the arrays to come.
@@ -146,17 +144,12 @@ class Sampler:
 
     def __init__(self, source: Grid, target: Grid) -> None:
         self.target = target
-        spare = np.square(max(target.spacing)) - np.square(source.spacing)
-        self.sigma = np.sqrt(np.maximum(spare, 0)) / FWHM_PER_SIGMA / source.spacing
-        ends = np.array(np.meshgrid(*[(0, n - 1) for n in target.shape])).reshape(3, -1).T
-        index = apply_affine(np.linalg.inv(source.affine) @ target.affine, ends)
-        margin = np.ceil(3 * self.sigma) + 2
-        low = np.clip(np.floor(index.min(axis=0) - margin), 0, np.array(source.shape) - 1)
-        high = np.clip(np.ceil(index.max(axis=0) + margin) + 1, low + 1, source.shape)
-        self.box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-        shift = np.eye(4)
-        shift[:3, 3] = -low
-        self.matrix = shift @ np.linalg.inv(source.affine) @ target.affine
+        # the target's axes may be turned: its coarsest spacing counts in all directions
+        self.sigma = matching_sigma(source.spacing, max(target.spacing))
+        corners = box_corners(target.affine, whole_box(target.shape))
+        # all that the Gaussian, which ends at three standard deviations, can bring in
+        self.box = covering_box(corners, source, margin=np.ceil(3 * self.sigma) + 2)
+        self.source = source.part(self.box)
 
     def linear(self, data: NDArray[np.generic], fill: float = 0.0) -> NDArray[np.float32]:
         """Return smoothed and linearly interpolated data; ``fill`` outside the source."""
@@ -179,23 +172,15 @@ class Sampler:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the maximum near each voxel of the masked, smoothed data, and the mask's share."""
         weight = mask[self.box].astype(np.float32)
-        smooth = self._smooth(data[self.box].astype(np.float32) * weight)
+        smoothed = self._smooth(data[self.box].astype(np.float32) * weight)
         share = self._smooth(weight)
-        density = np.where(mask[self.box], smooth / np.maximum(share, 1e-3), 0).astype(np.float32)
+        density = np.where(mask[self.box], smoothed / np.maximum(share, 1e-3), 0).astype(np.float32)
         width = np.maximum(1, 2 * np.round(self.sigma * FWHM_PER_SIGMA / 2).astype(int) + 1)
         highest = ndimage.maximum_filter(density, size=tuple(width))
         return self._interpolate(highest, order=0), self._interpolate(share)
 
     def _smooth(self, data: NDArray[np.float32]) -> NDArray[np.float32]:
-        if not self.sigma.any():
-            return data
-        smooth: NDArray[np.float32] = ndimage.gaussian_filter(
-            data, self.sigma, mode="constant", truncate=3.0
-        )
-        return smooth
+        return smooth(data, self.sigma, beyond="constant")
 
     def _interpolate(self, data: NDArray[np.float32], order: int = 1) -> NDArray[np.float32]:
-        sampled: NDArray[np.float32] = ndimage.affine_transform(
-            data, self.matrix, output_shape=self.target.shape, order=order, mode="constant"
-        )
-        return sampled
+        return interpolate(data, self.source, self.target, order)

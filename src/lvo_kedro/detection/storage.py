@@ -15,9 +15,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from lvo_kedro.artifacts import replacing
 from lvo_kedro.detection.channels import neutral
 from lvo_kedro.detection.options import CHANNELS, ChannelName
 from lvo_kedro.errors import CaseError
+from lvo_kedro.imaging.boxes import bounding_box, whole_box
 from lvo_kedro.imaging.geometry import Grid
 
 if TYPE_CHECKING:
@@ -55,7 +57,8 @@ def encode_channels(channels: Tensor, names: Sequence[ChannelName], grid: Grid) 
         raise CaseError(f"values from {low} to {high}", "values in [0, 1]", "normalise them first")
     steps = (channels * STEPS).round().to(torch.uint8)
     empty = (neutral(tuple(names)) * STEPS).round().to(torch.uint8)
-    box = _filled_box((steps != empty).any(dim=0))
+    filled = (steps != empty).any(dim=0).numpy()
+    box = bounding_box(filled) if filled.any() else whole_box((1, 1, 1))
     return {
         "values": steps[(slice(None), *box)].contiguous(),
         "scale": torch.full((len(names),), 1 / STEPS, dtype=torch.float32),
@@ -111,9 +114,8 @@ def sample_grid(sample: Mapping[str, Tensor]) -> Grid:
 def save_sample(path: Path, sample: Sample) -> None:
     """Write a compact sample; a reader never meets half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    save_file(sample, str(unfinished))
-    unfinished.replace(path)
+    with replacing(path) as part:
+        save_file(sample, str(part))
 
 
 def open_sample(path: Path) -> Sample:
@@ -133,12 +135,3 @@ def open_sample(path: Path) -> Sample:
             "make the case's channels again",
         ) from error
     return sample
-
-
-def _filled_box(filled: Tensor) -> tuple[slice, slice, slice]:
-    box = []
-    for axis in range(3):
-        others = tuple(a for a in range(3) if a != axis)
-        present = torch.nonzero(filled.amax(dim=others)).flatten().tolist() or [0]
-        box.append(slice(present[0], present[-1] + 1))
-    return box[0], box[1], box[2]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupShuffleSplit
 from torch.nn import functional
 
-from lvo_kedro.detection.checkpoint import CHECKPOINT, resume, save_checkpoint
+from lvo_kedro.artifacts import clear_parts, write_rows
+from lvo_kedro.detection.checkpoint import CHECKPOINT, refuse_other, resume, save_checkpoint
 from lvo_kedro.detection.data import SampleReader
 from lvo_kedro.detection.detector import network_logits, pick_device, read_card, save_detector
 from lvo_kedro.detection.steps import (
@@ -52,8 +52,12 @@ def train_fold(  # noqa: PLR0917
 ) -> dict[str, float]:
     """Train one network; resume where an earlier call with the same inputs was ended.
 
+    Whether a training is out of date is not decided here: a folder with one of other inputs is an
+    error.
+
     Args:
-        folder: Gets ``model.safetensors``, ``model.json``, ``history.csv``.
+        folder: Gets ``model.safetensors``, ``model.json``, ``history.csv``. Empty, or what the same
+            training left there: a finished one is not repeated.
         samples: File of each case (see :mod:`lvo_kedro.detection.storage`).
         labels: 1 with, 0 without large-vessel occlusion.
         train: Cases to learn from. Their vessels must be predictions of networks that had not
@@ -74,16 +78,19 @@ def train_fold(  # noqa: PLR0917
     Raises:
         TableError: Unknown cases, cases on both sides, or a class without cases.
         CaseError: A sample that is missing or unlike the others.
-        ModelError: Given weights that cannot be read or do not fit.
+        ModelError: Given weights that cannot be read or do not fit, or a folder with a training of
+            other options, cases, labels, samples or given weights.
     """
     fold = _prepare(samples, labels, train, validation, options=options, patients=patients)
     start = start or find_start(options.start_from)
     fold.start = read_weights(start) if start else None
     fingerprint = _fingerprint(fold)
-    done = read_card(folder, fingerprint)
+    done = read_card(folder)
     if done is not None:
+        refuse_other(folder, done["training"], fingerprint)
         return dict(done["summary"])
     folder.mkdir(parents=True, exist_ok=True)
+    clear_parts(folder)
     state = start_state(fold)
     resume(folder, state, fingerprint)
     forward = torch.compile(state.network) if options.compile else state.network
@@ -93,7 +100,7 @@ def train_fold(  # noqa: PLR0917
             record |= _look(fold, state)
         state.history.append(record)
         state.epoch += 1
-        _write_history(folder, state.history)
+        write_rows(folder / HISTORY, state.history)
         if state.epoch % options.checkpoint_every == 0:
             save_checkpoint(folder, state, fingerprint)
         if log is not None:
@@ -195,14 +202,6 @@ def _measure(fold: Fold, network: McResNet, cases: Sequence[str], prefix: str) -
 
 def _is_exhausted(state: State, options: TrainingOptions) -> bool:
     return 0 < options.patience <= state.looks_since
-
-
-def _write_history(folder: Path, history: list[dict[str, float]]) -> None:
-    names = list(dict.fromkeys(name for record in history for name in record))
-    with (folder / HISTORY).open("w", newline="") as file:
-        writer = csv.DictWriter(file, names, restval="")
-        writer.writeheader()
-        writer.writerows(history)
 
 
 def _finish(

@@ -12,6 +12,7 @@ from scipy.spatial import KDTree
 from skimage.morphology import skeletonize
 
 from lvo_kedro.errors import ScanError
+from lvo_kedro.imaging.boxes import bounding_box
 from lvo_kedro.vocabulary import VESSEL_LABELS
 
 if TYPE_CHECKING:
@@ -72,10 +73,9 @@ def _agreement(
         "missing": bool(volumes[1] and not volumes[0]),
     }
     if all(volumes):
-        box = ndimage.find_objects((found | truth).astype(np.uint8))[0]
-        wider = tuple(slice(max(0, s.start - 1), s.stop + 1) for s in box)
-        row["cldice"] = _centreline_dice(found[wider], truth[wider])
-        row["hd95_mm"], row["msd_mm"] = _surface_distances(found[wider], truth[wider], spacing)
+        box = bounding_box(found | truth, margin=1)
+        row["cldice"] = _centreline_dice(found[box], truth[box])
+        row["hd95_mm"], row["msd_mm"] = _surface_distances(found[box], truth[box], spacing)
     return row
 
 

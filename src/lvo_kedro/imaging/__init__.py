@@ -3,8 +3,9 @@
 :func:`read_scan` reads NIfTI or DICOM, :func:`extract_brain` masks the brain,
 :func:`describe_scan` says what is remarkable about both, :func:`refuse_scan` ends a case for it,
 :func:`read_labels` and :func:`read_mask` bring annotations onto the scan's grid.
-:mod:`~lvo_kedro.imaging.geometry` holds the vocabulary and the resampling. What cannot be used is
-a :class:`~lvo_kedro.errors.ScanError`.
+:mod:`~lvo_kedro.imaging.geometry` holds the vocabulary, :mod:`~lvo_kedro.imaging.boxes` and
+:mod:`~lvo_kedro.imaging.resampling` what all other packages do with grids. What cannot be used is a
+:class:`~lvo_kedro.errors.ScanError`.
 """
 
 from lvo_kedro.imaging.brain import BrainOptions, extract_brain

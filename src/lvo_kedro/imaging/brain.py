@@ -25,7 +25,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from lvo_kedro.errors import ScanError
-from lvo_kedro.imaging.geometry import Grid, grid_of, isotropic_grid, make_image, resample
+from lvo_kedro.imaging.boxes import bounding_box, box_corners, covering_box
+from lvo_kedro.imaging.geometry import grid_of, isotropic_grid, make_image
+from lvo_kedro.imaging.resampling import block_grid, block_mean, resample
 from lvo_kedro.options import Options
 
 if TYPE_CHECKING:
@@ -92,6 +94,8 @@ def extract_brain(ncct: nib.Nifti1Image, options: BrainOptions = BrainOptions())
     work = working_image(ncct, options.spacing)
     hu = np.asarray(work.dataobj)
     low, high = options.tissue_hu
+    # scalp is as dense as brain. Where bone is near, it lies between both; where bone is missing
+    # (craniectomy), scalp is what the air around the head is close to
     walls = _widened(hu > options.bone_hu, options.wall_distance, options.spacing)
     tissue = _fill_small_holes((hu > low) & (hu < high), options) & ~(_skin(hu, options) & ~walls)
     brain = _choose_brain(_bodies(tissue, options), walls, options)
@@ -102,29 +106,35 @@ def extract_brain(ncct: nib.Nifti1Image, options: BrainOptions = BrainOptions())
 def working_image(ncct: nib.Nifti1Image, spacing: float) -> nib.Nifti1Image:
     """Average whole blocks of voxels (anti-aliasing), then sample a cubic grid."""
     grid = grid_of(ncct)
+    # whole voxels in a working voxel; from 1.7 on they count as two (blocks of up to 2.35 mm)
     wanted = np.floor(spacing / np.asarray(grid.spacing) + 0.3).astype(int)
     factor = np.clip(wanted, 1, grid.shape)
-    count = np.asarray(grid.shape) // factor
-    whole = np.asanyarray(ncct.dataobj)[tuple(slice(n) for n in count * factor)]
-    data = np.clip(whole, FAT_HU, SKULL_HU, dtype=np.float32)
-    blocks = data.reshape(np.stack([count, factor], axis=1).ravel())
-    affine = grid.affine.copy()
-    affine[:3, 3] = apply_affine(grid.affine, (factor - 1) / 2)
-    affine[:3, :3] = grid.affine[:3, :3] * factor
-    small = make_image(blocks.mean(axis=(1, 3, 5), dtype=np.float32), affine)
+    # clipped first: the mean then says how much of a block is bone, and not how dense it is
+    clipped = np.clip(np.asanyarray(ncct.dataobj), FAT_HU, SKULL_HU, dtype=np.float32)
+    small = make_image(block_mean(clipped, factor), block_grid(grid, factor).affine)
     # the cubic grid ends up to one voxel beyond the scan, where its last slice goes on
     return resample(_padded(small), isotropic_grid(small, spacing), fill=FAT_HU)
 
 
 def _bodies(tissue: Mask, options: BrainOptions) -> Iterator[Mask]:
-    """Yield the bodies of ``tissue`` that are thicker than a bridge, the largest core first."""
+    """Yield the bodies of ``tissue`` that are thicker than a bridge, the largest core first.
+
+    Three at most: in a scan that shows more than the head another core may be larger than the
+    brain's. Which of them bone walls in, the caller finds out.
+    """
     depth = _depth(tissue, options.spacing)
     cores, _ = ndimage.label(depth > options.bridge_radius)
     sizes = np.bincount(cores.ravel())[1:]
+    # an opening: what a ball of the corner's radius cannot reach is a nerve, or a layer of half
+    # bone, half fat. Distances are between voxel centres, so that without half a millimetre more
+    # the ball would not give back all that it was (1 ml of a brain)
     fine = _grow(depth > options.corner_radius, options.corner_radius + 0.5, options.spacing)
     for label in np.argsort(-sizes)[:3] + 1:
         away = _depth(cores != label, options.spacing)
+        # a core ends a bridge's radius below the surface: so much brings it back there, and the
+        # reach on into corners
         parts, _ = ndimage.label(tissue & fine & (away <= options.bridge_radius + options.reach))
+        # the distance is 0 in the core itself: the part that holds it, not one beside it
         inside = parts[np.unravel_index(int(away.argmin()), away.shape)]
         yield ndimage.binary_fill_holes(parts == inside)
 
@@ -152,9 +162,11 @@ def _choose_brain(bodies: Iterator[Mask], walls: Mask, options: BrainOptions) ->
 def _soft_edge(brain: Mask, hu: NDArray, options: BrainOptions) -> NDArray[np.float32]:
     """Return 1 inside and 0 outside, passing 0.5 half-way between brain and skull HU.
 
-    Voxels between both are mixtures that ``tissue_hu`` counts as bone.
+    Voxels between both are mixtures that ``tissue_hu`` counts as bone: an eighth of skull makes a
+    voxel denser than any tissue.
     """
     shell = ndimage.binary_dilation(brain, np.ones((3, 3, 3))) & ~brain
+    # how dense the skull is here: thin bone, averaged over 2 mm, stays far below SKULL_HU
     skull = ndimage.maximum_filter(hu, 3, mode="nearest")
     part = (skull - hu) / np.maximum(skull - BRAIN_HU, 1.0)
     mixed = shell & (skull > options.bone_hu) & (hu >= options.tissue_hu[1])
@@ -169,19 +181,14 @@ def _to_scan(
     edge: nib.Nifti1Image, ncct: nib.Nifti1Image, options: BrainOptions
 ) -> nib.Nifti1Image:
     """Threshold ``edge`` at 0.5 on the scan's grid, sampling only the box that it fills."""
-    filled = np.argwhere(np.asarray(edge.dataobj) > 0)
-    box = np.array([filled.min(axis=0) - 1, filled.max(axis=0) + 1])
-    corners = np.stack(np.meshgrid(*box.T), axis=-1).reshape(-1, 3)
-    index = apply_affine(np.linalg.inv(ncct.affine) @ edge.affine, corners)
-    low = np.clip(np.floor(index.min(axis=0)).astype(int), 0, np.asarray(ncct.shape) - 1)
-    high = np.clip(np.ceil(index.max(axis=0)).astype(int) + 1, low + 1, ncct.shape)
-    affine = ncct.affine.copy()
-    affine[:3, 3] = apply_affine(ncct.affine, low)
-    x, y, z = (int(n) for n in high - low)
-    # the scan's outermost voxels lie up to half a working voxel beyond the working grid
-    inside = np.asarray(resample(_padded(edge), Grid((x, y, z), affine)).dataobj)
-    within = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    bony = _mixed_with_bone(np.asanyarray(ncct.dataobj)[within], grid_of(ncct).spacing, options)
+    grid = grid_of(ncct)
+    filled = bounding_box(np.asarray(edge.dataobj) > 0)
+    within = covering_box(box_corners(edge.affine, filled, margin=1), grid)
+    # padded: the scan's outermost voxels lie up to half a working voxel beyond the working grid
+    inside = np.asarray(resample(_padded(edge), grid.part(within)).dataobj)
+    bony = _mixed_with_bone(np.asanyarray(ncct.dataobj)[within], grid.spacing, options)
+    # off the rim alone, where the smoothed edge is below 0.95 (to a depth of 1.6 times its standard
+    # deviation): what is as dense further inside is calcification or a clip
     mask = np.zeros(ncct.shape, dtype=np.uint8)
     mask[within] = _solid((inside > 0.5) & ~(bony & (inside < 0.95)))
     return make_image(mask, ncct.affine)
@@ -210,7 +217,11 @@ def _padded(image: nib.Nifti1Image) -> nib.Nifti1Image:
 
 
 def _solid(mask: Mask) -> Mask:
-    """Return the largest part without its holes."""
+    """Return the largest part without its holes.
+
+    Holes are what the largest part of the outside does not reach; a rim of outside makes that one
+    part, also where the mask touches the image's border.
+    """
     around = _largest(np.pad(~_largest(mask), 1, constant_values=True))
     return ~around[1:-1, 1:-1, 1:-1]
 
@@ -221,13 +232,16 @@ def _largest(mask: Mask) -> Mask:
 
 
 def _skin(hu: NDArray[np.float32], options: BrainOptions) -> Mask:
-    """Return what lies close to the air around the head: scalp where the bone is missing."""
+    """Return what lies close to the air around the head: scalp where the bone is missing.
+
+    The largest body of air alone counts: that in the sinuses lies close to brain, too.
+    """
     around = _largest(hu < FAT_HU / 2)
     return _widened(around, options.skin_thickness, options.spacing)
 
 
 def _fill_small_holes(tissue: Mask, options: BrainOptions) -> Mask:
-    """Fill what is too small to be the skull, which the scalp may enclose as well."""
+    """Fill what is too small to be the skull: scalp is tissue, too, and may enclose all of it."""
     holes, _ = ndimage.label(~tissue)
     small = np.bincount(holes.ravel()) * options.spacing**3 / 1000 <= options.max_hole_ml
     return tissue | small[holes]

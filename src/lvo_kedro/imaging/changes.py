@@ -21,7 +21,8 @@ import numpy as np
 from nibabel.affines import apply_affine
 
 from lvo_kedro.errors import ScanError
-from lvo_kedro.imaging.geometry import Grid, grid_of, make_image, resample, to_ras
+from lvo_kedro.imaging.geometry import Grid, grid_of, make_image, to_ras
+from lvo_kedro.imaging.resampling import resample
 from lvo_kedro.options import Options
 
 if TYPE_CHECKING:

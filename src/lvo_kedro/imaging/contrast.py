@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
+from lvo_kedro.imaging.boxes import bounding_box
 from lvo_kedro.imaging.geometry import grid_of
+from lvo_kedro.imaging.resampling import block_mean
 
 if TYPE_CHECKING:
     import nibabel as nib
@@ -55,11 +57,11 @@ def bright_vessels(
         ``bright_vessels_mm``, their length on both sides together, and ``bright_ml``, their volume.
     """
     brain = np.asarray(brain_mask.dataobj) > 0
-    box = ndimage.find_objects(brain.astype(np.uint8))[0]
+    box = bounding_box(brain)
     spacing = np.array(grid_of(ncct).spacing)
     factor = np.maximum(1, np.round(PIXEL_MM / spacing)).astype(int)
-    inside = _averaged(brain[box].astype(np.float32), factor) > 0.5
-    hu = _averaged(np.clip(ncct.dataobj[box], 0, MAX_HU, dtype=np.float32), factor)
+    inside = block_mean(brain[box], factor) > 0.5
+    hu = block_mean(np.clip(ncct.dataobj[box], 0, MAX_HU, dtype=np.float32), factor)
     voxel = spacing * factor
     # slices as thick as that have been averaged by the scanner
     smooth = ndimage.gaussian_filter(hu, np.where(voxel < 2 * PIXEL_MM, 0.8 / voxel, 0.0))
@@ -68,15 +70,6 @@ def bright_vessels(
     slim &= _lateral(inside, (ncct.affine[:3, :3] * factor).T @ right)
     length, volume = _long(slim, voxel)
     return {"bright_vessels_mm": length, "bright_ml": volume / 1000}
-
-
-def _averaged(data: NDArray[np.float32], factor: NDArray[np.intp]) -> NDArray[np.float32]:
-    """Average along one axis after the other, which is quicker than whole blocks at once."""
-    for axis, n in enumerate(factor):
-        count = data.shape[axis] // n
-        parts = [np.take(data, range(i, count * n, n), axis) for i in range(n)]
-        data = sum(parts[1:], parts[0]) / np.float32(n)
-    return data
 
 
 def _deep(inside: NDArray[np.bool_], voxel: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -8,12 +8,14 @@ import numpy as np
 from nibabel.affines import apply_affine, voxel_sizes
 from scipy import ndimage
 
+from lvo_kedro.imaging.boxes import bounding_box, whole_box
 from lvo_kedro.imaging.geometry import make_image
 
 if TYPE_CHECKING:
     import nibabel as nib
     from numpy.typing import NDArray
 
+    from lvo_kedro.imaging.boxes import Box
     from lvo_kedro.imaging.rules import ScanLimits
 
 LONG_MM: Final = 300.0
@@ -27,8 +29,6 @@ CORE_MM: Final = 40.0
 MARGIN_MM: Final = 25.0
 """What is kept around the head."""
 _STEP_MM: Final = 5.0
-
-Box = tuple[slice, slice, slice]
 
 
 class Head(NamedTuple):
@@ -56,7 +56,7 @@ def find_head(image: nib.Nifti1Image, limits: ScanLimits) -> Head:
     """
     spacing = voxel_sizes(image.affine)
     up = vertical_axis(image.affine)
-    whole = Head((slice(None), slice(None), slice(None)))
+    whole = Head(whole_box(image.shape))
     if image.shape[up] * spacing[up] < LONG_MM:
         return whole
     steps = [max(1, int(_STEP_MM / edge)) for edge in spacing]
@@ -107,13 +107,11 @@ def _bounds(
     sign = 1.0 if upwards else -1.0
     heights = sign * np.arange(core.shape[up]) * spacing[up]
     top = heights[core.any(axis=(axes[0], axes[1]))].max()
-    cranium = core.compress(heights >= top - CRANIUM_MM, axis=up)
+    cranium = bounding_box(core.compress(heights >= top - CRANIUM_MM, axis=up))
     low, high = [0.0] * 3, [0.0] * 3
     for axis in axes:
-        other = next(a for a in axes if a != axis)
-        filled = np.flatnonzero(cranium.any(axis=(up, other))) * spacing[axis]
-        low[axis] = float(filled.min()) - CORE_MM - MARGIN_MM
-        high[axis] = float(filled.max()) + CORE_MM + MARGIN_MM
+        low[axis] = float(cranium[axis].start * spacing[axis]) - CORE_MM - MARGIN_MM
+        high[axis] = float((cranium[axis].stop - 1) * spacing[axis]) + CORE_MM + MARGIN_MM
     ends = sign * (top + CORE_MM + MARGIN_MM), sign * (top + CORE_MM - HEAD_MM)
     low[up], high[up] = min(ends), max(ends)
     return low, high

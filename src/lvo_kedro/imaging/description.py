@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
+from lvo_kedro.imaging.boxes import bounding_box
 from lvo_kedro.imaging.contrast import BRIGHT_HU, bright_vessels
 from lvo_kedro.imaging.findings import QualityLimits, find_remarkable
 from lvo_kedro.imaging.geometry import grid_of, to_ras
@@ -47,7 +48,7 @@ def describe_scan(
     ncct, brain_mask = to_ras(ncct), to_ras(brain_mask)
     grid = grid_of(ncct)
     data, brain = np.asanyarray(ncct.dataobj), np.asarray(brain_mask.dataobj) > 0
-    box = _box(brain)
+    box = bounding_box(brain)
     pose = find_pose(ncct, brain_mask)
     numbers: dict[str, Any] = {
         "shape": grid.shape,
@@ -77,14 +78,6 @@ def describe_scan(
         "contrast_named": contrast_named,
     }
     return {**numbers, "findings": find_remarkable(numbers, limits)}
-
-
-def _box(brain: NDArray[np.bool_]) -> tuple[slice, slice, slice]:
-    boxes = ndimage.find_objects(brain.astype(np.uint8))
-    if not boxes:
-        raise ValueError("an empty brain mask cannot be described")
-    x, y, z = boxes[0]
-    return x, y, z
 
 
 def _densities(

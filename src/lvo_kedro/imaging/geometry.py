@@ -1,4 +1,4 @@
-"""Grids, orientations and resampling, always through world coordinates.
+"""Grids and orientations, always through world coordinates.
 
 Vocabulary
     *image*: a :class:`nibabel.Nifti1Image`, that is data **and** affine.
@@ -10,17 +10,18 @@ Vocabulary
 
 from __future__ import annotations
 
-import warnings
-from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine, voxel_sizes
-from scipy import ndimage
+
+from lvo_kedro.imaging.boxes import bounding_box, box_corners, whole_box
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
+
+    from lvo_kedro.imaging.boxes import Box
 
 
 class Grid(NamedTuple):
@@ -39,6 +40,13 @@ class Grid(NamedTuple):
     def voxel_volume_ml(self) -> float:
         """Volume of one voxel in ml, right for oblique and sheared grids as well."""
         return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
+
+    def part(self, box: Box) -> Grid:
+        """Return the grid of the voxels in ``box``."""
+        affine = self.affine.copy()
+        affine[:3, 3] = apply_affine(self.affine, [part.start for part in box])
+        x, y, z = (int(part.stop - part.start) for part in box)
+        return Grid((x, y, z), affine)
 
 
 def grid_of(image: nib.Nifti1Image) -> Grid:
@@ -88,44 +96,7 @@ def straight_grid(image: nib.Nifti1Image) -> Grid:
     normal = np.cross(rotation[:, first], rotation[:, second])
     rotation[:, stacked] = normal * np.sign(normal @ columns[:, stacked])
     spacing = np.einsum("ia,ia->a", rotation, columns)
-    return _covering_grid(rotation, spacing, _box_corners(image.shape, image.affine))
-
-
-def straighten(image: nib.Nifti1Image, fill: float = 0.0) -> nib.Nifti1Image:
-    """Resample ``image`` (linear) to right angles if it is sheared; ``fill`` where nothing was.
-
-    An image that is straight already is returned as it is.
-    """
-    if not is_sheared(image.affine):
-        return image
-    grid = straight_grid(image)
-    move = np.linalg.inv(image.affine) @ grid.affine - np.eye(4)
-    stacked = int(np.abs(move[:3, :3]).sum(axis=0).argmax())
-    within = [axis for axis in range(3) if axis != stacked]
-    if np.abs(move[:3, within]).max() > 1e-6 or np.abs(move[stacked]).max() > 1e-6:
-        return resample(image, grid, order=1, fill=fill)
-    # a tilted gantry: each slice slides within its plane, twenty times faster than resampling
-    slides = move[within, stacked] * np.arange(grid.shape[stacked])[:, None] + move[within, 3]
-    count = grid.shape[within[0]], grid.shape[within[1]]
-    data = np.empty((grid.shape[stacked], *count), dtype=np.float32)
-    for k, plane in enumerate(np.moveaxis(np.asanyarray(image.dataobj), stacked, 0)):
-        rows = _slide(plane.astype(np.float32), slides[k, 0], count[0], fill)
-        data[k] = _slide(rows.T, slides[k, 1], count[1], fill).T
-    return make_image(np.ascontiguousarray(np.moveaxis(data, 0, stacked)), grid.affine)
-
-
-def _slide(
-    plane: NDArray[np.float32], start: float, count: int, fill: float
-) -> NDArray[np.float32]:
-    """Interpolate ``count`` rows of ``plane``, the first at the fractional row ``start``."""
-    if abs(start) < 1e-6 and count == plane.shape[0]:
-        return plane
-    where = np.round(start + np.arange(count), 6)
-    lower = np.clip(np.floor(where).astype(int), 0, max(len(plane) - 2, 0))
-    weight = (where - lower).astype(np.float32)[:, None]
-    rows = plane[lower] * (1 - weight) + plane[np.minimum(lower + 1, len(plane) - 1)] * weight
-    rows[(where < 0) | (where > len(plane) - 1)] = fill
-    return rows
+    return _covering_grid(rotation, spacing, box_corners(image.affine, whole_box(image.shape)))
 
 
 def box_overlap(image: nib.Nifti1Image, other: nib.Nifti1Image) -> float:
@@ -145,35 +116,6 @@ def world_axis(grid: Grid, axis: int) -> NDArray[np.float32]:
     return row[0] * i[:, None, None] + row[1] * j[:, None] + row[2] * k + row[3]
 
 
-def resample(
-    image: nib.Nifti1Image, grid: Grid, order: int = 1, fill: float = 0.0
-) -> nib.Nifti1Image:
-    """Sample ``image`` on ``grid``: order 1 for intensities, 0 for labels; ``fill`` outside.
-
-    Returns:
-        An image of ``image``'s data type for order 0, of float32 otherwise.
-    """
-    dtype = image.get_data_dtype() if order == 0 else np.dtype(np.float32)
-    if image.shape == grid.shape and np.allclose(image.affine, grid.affine, atol=1e-4):
-        return make_image(np.asarray(image.dataobj).astype(dtype), grid.affine)
-    # rounded, lest a border plane at -1e-16 count as outside
-    to_source = np.round(np.linalg.inv(image.affine) @ grid.affine, 9)
-    matrix, offset = to_source[:3, :3], np.round(to_source[:3, 3], 6)
-    scale = np.diag(matrix)
-    with warnings.catch_warnings():
-        # scipy warns that it once understood the quicker way, a diagonal alone, differently
-        warnings.filterwarnings("ignore", message=".*1-D array supplied for the matrix")
-        sampled = ndimage.affine_transform(
-            np.asarray(image.dataobj).astype(dtype, copy=False),
-            scale if np.array_equal(matrix, np.diag(scale)) else matrix,
-            offset,
-            grid.shape,
-            order=order,
-            cval=fill,
-        )
-    return make_image(sampled, grid.affine)
-
-
 def isotropic_grid(
     image: nib.Nifti1Image,
     spacing: float,
@@ -187,11 +129,17 @@ def isotropic_grid(
         spacing: Edge of a voxel in mm.
         mask: Where given, the grid covers its non-zero voxels only (any grid).
         margin: Added on every side, in mm.
+
+    Raises:
+        ValueError: The mask is empty.
     """
     directions = image.affine[:3, :3] / voxel_sizes(image.affine)
     left, _, right = np.linalg.svd(directions)
     rotation = left @ right
-    corners = _mask_corners(mask) if mask is not None else _box_corners(image.shape, image.affine)
+    shown, box = image, whole_box(image.shape)
+    if mask is not None:
+        shown, box = mask, bounding_box(np.asarray(mask.dataobj) > 0)
+    corners = box_corners(shown.affine, box)
     return _covering_grid(rotation, np.full(3, float(spacing)), corners, margin)
 
 
@@ -209,23 +157,3 @@ def _covering_grid(
     affine[:3, :3] = rotation * spacing
     affine[:3, 3] = rotation @ low
     return Grid((int(count[0]), int(count[1]), int(count[2])), affine)
-
-
-def _box_corners(shape: tuple[int, ...], affine: NDArray[np.float64]) -> NDArray[np.float64]:
-    return apply_affine(affine, _corners(np.zeros(3), np.asarray(shape[:3]) - 1.0))
-
-
-def _corners(low: ArrayLike, high: ArrayLike) -> NDArray[np.float64]:
-    return np.array(list(product(*np.transpose([low, high]))), dtype=float)
-
-
-def _mask_corners(mask: nib.Nifti1Image) -> NDArray[np.float64]:
-    filled = np.asarray(mask.dataobj) > 0
-    ranges = []
-    for axis in range(3):
-        present = np.flatnonzero(filled.any(axis=tuple(a for a in range(3) if a != axis)))
-        if present.size == 0:
-            raise ValueError("an empty mask has no box")
-        ranges.append((present[0], present[-1]))
-    low, high = np.array(ranges, dtype=float).T
-    return apply_affine(mask.affine, _corners(low, high))

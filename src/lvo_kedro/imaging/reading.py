@@ -17,17 +17,11 @@ import numpy as np
 from lvo_kedro.errors import ScanError
 from lvo_kedro.imaging.cutting import find_head, read_part
 from lvo_kedro.imaging.dicom import read_series
-from lvo_kedro.imaging.geometry import (
-    box_overlap,
-    grid_of,
-    make_image,
-    resample,
-    straighten,
-    to_ras,
-)
+from lvo_kedro.imaging.geometry import box_overlap, grid_of, make_image, to_ras
 from lvo_kedro.imaging.header_rules import HEADER_RULES, IMAGE_RULES, describe_qform
 from lvo_kedro.imaging.nifti import open_nifti, whole_file
 from lvo_kedro.imaging.pixels import AIR_HU
+from lvo_kedro.imaging.resampling import resample, straighten
 from lvo_kedro.imaging.rules import ScanLimits, check
 from lvo_kedro.imaging.value_rules import VALUE_RULES
 

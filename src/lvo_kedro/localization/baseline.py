@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
-from nibabel.affines import apply_affine, from_matvec
+from nibabel.affines import apply_affine
 from pydantic import Field, field_validator
 from scipy import ndimage
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 from lvo_kedro.errors import TableError
-from lvo_kedro.imaging.geometry import Grid, make_image, resample
+from lvo_kedro.imaging.boxes import covering_box
+from lvo_kedro.imaging.geometry import grid_of, make_image
+from lvo_kedro.imaging.resampling import resample
 from lvo_kedro.localization.calls import (
     CLASS_OF,
     NO_OCCLUSION,
@@ -160,18 +162,14 @@ def _around_vessels(
 ) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[Any], NDArray[np.float64]]:
     """Return scan (HU), labels, mirrored labels and affine of the box around the vessels."""
     labels = np.asarray(vessel_labels.dataobj)
-    affine, mirror = ncct.affine, midplane.mirror()
+    grid, mirror = grid_of(ncct), midplane.mirror()
     index = np.argwhere(np.isin(labels, list(OCCLUSION_LABELS.values())))
-    beyond = apply_affine(np.linalg.inv(affine) @ mirror @ affine, index)
-    places = np.concatenate([index, beyond]) if len(index) else np.zeros((1, 3))
-    margin = np.ceil(_MARGIN_MM / np.linalg.norm(affine[:3, :3], axis=0))
-    low = np.maximum(places.min(axis=0) - margin, 0).astype(int)
-    high = np.minimum(places.max(axis=0) + margin + 1, labels.shape).astype(int)
-    box = tuple(slice(*edges) for edges in zip(low, high, strict=True))
-    hu = np.asarray(ncct.dataobj[box], dtype=np.float32)
-    grid = Grid(hu.shape, affine @ from_matvec(np.eye(3), low))
-    mirrored = resample(make_image(labels, mirror @ affine), grid, order=0)
-    return hu, labels[box], np.asarray(mirrored.dataobj), grid.affine
+    points = apply_affine(grid.affine, index if len(index) else np.zeros((1, 3)))
+    both = np.concatenate([points, apply_affine(mirror, points)])
+    box = covering_box(both, grid, np.ceil(_MARGIN_MM / np.asarray(grid.spacing)))
+    hu, part = np.asarray(ncct.dataobj[box], dtype=np.float32), grid.part(box)
+    mirrored = resample(make_image(labels, mirror @ grid.affine), part, order=0)
+    return hu, labels[box], np.asarray(mirrored.dataobj), part.affine
 
 
 class _Lumen:

@@ -15,7 +15,8 @@ from pydantic import Field
 from scipy import ndimage
 
 from lvo_kedro.errors import ScanError
-from lvo_kedro.imaging.geometry import Grid, grid_of, make_image, resample
+from lvo_kedro.imaging.geometry import Grid, grid_of, make_image
+from lvo_kedro.imaging.resampling import resample
 from lvo_kedro.options import Options
 from lvo_kedro.vocabulary import OCCLUSION_LABELS, Segment
 

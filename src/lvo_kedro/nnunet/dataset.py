@@ -17,11 +17,11 @@ from nnunetv2.preprocessing.preprocessors import default_preprocessor
 from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
+from lvo_kedro.artifacts import digest_of, write_json
 from lvo_kedro.errors import ModelError, TableError
 from lvo_kedro.imaging.geometry import make_image
 from lvo_kedro.nnunet.environment import DATASET, PLANS, in_this_process, nnunet_environment
 from lvo_kedro.nnunet.frame import Frame
-from lvo_kedro.nnunet.manifest import digest_of, write_json
 from lvo_kedro.nnunet.options import PREPARATION_FIELDS, NnUNetOptions
 from lvo_kedro.nnunet.plans import adapt_plans
 

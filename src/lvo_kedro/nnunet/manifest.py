@@ -6,14 +6,13 @@ off, a file from another training or a forgotten edit is found before it gives a
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from lvo_kedro.artifacts import sha256_of, write_json
 from lvo_kedro.errors import ModelError
-from lvo_kedro.weights.digest import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +34,7 @@ def write_manifest(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
         **facts,
         "versions": {"python": platform.python_version()}
         | {name: metadata.version(name) for name in _PACKAGES},
-        "files": {name: sha256_of(folder / name) for name in _files(folder)},
+        "files": {name: sha256_of(folder / name) for name in model_files(folder)},
     }
     write_json(folder / MANIFEST, manifest)
     return manifest
@@ -71,25 +70,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def clear_model(folder: Path) -> None:
-    """Remove a model's own files from ``folder``."""
-    for name in [*_files(folder), MANIFEST]:
-        (folder / name).unlink(missing_ok=True)
-
-
-def digest_of(content: object) -> str:
-    """Return the sha256 of anything that JSON can express."""
-    text = json.dumps(content, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write JSON so that the file is either the old one or the whole new one."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    part.replace(path)
-
-
-def _files(folder: Path) -> list[str]:
+def model_files(folder: Path) -> list[str]:
+    """Return the names of a model's own files in ``folder`` (:data:`MODEL_FILES`)."""
     found = (p for pattern in MODEL_FILES for p in folder.glob(pattern) if p.is_file())
     return sorted(p.relative_to(folder).as_posix() for p in found)

@@ -18,6 +18,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
+from lvo_kedro.artifacts import sha256_of
 from lvo_kedro.errors import ModelError
 from lvo_kedro.nnunet.dataset import channels_of
 from lvo_kedro.nnunet.environment import quiet
@@ -27,7 +28,6 @@ from lvo_kedro.nnunet.manifest import MANIFEST, read_manifest
 from lvo_kedro.nnunet.options import NnUNetOptions
 from lvo_kedro.nnunet.trainer import FINAL, arrange_for_cpu, cpu_autocast, device_name, mirror_axes
 from lvo_kedro.nnunet.windows import WindowPredictor, normalize_as_stored
-from lvo_kedro.weights.digest import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

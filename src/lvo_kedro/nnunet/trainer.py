@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -24,6 +23,7 @@ from batchgeneratorsv2.transforms.utils.random import RandomTransform
 from batchgeneratorsv2.transforms.utils.remove_label import RemoveLabelTansform
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+from lvo_kedro.artifacts import replacing
 from lvo_kedro.errors import ModelError
 from lvo_kedro.nnunet.environment import seed_everything
 from lvo_kedro.weights.fitting import Shape, put_into
@@ -220,8 +220,8 @@ class FoldTrainer(nnUNetTrainer):
                 "logging": json.loads(json.dumps(self.logger.get_checkpoint(), default=float)),
                 "history": self.history,
             }
-        torch.save(checkpoint, filename + ".part")
-        os.replace(filename + ".part", filename)
+        with replacing(Path(filename)) as part:
+            torch.save(checkpoint, part)
 
     def load_checkpoint(self, filename_or_checkpoint: str | dict[str, Any]) -> None:
         """Go on from a checkpoint that :meth:`save_checkpoint` wrote."""

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from lvo_kedro.artifacts import clear_parts, digest_of, write_json, write_rows
 from lvo_kedro.errors import ModelError
 from lvo_kedro.nnunet.dataset import read_prepared
 from lvo_kedro.nnunet.environment import DATASET, PLANS, nnunet_environment, own_random_state
 from lvo_kedro.nnunet.manifest import (
     MANIFEST,
-    clear_model,
-    digest_of,
+    model_files,
     read_manifest,
-    write_json,
     write_manifest,
 )
 from lvo_kedro.nnunet.options import MACHINE_FIELDS, PREDICTION_FIELDS, NnUNetOptions
@@ -48,13 +47,14 @@ def train_fold(
 ) -> dict[str, float]:
     """Train one fold and leave a self-contained model folder.
 
-    A training that was killed goes on from its last checkpoint; a finished one is not repeated;
-    one whose images, fold, options or given weights changed starts anew.
+    A training that was killed goes on from its last checkpoint; a finished one is not repeated.
+    Whether one is out of date is not decided here: a folder with one of other inputs is an error.
 
     Args:
         dataset_folder: What :func:`~lvo_kedro.nnunet.prepare_dataset` filled.
         fold: Number of the split to train on.
-        model_folder: Gets plans, weights, ``history.csv`` and ``manifest.json``.
+        model_folder: Gets plans, weights, ``history.csv`` and ``manifest.json``. Without a model's
+            files, or with what the same training left there.
         options: As at preparation, and those for training.
         log: Called after each epoch with its metrics and number.
         start: Where the weights lie that are started from; by default where the options say.
@@ -65,22 +65,21 @@ def train_fold(
         The last epoch's metrics and the seconds of all epochs.
 
     Raises:
-        ModelError: Where the dataset is not prepared, or has no such fold, or where given weights
-            cannot be read or do not fit.
+        ModelError: Where the dataset is not prepared, or has no such fold, where given weights
+            cannot be read or do not fit, where the folder holds a training of other images, fold,
+            options or given weights, or where a finished model's files were altered.
     """
     prepared = read_prepared(dataset_folder)
     split = _split(prepared, fold)
     start = start or find_start(options.start_from)
     given = read_weights(start) if start else None
     purpose = _purpose(dataset_folder, prepared, split, fold, options, given=given)
-    finished = _finished(model_folder, purpose)
-    if finished is not None:
+    _refuse_other(model_folder, purpose)
+    if (model_folder / MANIFEST).is_file():
         logger.info("fold %d is trained already", fold)
-        return finished
-    if _read(model_folder / _UNDER_WAY).get("purpose") != purpose:
-        model_folder.mkdir(parents=True, exist_ok=True)
-        clear_model(model_folder)
-        write_json(model_folder / _UNDER_WAY, {"purpose": purpose})
+        return dict(read_manifest(model_folder)["metrics"])
+    model_folder.mkdir(parents=True, exist_ok=True)
+    write_json(model_folder / _UNDER_WAY, {"purpose": purpose})
     history = _train(dataset_folder, fold, model_folder, options, log, given=given)
     metrics = {**history[-1], "seconds": sum(row["seconds"] for row in history)}
     facts = {
@@ -111,12 +110,14 @@ def _train(
     given: Weights | None,
 ) -> list[dict[str, float]]:
     weights = model_folder / f"fold_{fold}"
+    for place in (model_folder, weights):
+        clear_parts(place)
     if (weights / FINAL).is_file():  # stopped after the last epoch, before the manifest
         _remove_all_but_final(weights)
         return _read_history(model_folder / HISTORY)
 
     def report(row: Mapping[str, float], epoch: int) -> None:
-        write_history(model_folder / HISTORY, trainer.history)
+        write_rows(model_folder / HISTORY, trainer.history)
         if log is not None:
             log({k: v for k, v in row.items() if k != "epoch"}, epoch)
 
@@ -183,15 +184,17 @@ def _split(prepared: Mapping[str, Any], fold: int) -> dict[str, list[str]]:
     return splits[fold]
 
 
-def _finished(model_folder: Path, purpose: str) -> dict[str, float] | None:
-    if _read(model_folder / MANIFEST).get("purpose") != purpose:
-        return None
-    try:
-        metrics: dict[str, float] = read_manifest(model_folder)["metrics"]
-    except ModelError as error:
-        logger.warning("%s: training again", error)
-        return None
-    return metrics
+def _refuse_other(model_folder: Path, purpose: str) -> None:
+    """Raise where files of a model are there and not known to be of this training."""
+    under_way = _read(model_folder / _UNDER_WAY).get("purpose")
+    finished = _read(model_folder / MANIFEST).get("purpose")
+    if (model_files(model_folder) or under_way) and purpose not in (under_way, finished):
+        raise ModelError(
+            f"in {model_folder} what another training left (of other images, fold, options or "
+            "given weights)",
+            "nothing, or what the same training left",
+            "train in an empty folder, or remove this one if it is no longer needed",
+        )
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -205,13 +208,3 @@ def _read(path: Path) -> dict[str, Any]:
 def _read_history(path: Path) -> list[dict[str, float]]:
     with path.open(newline="", encoding="utf-8") as file:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
-
-
-def write_history(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
-    """Write one row an epoch as CSV."""
-    part = path.with_name(path.name + ".part")
-    with part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    part.replace(path)

@@ -17,7 +17,8 @@ from nibabel.filebasedimages import ImageFileError
 from skimage.filters import threshold_multiotsu
 
 from lvo_kedro.errors import AtlasError
-from lvo_kedro.imaging.geometry import grid_of, make_image, resample, to_ras, world_axis
+from lvo_kedro.imaging.geometry import grid_of, make_image, to_ras, world_axis
+from lvo_kedro.imaging.resampling import resample
 from lvo_kedro.priors.embedded import CSF_HU, GREY_HU, WHITE_HU, embedded_images
 from lvo_kedro.vocabulary import HEMISPHERES
 

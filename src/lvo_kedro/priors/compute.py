@@ -16,10 +16,11 @@ from nibabel.orientations import (
 from threadpoolctl import threadpool_limits
 
 from lvo_kedro.errors import ScanError
-from lvo_kedro.imaging.geometry import grid_of, is_sheared, make_image, resample, to_ras
+from lvo_kedro.imaging.boxes import bounding_box
+from lvo_kedro.imaging.geometry import grid_of, is_sheared, make_image, to_ras
+from lvo_kedro.imaging.resampling import change_grid, resample
 from lvo_kedro.priors import engine
 from lvo_kedro.priors.asymmetry import find_counterparts, signed_difference
-from lvo_kedro.priors.grids import change_grid, crop_to, sub_grid
 from lvo_kedro.priors.options import PriorOptions
 from lvo_kedro.priors.published import compute_published
 from lvo_kedro.priors.quality import find_faults, measure
@@ -160,8 +161,8 @@ def _on_scan(
     """Resample the coarse maps into the brain's box on the scan's own grid, once."""
     full = grid_of(ncct)
     brain = np.asarray(mask.dataobj) > 0
-    box = crop_to(full, brain, margin=0)
-    grid, inside = sub_grid(full, box), brain[box]
+    box = bounding_box(brain)
+    grid, inside = full.part(box), brain[box]
 
     def fill(values: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
         whole = np.zeros(full.shape, dtype=dtype, order="F")

@@ -84,6 +84,13 @@ def grid_points(grid: Grid) -> NDArray[np.float32]:
     return transform(grid.affine, index)
 
 
+def is_inside(points: NDArray[np.float32], grid: Grid) -> NDArray[np.bool_]:
+    """Tell which world points (3, ...) lie within a grid's voxels."""
+    index = transform(np.linalg.inv(grid.affine), points)
+    upper = np.reshape(grid.shape, (3, *[1] * (points.ndim - 1))) - 0.5
+    return np.asarray(((index >= -0.5) & (index <= upper)).all(axis=0))
+
+
 def register(
     fixed: NDArray[np.float32],
     moving: NDArray[np.float32],

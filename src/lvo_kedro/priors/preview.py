@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lvo_kedro.imaging.geometry import grid_of, isotropic_grid, make_image, to_ras
-from lvo_kedro.priors.grids import change_grid
+from lvo_kedro.imaging.resampling import change_grid
 from lvo_kedro.vocabulary import HEMISPHERES
 
 if TYPE_CHECKING:

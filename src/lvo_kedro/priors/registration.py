@@ -12,9 +12,10 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.spatial.transform import Rotation
 
 from lvo_kedro.errors import RegistrationError
+from lvo_kedro.imaging.boxes import bounding_box
 from lvo_kedro.imaging.geometry import Grid, grid_of, isotropic_grid, make_image, world_axis
+from lvo_kedro.imaging.resampling import change_grid
 from lvo_kedro.priors import engine
-from lvo_kedro.priors.grids import change_grid, crop_to, inside_grid, sub_grid
 from lvo_kedro.vocabulary import HEMISPHERES
 
 if TYPE_CHECKING:
@@ -97,8 +98,8 @@ def prepare_scan(ncct: nib.Nifti1Image, brain_mask: nib.Nifti1Image, spacing: fl
     """Crop a RAS+ scan (HU) to its brain and average it onto cubic voxels of ``spacing`` mm."""
     source = grid_of(ncct)
     brain = np.asarray(brain_mask.dataobj) > 0
-    box = crop_to(source, brain)
-    cropped, cropped_grid = brain[box], sub_grid(source, box)
+    box = bounding_box(brain, margin=1)
+    cropped, cropped_grid = brain[box], source.part(box)
     tissue = np.where(cropped, np.clip(np.asarray(ncct.dataobj[box]), *TISSUE_HU), 0.0)
     image = make_image(cropped.astype(np.uint8), cropped_grid.affine)
     grid = isotropic_grid(image, spacing, margin=_MARGIN_VOXELS * spacing)
@@ -106,7 +107,7 @@ def prepare_scan(ncct: nib.Nifti1Image, brain_mask: nib.Nifti1Image, spacing: fl
         grid=grid,
         tissue=change_grid(tissue.astype(np.float32), cropped_grid, grid),
         brain=change_grid(cropped.astype(np.float32), cropped_grid, grid),
-        seen=inside_grid(engine.grid_points(grid), source),
+        seen=engine.is_inside(engine.grid_points(grid), source),
     )
 
 

@@ -19,8 +19,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from lvo_kedro.artifacts import sha256_of
 from lvo_kedro.errors import ModelError
-from lvo_kedro.weights.digest import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

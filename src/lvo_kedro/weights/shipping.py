@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import save_file
 
+from lvo_kedro.artifacts import replacing
 from lvo_kedro.options import StartOptions
 from lvo_kedro.weights.given import Weights, find_start, read_weights
 
@@ -59,13 +60,12 @@ def write_weights(
         header |= {"trained_on": {}, "statement": trained_on}
     elif trained_on is not None:
         header |= {"trained_on": dict(trained_on)}
-    part = path.with_name(f"{path.name}.part")
-    save_file(
-        {name: _halved(value) for name, value in _once(source.tensors()).items()},
-        str(part),
-        metadata={name: json.dumps(value) for name, value in header.items()},
-    )
-    part.replace(path)
+    with replacing(path) as part:
+        save_file(
+            {name: _halved(value) for name, value in _once(source.tensors()).items()},
+            str(part),
+            metadata={name: json.dumps(value) for name, value in header.items()},
+        )
     return read(path)
 
 
