@@ -69,7 +69,7 @@ def test_published_channels_by_hand(case):
 
 def test_published_grid_keeps_world_positions(case):
     ncct, _, priors = case
-    grid = plan_grid(ncct, priors, ChannelOptions.published())
+    grid = plan_grid(ncct, priors, ChannelOptions(grid="published"))
     start = [(full - own) // 2 for full, own in zip(grid.shape, ncct.shape, strict=True)]
     np.testing.assert_allclose(grid.affine @ [*start, 1], ncct.affine @ [0, 0, 0, 1], atol=1e-9)
 

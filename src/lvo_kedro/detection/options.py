@@ -63,11 +63,6 @@ class ChannelOptions(Options):
             raise ValueError(f"channels must be named once each, given {self.channels}")
         return self
 
-    @classmethod
-    def published(cls) -> ChannelOptions:
-        """Return the channels and the grid of the published method."""
-        return cls(channels=("ncct", "vessels", "territory", "difference"), grid="published")
-
 
 class AugmentationOptions(Options):
     """Random changes of training samples; every range is symmetric around no change.
@@ -185,16 +180,3 @@ class TrainingOptions(NetworkOptions):
             f"fold_{fold}_seed_{seed}": self.model_copy(update={"seed": seed, "seeds": ()})
             for seed in self.seeds
         }
-
-    @classmethod
-    def published(cls) -> TrainingOptions:
-        """Return the settings of the published method.
-
-        They choose the epoch with the best validation accuracy on the cases that are then scored.
-        """
-        return cls(
-            epochs=50, batch_size=2, optimizer="adam", learning_rate=1e-5, weight_decay=1e-3,
-            schedule="constant", precision="float16", channels_last=False, clip_norm=0,
-            balance="none", ema_decay=0, refresh_norms=False, selection="accuracy",
-            validate_every=1, augmentation=AugmentationOptions.none(),
-        )  # fmt: skip
