@@ -171,7 +171,7 @@ def test_a_processor_that_is_told_to_be_an_older_one_does_without_bfloat16() -> 
     command = (
         "import torch\n"
         "from lvo_kedro.nnunet import NnUNetOptions\n"
-        "from lvo_kedro.nnunet.trainer import cpu_autocast\n"
+        "from lvo_kedro.nnunet.acceleration.network import cpu_autocast\n"
         "with cpu_autocast(torch.device('cpu'), NnUNetOptions(bfloat16=True)):\n"
         "    print(torch.is_autocast_enabled('cpu'))"
     )

@@ -35,6 +35,7 @@ Box = tuple[slice, slice, slice]
 
 _NEGLIGIBLE = 0.02
 """Probability below which a voxel cannot win against background after interpolation."""
+_NEVER_ZERO = 1e-3
 
 
 class Frame:
@@ -135,6 +136,19 @@ class Frame:
     def _to_scan(self, ras: NDArray) -> nib.Nifti1Image:
         axes = ornt_transform(nib.orientations.axcodes2ornt("RAS"), io_orientation(self._affine))
         return make_image(np.ascontiguousarray(apply_orientation(ras, axes)), self._affine)
+
+
+def channels_of(image: nib.Nifti1Image) -> np.ndarray:
+    """Return (channels, X, Y, Z) float32; an image of zeros gets one voxel that is not quite 0.
+
+    nnU-Net cuts images to their non-zero box and cannot cut one that has none.
+    """
+    data = np.asarray(image.dataobj, dtype=np.float32)
+    data = data[None] if data.ndim == 3 else np.moveaxis(data, -1, 0)
+    if not data.any():
+        data = data.copy()
+        data[(0, *(n // 2 for n in data.shape[1:]))] = _NEVER_ZERO
+    return np.ascontiguousarray(data)
 
 
 def _box_of(ras: nib.Nifti1Image, mask: nib.Nifti1Image | None, margin: float | None) -> Box:

@@ -88,12 +88,17 @@ class NnUNetOptions(NetworkOptions):
     smallest_island_ml: float = Field(default=0.0, ge=0)
     """Connected foreground of less volume is removed from predicted labels; 0 keeps all."""
 
+    accelerate: bool = True
+    """Use :mod:`lvo_kedro.nnunet.acceleration`; without it nnU-Net computes in its own, slower way.
+
+    Labels are the same but for voxels where two labels are equally likely to the last digit.
+    """
     compile_network: bool = False
     """Let torch compile the network (CUDA only)."""
     bfloat16: bool = False
     """Compute in bfloat16 on CPUs that have instructions for it: about twice as fast.
 
-    On CUDA nnU-Net's own mixed precision is always used.
+    A part of the acceleration. On CUDA nnU-Net's own mixed precision is always used.
     """
     workers: int = Field(default=0, ge=0)
     """Processes for fingerprint and preprocessing; 0 works in this process."""
@@ -102,7 +107,7 @@ class NnUNetOptions(NetworkOptions):
 
     def preparation(self) -> NnUNetOptions:
         """Return these options with everything that does not touch the dataset at its default."""
-        return self._only(PREPARATION_FIELDS | {"workers"})
+        return self._only(PREPARATION_FIELDS | {"workers", "accelerate"})
 
     def training(self) -> NnUNetOptions:
         """Return these options with everything that matters for prediction alone at its default."""
@@ -110,7 +115,7 @@ class NnUNetOptions(NetworkOptions):
 
     def prediction(self) -> NnUNetOptions:
         """Return these options with everything at its default that a trained model brings along."""
-        return self._only(PREDICTION_FIELDS | {"device", "bfloat16"})
+        return self._only(PREDICTION_FIELDS | {"device", "bfloat16", "accelerate"})
 
     def _only(self, names: frozenset[str]) -> NnUNetOptions:
         return NnUNetOptions.model_validate(self.model_dump(include=set(names)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import torch
 from lvo_kedro.errors import ModelError
 from lvo_kedro.nnunet.dataset import read_prepared
 from lvo_kedro.nnunet.environment import DATASET, PLANS, nnunet_environment, own_random_state
+from lvo_kedro.nnunet.history import HISTORY, read_history, write_history
 from lvo_kedro.nnunet.manifest import (
     MANIFEST,
     clear_model,
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-HISTORY = "history.csv"
 _UNDER_WAY = "training.json"
 
 
@@ -113,7 +112,7 @@ def _train(
     weights = model_folder / f"fold_{fold}"
     if (weights / FINAL).is_file():  # stopped after the last epoch, before the manifest
         _remove_all_but_final(weights)
-        return _read_history(model_folder / HISTORY)
+        return read_history(model_folder / HISTORY)
 
     def report(row: Mapping[str, float], epoch: int) -> None:
         write_history(model_folder / HISTORY, trainer.history)
@@ -200,18 +199,3 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content
-
-
-def _read_history(path: Path) -> list[dict[str, float]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
-
-
-def write_history(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
-    """Write one row an epoch as CSV."""
-    part = path.with_name(path.name + ".part")
-    with part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    part.replace(path)
