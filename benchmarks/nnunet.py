@@ -81,7 +81,7 @@ def copy_model(trained: Path, model: Path) -> None:
     """Copy a model without the frame in which it was trained: the command line knows none."""
     shutil.copytree(trained, model)
     manifest = json.loads((model / "manifest.json").read_text(encoding="utf-8"))
-    manifest["options"] |= {"spacing": None, "crop_margin": None}
+    manifest["options"] |= {"spacing_mm": None, "crop_margin_mm": None}
     (model / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 
 
@@ -96,7 +96,7 @@ def commands(
     ]
     changes = {"lvo_kedro": {}, "lvo_kedro, not accelerated": {"accelerate": False}}
     if _device(options) == "cpu":
-        changes["lvo_kedro, bfloat16"] = {"bfloat16": True}
+        changes["lvo_kedro, bfloat16"] = {"precision": "bfloat16"}
     ours = [sys.executable, __file__, "--device", options.device]
     ways = {
         way: [

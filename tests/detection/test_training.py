@@ -161,7 +161,7 @@ def test_training_leaves_the_callers_random_numbers_alone(stored, tmp_path):
     "changes",
     [
         {"selection": "auc", "selection_fraction": 0.34, "patience": 1},
-        {"accumulation": 2, "balance": "weight", "schedule": "onecycle", "optimizer": "adam"},
+        {"accumulation": 2, "balance": "weight", "schedule": "one_cycle", "optimizer": "adam"},
         {"precision": "bfloat16", "ema_decay": 0.0, "schedule": "constant", "clip_norm": 0.0},
         {"precision": "float16", "channels": ("vessels",), "channels_last": False},
         {"recompute": True, "balance": "none", "refresh_norms": False},
@@ -273,7 +273,7 @@ def test_order_is_balanced_and_groups_are_even():
     [
         ("constant", {0: 1, 50: 1, 99: 1}),
         ("cosine", {0: 1 / 11, 10: 1, 55: 0.5, 99: 0.0003}),
-        ("onecycle", {30: 1, 65: 0.5, 99: 0.0005}),
+        ("one_cycle", {30: 1, 65: 0.5, 99: 0.0005}),
     ],
 )
 def test_learning_rate_schedules(schedule, expected):

@@ -28,7 +28,7 @@ from .conftest import LABELS, SPLITS, TINY, phantom
 if TYPE_CHECKING:
     from pathlib import Path
 
-PLAIN = TINY.model_copy(update={"accelerate": False, "bfloat16": True})
+PLAIN = TINY.model_copy(update={"accelerate": False, "precision": "bfloat16"})
 """Asks for bfloat16 too, which is a part of the acceleration."""
 
 DIFFERING = 2e-3
@@ -110,7 +110,10 @@ def trainers(
 @pytest.mark.parametrize("accelerate", [False, True])
 def test_training(dataset: Path, tmp_path: Path, accelerate: bool) -> None:
     options = NnUNetOptions(
-        accelerate=accelerate, bfloat16=not accelerate, deep_supervision=False, device="cpu"
+        accelerate=accelerate,
+        precision="float32" if accelerate else "bfloat16",
+        deep_supervision=False,
+        device="cpu",
     )
     with nnunet_environment(dataset), own_random_state():
         both = trainers(dataset, tmp_path, options)

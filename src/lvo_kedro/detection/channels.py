@@ -55,14 +55,14 @@ BRAIN_SHARE, VESSEL_SHARE = 0.5, 0.1
 Arrays = dict[str, "NDArray[np.float32]"]
 
 
-def normalise_ncct(ncct: NDArray[np.float32]) -> NDArray[np.float32]:
+def normalize_ncct(ncct: NDArray[np.float32]) -> NDArray[np.float32]:
     """Set what lies outside 0-70 HU to 0 and scale the non-zero voxels to [0, 1]."""
     low, high = HU_WINDOW
     windowed = np.where((ncct >= low) & (ncct <= high), ncct, 0).astype(np.float32)
-    return normalise_nonzero(windowed)
+    return normalize_nonzero(windowed)
 
 
-def normalise_nonzero(data: NDArray[np.generic]) -> NDArray[np.float32]:
+def normalize_nonzero(data: NDArray[np.generic]) -> NDArray[np.float32]:
     """Scale the non-zero values to [0, 1] by their own minimum and maximum; zeros stay.
 
     Values that are all the same become 1: there is something, and it does not vary.
@@ -206,18 +206,18 @@ def _vessel_mask(arrays: Arrays, options: ChannelOptions) -> NDArray[np.bool_]:
 
 def _published_channels(arrays: Arrays, options: ChannelOptions) -> Arrays:
     brain = arrays["brain"] > 0 if "brain" in arrays else True
-    made: Arrays = {"ncct": normalise_ncct(np.where(brain, arrays["ncct"], 0))}
+    made: Arrays = {"ncct": normalize_ncct(np.where(brain, arrays["ncct"], 0))}
     if "vessels" in arrays:
         # vessels run along the brain's surface: the brain mask must not cut them away
-        made["vessels"] = normalise_ncct(arrays["ncct"]) * _vessel_mask(arrays, options)
+        made["vessels"] = normalize_ncct(arrays["ncct"]) * _vessel_mask(arrays, options)
     if "territory" in arrays:
         made["territory"] = arrays["territory"].clip(0, 1)
     if "difference" in arrays:
-        made["difference"] = normalise_nonzero(np.abs(arrays["difference"]))
+        made["difference"] = normalize_nonzero(np.abs(arrays["difference"]))
     if "signed_difference" in arrays:
         made["signed_difference"] = _signed(arrays["signed_difference"], options)
     if "hypodensity" in arrays:
-        made["hypodensity"] = normalise_nonzero((-arrays["hypodensity"]).clip(0))
+        made["hypodensity"] = normalize_nonzero((-arrays["hypodensity"]).clip(0))
     return made
 
 

@@ -107,7 +107,7 @@ class TrainingOptions(NetworkOptions):
         optimizer: ``adam`` or ``adamw``.
         learning_rate: Highest rate of the schedule.
         weight_decay: Of the optimizer.
-        schedule: ``constant``, ``cosine`` (after a linear warm-up) or ``onecycle``.
+        schedule: ``constant``, ``cosine`` (after a linear warm-up) or ``one_cycle``.
         warmup_epochs: Of the cosine schedule.
         precision: ``bfloat16`` and ``float16`` are automatic mixed precision on a GPU, float16
             with a gradient scaler. A CPU always computes in float32.
@@ -147,7 +147,7 @@ class TrainingOptions(NetworkOptions):
     optimizer: Literal["adam", "adamw"] = "adamw"
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
-    schedule: Literal["constant", "cosine", "onecycle"] = "cosine"
+    schedule: Literal["constant", "cosine", "one_cycle"] = "cosine"
     warmup_epochs: int = Field(5, ge=0)
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     channels_last: bool = True

@@ -42,7 +42,7 @@ class TrainingCase(NamedTuple):
     Attributes:
         image: Scan (X, Y, Z) or (X, Y, Z, channels).
         labels: Label values (X, Y, Z) on the scan's grid.
-        mask: Region of interest, needed where ``crop_margin`` is set.
+        mask: Region of interest, needed where ``crop_margin_mm`` is set.
     """
 
     image: nib.Nifti1Image
@@ -201,7 +201,7 @@ def _recorded(folder: Path) -> str | None:
 def _fingerprint(options: NnUNetOptions) -> None:
     extractor = fingerprint_extractor.DatasetFingerprintExtractor(DATASET, max(1, options.workers))
     extractor.show_progress_bar = False
-    if options.accelerate and options.window is not None:
+    if options.accelerate and options.window_hu is not None:
         extractor.num_foreground_voxels_for_intensitystats = 1e5  # not 1e8: nobody reads them
     with _workers(options, fingerprint_extractor):
         extractor.run(overwrite_existing=True)

@@ -43,8 +43,8 @@ class Frame:
 
     Args:
         image: Scan (X, Y, Z) or (X, Y, Z, channels), any orientation.
-        mask: Region of interest on any grid; used where ``options.crop_margin`` is set.
-        options: ``spacing`` and ``crop_margin`` count here.
+        mask: Region of interest on any grid; used where ``options.crop_margin_mm`` is set.
+        options: ``spacing_mm`` and ``crop_margin_mm`` count here.
 
     Attributes:
         image: RAS+, cropped, resampled.
@@ -60,12 +60,12 @@ class Frame:
         self._affine = image.affine
         ras = to_ras(image)
         self._ras_shape = ras.shape[:3]
-        self.box = _box_of(ras, mask, options.crop_margin)
+        self.box = _box_of(ras, mask, options.crop_margin_mm)
         boxed = ras.slicer[self.box]
         self._boxed = grid_of(boxed)
         self._grid: Grid | None = None
-        if options.spacing is not None:
-            self._grid = isotropic_grid(_first_channel(boxed), options.spacing)
+        if options.spacing_mm is not None:
+            self._grid = isotropic_grid(_first_channel(boxed), options.spacing_mm)
             boxed = _resample_channels(boxed, self._grid)
         self.image = boxed
 

@@ -27,7 +27,7 @@ from lvo_kedro.weights.digest import sha256_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_FRAME_FIELDS = {"spacing", "crop_margin", "window", "channel_names"}
+_FRAME_FIELDS = {"spacing_mm", "crop_margin_mm", "window_hu", "channel_names"}
 """A network must see scans as it saw them in training, whatever the caller's options say."""
 
 
@@ -56,7 +56,9 @@ def _load(folders: tuple[Path, ...], stamps: tuple[str, ...], options: NnUNetOpt
     manifests = [read_manifest(folder) for folder in folders]
     plans, dataset = _one_kind_of(folders, manifests)
     first = manifests[0]
-    own = {k: v for k, v in first["options"].items() if k in _FRAME_FIELDS}
+    # a model may have been trained when options had other names
+    known = {NnUNetOptions.renamed.get(k, k): v for k, v in first["options"].items()}
+    own = {k: v for k, v in known.items() if k in _FRAME_FIELDS}
     chosen = NnUNetOptions.model_validate({**options.model_dump(), **own})
     checkpoints = [
         torch.load(

@@ -57,7 +57,7 @@ class Predictor:
 
         Args:
             image: Scan (X, Y, Z) or (X, Y, Z, channels), any orientation.
-            mask: Region of interest; used where the network was trained with ``crop_margin``.
+            mask: Region of interest; used where the network was trained with ``crop_margin_mm``.
         """
         frame = Frame(image, mask, self._options)
         return self._finish(frame, *self._infer(*self._present(frame)))

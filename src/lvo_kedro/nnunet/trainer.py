@@ -74,7 +74,7 @@ class FoldTrainer(nnUNetTrainer):
         self.weight_decay = options.weight_decay
         self.oversample_foreground_percent = options.foreground_oversampling
         self.enable_deep_supervision = options.deep_supervision
-        self.save_every = options.save_every
+        self.save_every = options.checkpoint_every
 
     def initialize(self) -> None:
         """Build network, loss and optimizer from a seeded start, or from given weights."""
@@ -98,7 +98,7 @@ class FoldTrainer(nnUNetTrainer):
         return bare
 
     def _do_i_compile(self) -> bool:
-        return self.options.compile_network and self.device.type == "cuda"
+        return self.options.compile and self.device.type == "cuda"
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, Any]:
         """Return nnU-Net's optimizer, or AdamW; nnU-Net's schedule, or one cycle."""
@@ -171,7 +171,7 @@ class FoldTrainer(nnUNetTrainer):
             raise ModelError(
                 f"a loss of {row['train_loss']} in epoch {self.current_epoch + 1}",
                 "a finite loss",
-                "lower learning_rate, or set bfloat16 to false on a CPU",
+                "lower learning_rate, or set precision to float32 on a CPU",
             )
         self.history.append(row)
         last = self.current_epoch == self.num_epochs - 1

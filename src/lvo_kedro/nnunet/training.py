@@ -119,9 +119,7 @@ def _train(
         if log is not None:
             log({k: v for k, v in row.items() if k != "epoch"}, epoch)
 
-    environment = nnunet_environment(
-        dataset_folder, options.augmentation_workers, options.compile_network
-    )
+    environment = nnunet_environment(dataset_folder, options.augmentation_workers, options.compile)
     with environment, own_random_state():
         trainer = _make_trainer(dataset_folder, fold, options)
         trainer.configure(options, model_folder, report, given)

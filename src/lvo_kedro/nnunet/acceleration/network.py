@@ -47,7 +47,7 @@ def cpu_autocast(device: torch.device, options: NnUNetOptions) -> torch.autocast
 
     nnU-Net itself uses mixed precision on CUDA alone.
     """
-    asked = options.accelerate and options.bfloat16
+    asked = options.accelerate and options.precision == "bfloat16"
     wanted = asked and device.type == "cpu" and _has_bfloat16()
     return torch.autocast("cpu", dtype=torch.bfloat16, enabled=wanted)
 
