@@ -19,7 +19,7 @@ from torch.optim.swa_utils import PARAM_LIST, AveragedModel, update_bn
 
 from lvo_kedro.detection.augmentation import augment
 from lvo_kedro.detection.data import SampleReader, epoch_order, in_groups
-from lvo_kedro.detection.detector import peak_memory_mb
+from lvo_kedro.detection.device import peak_memory_mb
 from lvo_kedro.detection.mcresnet import McResNet
 from lvo_kedro.weights.fitting import Shape, put_into
 
@@ -100,7 +100,12 @@ def start_state(fold: Fold) -> State:
 def learning_rate_at(
     step: int, steps: int, steps_per_epoch: int, options: TrainingOptions
 ) -> float:
-    """Return the learning rate of optimizer step ``step`` (from 0) of ``steps``."""
+    """Return the learning rate of optimizer step ``step`` (from 0) of ``steps``.
+
+    ``cosine`` is torch's ``LinearLR`` and then ``CosineAnnealingLR``. Here it is a function of the
+    step alone, so that a checkpoint has no state of it; torch's ``OneCycleLR`` has one shape for
+    rise and fall, ours rises in a line.
+    """
     if options.schedule == "constant":
         return options.learning_rate
     warm = options.warmup_epochs * steps_per_epoch if options.schedule == "cosine" else 0.3 * steps
@@ -114,12 +119,13 @@ def learning_rate_at(
 def train_epoch(fold: Fold, state: State, forward: Callable[[Tensor], Tensor]) -> dict[str, float]:
     """Train for one epoch; ``forward`` is the network, perhaps compiled. Returns its metrics."""
     options, began = fold.options, time.perf_counter()
-    generator = torch.Generator().manual_seed(options.seed * 1_000_003 + state.epoch + 1)
+    seed = options.seed * 1_000_003 + state.epoch + 1
+    generator = torch.Generator().manual_seed(seed)  # order and augmentation
     groups = fold.groups(generator)
     state.network.train()
     total, steps = torch.zeros((), device=fold.device), fold.steps_per_epoch
     with torch.random.fork_rng():
-        torch.manual_seed(options.seed * 1_000_003 + state.epoch + 1)  # dropout
+        torch.manual_seed(seed)  # dropout
         for index, batch in enumerate(fold.reader.batches(groups)):
             loss = _loss(fold, forward, batch, groups[index], generator)
             state.scaler.scale(loss / options.accumulation).backward()
@@ -127,8 +133,9 @@ def train_epoch(fold: Fold, state: State, forward: Callable[[Tensor], Tensor]) -
             if (index + 1) % options.accumulation == 0 or index + 1 == len(groups):
                 step = state.epoch * steps + index // options.accumulation
                 _step(state, options, step, steps)
-    seen, mean_loss = sum(map(len, groups)), float(total) / sum(map(len, groups))
-    seconds = time.perf_counter() - began  # after the device has finished
+    seen = sum(map(len, groups))
+    mean_loss = float(total) / seen  # waits for the device, whose work the seconds are to count
+    seconds = time.perf_counter() - began
     return {
         "epoch": state.epoch,
         "train_loss": mean_loss,

@@ -13,7 +13,8 @@ from torch.nn import functional
 
 from lvo_kedro.detection.checkpoint import CHECKPOINT, resume, save_checkpoint
 from lvo_kedro.detection.data import SampleReader
-from lvo_kedro.detection.detector import network_logits, pick_device, read_card, save_detector
+from lvo_kedro.detection.detector import network_logits, read_card, save_detector
+from lvo_kedro.detection.device import pick_device
 from lvo_kedro.detection.steps import (
     Fold,
     State,
@@ -110,7 +111,8 @@ def _prepare(
     options: TrainingOptions,
     patients: Mapping[str, str] | None,
 ) -> Fold:
-    unknown = sorted({*train, *validation} - set(samples) | {*train, *validation} - set(labels))
+    used = {*train, *validation}
+    unknown = sorted(case for case in used if case not in samples or case not in labels)
     both = sorted(set(train) & set(validation))
     for cases, fault in ((unknown, "without sample or label"), (both, "in both parts")):
         if cases:
@@ -163,19 +165,23 @@ def _look(fold: Fold, state: State) -> dict[str, float]:
     metrics = _measure(fold, candidate, fold.validation, "validation")
     if fold.options.selection == "last" or not fold.chosen_on:
         return metrics
-    chosen = metrics
+    part = "validation"
     if fold.chosen_on != fold.validation:
-        chosen = {**metrics, **_measure(fold, candidate, fold.chosen_on, "inner")}
-    prefix = "validation" if fold.chosen_on == fold.validation else "inner"
-    value = chosen[f"{prefix}_{fold.options.selection}"]
-    value = -value if fold.options.selection == "loss" else value
+        part = "inner"
+        metrics |= _measure(fold, candidate, fold.chosen_on, part)
+    value = metrics[f"{part}_{fold.options.selection}"]
+    _keep_if_best(state, candidate, -value if fold.options.selection == "loss" else value)
+    return metrics
+
+
+def _keep_if_best(state: State, candidate: McResNet, value: float) -> None:
+    """Remember the weights where ``value`` is larger than at any look before."""
     if value > state.best:
         state.best, state.best_epoch, state.looks_since = value, state.epoch, 0
         weights = candidate.state_dict()
         state.best_weights = {name: tensor.cpu().clone() for name, tensor in weights.items()}
     else:
         state.looks_since += 1
-    return chosen
 
 
 def _measure(fold: Fold, network: McResNet, cases: Sequence[str], prefix: str) -> dict[str, float]:
