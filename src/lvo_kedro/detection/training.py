@@ -111,16 +111,7 @@ def _prepare(
     options: TrainingOptions,
     patients: Mapping[str, str] | None,
 ) -> Fold:
-    used = {*train, *validation}
-    unknown = sorted(case for case in used if case not in samples or case not in labels)
-    both = sorted(set(train) & set(validation))
-    for cases, fault in ((unknown, "without sample or label"), (both, "in both parts")):
-        if cases:
-            raise TableError(
-                f"{len(cases)} cases {fault}: {', '.join(cases[:5])}",
-                "training and validation cases apart, each with a sample and a label",
-                "check the fold table and the excluded cases",
-            )
+    _check_cases(samples, labels, train, validation)
     learn, inner = list(train), list(validation)
     if options.selection != "last" and options.selection_fraction > 0:
         learn, inner = _inner_split(learn, options, patients)
@@ -133,6 +124,24 @@ def _prepare(
     reader = SampleReader(samples, options.channels)
     device = pick_device(options.device)
     return Fold(reader, labels, learn, inner, list(validation), options, device)
+
+
+def _check_cases(
+    samples: Mapping[str, Path],
+    labels: Mapping[str, int],
+    train: Sequence[str],
+    validation: Sequence[str],
+) -> None:
+    used = {*train, *validation}
+    unknown = sorted(case for case in used if case not in samples or case not in labels)
+    both = sorted(set(train) & set(validation))
+    for cases, fault in ((unknown, "without sample or label"), (both, "in both parts")):
+        if cases:
+            raise TableError(
+                f"{len(cases)} cases {fault}: {', '.join(cases[:5])}",
+                "training and validation cases apart, each with a sample and a label",
+                "check the fold table and the excluded cases",
+            )
 
 
 def _inner_split(

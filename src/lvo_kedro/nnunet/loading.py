@@ -56,10 +56,7 @@ def _load(folders: tuple[Path, ...], stamps: tuple[str, ...], options: NnUNetOpt
     manifests = [read_manifest(folder) for folder in folders]
     plans, dataset = _one_kind_of(folders, manifests)
     first = manifests[0]
-    # a model may have been trained when options had other names
-    known = {NnUNetOptions.renamed.get(k, k): v for k, v in first["options"].items()}
-    own = {k: v for k, v in known.items() if k in _FRAME_FIELDS}
-    chosen = NnUNetOptions.model_validate({**options.model_dump(), **own})
+    chosen = _with_frame_of(first, options)
     checkpoints = [
         torch.load(
             folder / f"fold_{manifest['fold']}" / FINAL, map_location="cpu", weights_only=True
@@ -89,6 +86,13 @@ def _load(folders: tuple[Path, ...], stamps: tuple[str, ...], options: NnUNetOpt
             inference_allowed_mirroring_axes=axes,
         )
     return Predictor(predictor, chosen, manifests)
+
+
+def _with_frame_of(manifest: Mapping[str, Any], options: NnUNetOptions) -> NnUNetOptions:
+    """Return the options with the frame that a model was trained in, also under former names."""
+    stored = {NnUNetOptions.renamed.get(k, k): v for k, v in manifest["options"].items()}
+    own = {name: value for name, value in stored.items() if name in _FRAME_FIELDS}
+    return NnUNetOptions.model_validate({**options.model_dump(), **own})
 
 
 def _build_network(
