@@ -32,6 +32,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import yaml
 from joblib import Parallel, delayed
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
@@ -75,6 +76,7 @@ BASE = TrainingOptions(base_width=16, epochs=40, checkpoint_every=10)
 GRID = ChannelOptions(channels=CHANNELS, spacing_mm=3.0, shape=(52, 64, 48))
 PRIORS = PriorOptions(spacing=4.0)
 FOLDS = 3
+PUBLISHED = Path(__file__).resolve().parents[1] / "conf" / "published" / "parameters.yml"
 
 
 class Row(NamedTuple):
@@ -94,7 +96,9 @@ class Row(NamedTuple):
 
 def settings(row: Row) -> TrainingOptions:
     """Return base settings, or the published ones at the same size, epochs and kept epoch."""
-    chosen = BASE if row.settings == "base" else TrainingOptions.published()
+    chosen = BASE
+    if row.settings != "base":
+        chosen = TrainingOptions(**yaml.safe_load(PUBLISHED.read_text())["detector"])
     changes = {
         "base_width": BASE.base_width,
         "epochs": row.epochs,

@@ -7,7 +7,7 @@
 
 ``--data-path`` needs the project's environment; ``--step`` and ``--gpu`` need torch and numpy
 alone and run from a source checkout. The published way is written here from its description: four
-compressed images are read, normalised and padded to 512x512x200 for every sample and epoch; a
+compressed images are read, normalized and padded to 512x512x200 for every sample and epoch; a
 plain contiguous network under float16 autocast with Adam. Results are printed as JSON lines.
 """
 

@@ -4,9 +4,9 @@
 
 Whole processes are timed, from start to the last label file written, by the clock and in seconds of
 all processors together (which a busy machine changes less). Both get the same files, network,
-sliding window and mirroring; on a CPU our way is timed again in bfloat16. The network is the demo's
-fold 0, the scans are its external ones, whole and at their own spacing, so that both ways have to
-resample to the network's 2 mm and back.
+sliding window and mirroring; our way is timed again without acceleration, and on a CPU in
+bfloat16. The network is the demo's fold 0, the scans are its external ones, whole and at their own
+spacing, so that both ways have to resample to the network's 2 mm and back.
 """
 
 from __future__ import annotations
@@ -37,12 +37,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("data/demo"))
     parser.add_argument("--cases", type=int, default=10)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--bfloat16", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--changes", type=json.loads, default={}, help=argparse.SUPPRESS)
     parser.add_argument("--ours", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    options = NnUNetOptions(
-        device=arguments.device, bfloat16=arguments.bfloat16, mirror_prediction="none"
-    )
+    options = NnUNetOptions(device=arguments.device, mirror_prediction="none", **arguments.changes)
     if arguments.ours:
         predict_ours(*(Path(p) for p in arguments.ours), options)
     elif not (arguments.data / "06_models" / "vessels" / "fold_0").is_dir():
@@ -83,7 +81,7 @@ def copy_model(trained: Path, model: Path) -> None:
     """Copy a model without the frame in which it was trained: the command line knows none."""
     shutil.copytree(trained, model)
     manifest = json.loads((model / "manifest.json").read_text(encoding="utf-8"))
-    manifest["options"] |= {"spacing": None, "crop_margin": None}
+    manifest["options"] |= {"spacing_mm": None, "crop_margin_mm": None}
     (model / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 
 
@@ -96,11 +94,17 @@ def commands(
         *("-i", str(scans), "-o", str(folder / "nnU-Net"), "-m", str(model), "-f", "0"),
         *("-step_size", str(options.step_size), "-device", _device(options), "--disable_tta"),
     ]
-    ours = [sys.executable, __file__, "--device", options.device]
-    ways = {"lvo_kedro": [*ours, "--ours", str(scans), str(model), str(folder / "lvo_kedro")]}
+    changes = {"lvo_kedro": {}, "lvo_kedro, not accelerated": {"accelerate": False}}
     if _device(options) == "cpu":
-        way = "lvo_kedro, bfloat16"
-        ways[way] = [*ours, "--bfloat16", "--ours", str(scans), str(model), str(folder / way)]
+        changes["lvo_kedro, bfloat16"] = {"precision": "bfloat16"}
+    ours = [sys.executable, __file__, "--device", options.device]
+    ways = {
+        way: [
+            *(*ours, "--changes", json.dumps(change)),
+            *("--ours", str(scans), str(model), str(folder / way)),
+        ]
+        for way, change in changes.items()
+    }
     return {"nnU-Net": theirs, **ways}
 
 

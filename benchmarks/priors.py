@@ -38,7 +38,7 @@ from lvo_kedro.priors import PriorOptions, compute_priors, load_atlas
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 MAPS = ("territory_probability", "hemispheres", "difference", "signed_difference")
 CASES_PER_WORKER = 3
-WAYS = {"published": PriorOptions.published(), "fast": PriorOptions()}
+WAYS = {"published": PriorOptions(way="published"), "fast": PriorOptions()}
 
 
 def run_case(way: str, scan: Path, mask: Path, atlas: str, out: Path) -> dict[str, float]:

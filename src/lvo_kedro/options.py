@@ -6,9 +6,9 @@ Options are read from ``conf/*/parameters_*.yml``, validated once, and then hand
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_serializer
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
 
 Network = TypeVar("Network", bound="NetworkOptions")
 
@@ -20,6 +20,17 @@ class Options(BaseModel):
 
     without_influence: ClassVar[frozenset[str]] = frozenset()
     """Fields that say where and how fast, not what: they make no result out of date."""
+
+    renamed: ClassVar[dict[str, str]] = {}
+    """Former names of fields and the present ones, which an error about a former one names."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_former_names(cls, given: Any) -> Any:
+        former = [name for name in cls.renamed if isinstance(given, dict) and name in given]
+        if former:
+            raise ValueError("; ".join(f"{name} is now {cls.renamed[name]}" for name in former))
+        return given
 
 
 class StartOptions(Options):

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lvo_kedro.detection import CHANNELS, ChannelOptions, flip_sides, plan_grid, stack_channels
-from lvo_kedro.detection.channels import normalise_ncct, normalise_nonzero
+from lvo_kedro.detection.channels import normalize_ncct, normalize_nonzero
 from lvo_kedro.detection.grids import Sampler
 from lvo_kedro.errors import CaseError, ScanError
 from lvo_kedro.imaging.geometry import Grid, make_image
@@ -33,7 +33,7 @@ def changed(priors: SimpleNamespace, **attributes: object) -> SimpleNamespace:
 
 def test_ncct_outside_the_window_is_0_and_the_rest_spans_0_to_1():
     hu = np.array([-1000.0, -0.1, 0.0, 10.0, 40.0, 70.0, 70.1, 900.0])
-    np.testing.assert_allclose(normalise_ncct(hu), [0, 0, 0, 0, 0.5, 1, 0, 0])
+    np.testing.assert_allclose(normalize_ncct(hu), [0, 0, 0, 0, 0.5, 1, 0, 0])
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_ncct_outside_the_window_is_0_and_the_rest_spans_0_to_1():
     ],
 )
 def test_min_max_is_over_non_zero_values(given, expected):
-    np.testing.assert_allclose(normalise_nonzero(np.array(given, dtype=float)), expected)
+    np.testing.assert_allclose(normalize_nonzero(np.array(given, dtype=float)), expected)
 
 
 def test_published_channels_by_hand(case):
@@ -69,7 +69,7 @@ def test_published_channels_by_hand(case):
 
 def test_published_grid_keeps_world_positions(case):
     ncct, _, priors = case
-    grid = plan_grid(ncct, priors, ChannelOptions.published())
+    grid = plan_grid(ncct, priors, ChannelOptions(grid="published"))
     start = [(full - own) // 2 for full, own in zip(grid.shape, ncct.shape, strict=True)]
     np.testing.assert_allclose(grid.affine @ [*start, 1], ncct.affine @ [0, 0, 0, 1], atol=1e-9)
 

@@ -48,7 +48,7 @@ def beginning(stored, folder, options):
     def stop(fold, state, forward):
         found.extend(
             {name: value.clone() for name, value in network.state_dict().items()}
-            for network in (state.network, state.average)
+            for network in (state.network, state.average.module)
         )
         raise Begun
 

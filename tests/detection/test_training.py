@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from sklearn.metrics import roc_auc_score
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
 from lvo_kedro.detection import (
-    AugmentationOptions,
     TrainingOptions,
     load_detector,
     score_cases,
@@ -22,6 +24,7 @@ from lvo_kedro.detection.data import SampleReader, epoch_order, in_groups
 from lvo_kedro.detection.steps import learning_rate_at
 from lvo_kedro.errors import CaseError, ModelError, TableError
 
+ROOT = Path(__file__).resolve().parents[2]
 QUICK = TrainingOptions(
     base_width=8, epochs=4, batch_size=4, learning_rate=3e-3, validate_every=2, seed=1, device="cpu"
 )
@@ -187,7 +190,7 @@ def test_training_leaves_the_callers_random_numbers_alone(stored, tmp_path):
     "changes",
     [
         {"selection": "auc", "selection_fraction": 0.34, "patience": 1},
-        {"accumulation": 2, "balance": "weight", "schedule": "onecycle", "optimizer": "adam"},
+        {"accumulation": 2, "balance": "weight", "schedule": "one_cycle", "optimizer": "adam"},
         {"precision": "bfloat16", "ema_decay": 0.0, "schedule": "constant", "clip_norm": 0.0},
         {"precision": "float16", "channels": ("vessels",), "channels_last": False},
         {"recompute": True, "balance": "none", "refresh_norms": False},
@@ -222,12 +225,11 @@ def test_inner_selection_sets_whole_patients_aside(stored, tmp_path):
     assert "4 cases set aside" in card["epoch_chosen_on"]
 
 
-def test_published_settings(stored, tmp_path):
-    published = TrainingOptions.published()
-    assert (published.epochs, published.batch_size, published.learning_rate) == (50, 2, 1e-5)
-    assert (published.optimizer, published.weight_decay) == ("adam", 1e-3)
-    assert (published.selection, published.base_width) == ("accuracy", 64)
-    small = published.model_copy(update={"epochs": 1, "base_width": 4, "device": "cpu"})
+def test_published_settings_train(stored, tmp_path):
+    published = yaml.safe_load((ROOT / "conf" / "published" / "parameters.yml").read_text())
+    small = TrainingOptions(**published["detector"]).model_copy(
+        update={"epochs": 1, "base_width": 4, "device": "cpu"}
+    )
     train_fold(tmp_path, *fold_of(stored), small)
     card = json.loads((tmp_path / "model.json").read_text())
     assert "optimistic" in card["epoch_chosen_on"]
@@ -300,7 +302,7 @@ def test_order_is_balanced_and_groups_are_even():
     [
         ("constant", {0: 1, 50: 1, 99: 1}),
         ("cosine", {0: 1 / 11, 10: 1, 55: 0.5, 99: 0.0003}),
-        ("onecycle", {30: 1, 65: 0.5, 99: 0.0005}),
+        ("one_cycle", {30: 1, 65: 0.5, 99: 0.0005}),
     ],
 )
 def test_learning_rate_schedules(schedule, expected):
@@ -309,5 +311,19 @@ def test_learning_rate_schedules(schedule, expected):
         assert learning_rate_at(step, 100, 10, options) == pytest.approx(rate, rel=0.1)
 
 
-def test_no_augmentation_is_the_default_of_published():
-    assert TrainingOptions.published().augmentation == AugmentationOptions.none()
+@pytest.mark.parametrize(("epochs", "steps"), [(60, 15), (6, 4)])
+def test_cosine_is_torchs_with_a_linear_warm_up(epochs, steps):
+    """Ours is a function of the step alone, so that a resumed training has nothing to restore."""
+    options = TrainingOptions(epochs=epochs, warmup_epochs=epochs // 6)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], options.learning_rate)
+    warm, total = options.warmup_epochs * steps, epochs * steps
+    parts = [
+        LinearLR(optimizer, 1 / (warm + 1), 1.0, warm),
+        CosineAnnealingLR(optimizer, total - warm),
+    ]
+    schedule = SequentialLR(optimizer, parts, [warm])
+    for step in range(total):
+        rate = learning_rate_at(step, total, steps, options)
+        assert rate == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9, abs=1e-18)
+        optimizer.step()
+        schedule.step()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LABELS = {"M1": 1, "M2": 2}
 SPLITS = [{"train": ["a", "b"], "val": ["c"]}, {"train": ["c", "b"], "val": ["a"]}]
 TINY = NnUNetOptions(
-    window=(0.0, 100.0),
+    window_hu=(0.0, 100.0),
     patch_size=(16, 16, 16),
     batch_size=2,
     features_per_stage=(8, 16),
@@ -35,7 +35,7 @@ TINY = NnUNetOptions(
     augmentation="light",
     mirror_training="left_right",
     mirror_prediction="none",
-    save_every=1,
+    checkpoint_every=1,
     device="cpu",
 )
 

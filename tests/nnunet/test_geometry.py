@@ -93,8 +93,8 @@ SCANS = {
 }
 WAYS = {
     "nnU-Net resamples": TINY,
-    "cut to the mask": TINY.model_copy(update={"crop_margin": 6.0}),
-    "we resample": TINY.model_copy(update={"spacing": 2.0, "crop_margin": 6.0}),
+    "cut to the mask": TINY.model_copy(update={"crop_margin_mm": 6.0}),
+    "we resample": TINY.model_copy(update={"spacing_mm": 2.0, "crop_margin_mm": 6.0}),
 }
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ from lvo_kedro.nnunet import NnUNetOptions, load_predictor, prepare_dataset, tra
 from lvo_kedro.nnunet.export import remove_islands
 from lvo_kedro.nnunet.frame import Frame
 from lvo_kedro.nnunet.plans import adapt_plans
+from lvo_kedro.options import StartOptions
+from lvo_kedro.weights import find_start, read_weights
 
 from .conftest import SPLITS, TINY, phantom
 
@@ -98,7 +101,7 @@ def test_the_way_back_from_cubic_voxels_keeps_volume_and_place(name: str) -> Non
     index = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1)
     ball = np.linalg.norm(apply_affine(affine, index) - centre, axis=-1) < 8
     mask = make_image(ball.astype(np.uint8), affine)
-    frame = Frame(scan, mask, TINY.model_copy(update={"spacing": 1.5, "crop_margin": 6.0}))
+    frame = Frame(scan, mask, TINY.model_copy(update={"spacing_mm": 1.5, "crop_margin_mm": 6.0}))
     there = np.asarray(frame.show_labels(mask).dataobj).astype(float)
     back = frame.labels_from(np.stack([1 - there, there]))
     assert back.shape == shape
@@ -113,7 +116,7 @@ def test_the_way_back_from_cubic_voxels_keeps_volume_and_place(name: str) -> Non
 
 def test_the_frame_is_cut_to_the_mask_and_survives_an_empty_one() -> None:
     image, labels = phantom(1)
-    options = TINY.model_copy(update={"crop_margin": 4.0})
+    options = TINY.model_copy(update={"crop_margin_mm": 4.0})
     assert Frame(image, labels, options).image.shape < image.shape
     empty = make_image(np.zeros(image.shape, np.uint8), image.affine)
     assert Frame(image, empty, options).image.shape == image.shape
@@ -148,6 +151,26 @@ def test_an_ensemble_knows_all_it_was_trained_on(models: list[Path]) -> None:
 def test_no_case_is_predicted_by_a_fold_that_saw_it(models: list[Path]) -> None:
     for folder, split in zip(models, SPLITS, strict=True):
         assert not load_predictor([folder], TINY).training_cases & set(split["val"])
+
+
+@pytest.mark.parametrize("name", ["spacing_mm", "spacing"])
+def test_a_model_keeps_its_frame_also_under_a_former_name(
+    models: list[Path], tmp_path: Path, name: str
+) -> None:
+    folder = shutil.copytree(models[0], tmp_path / "model")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["options"]["spacing_mm"]
+    manifest["options"][name] = 3.0
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    start = find_start(StartOptions(weights=str(folder)))
+    assert start is not None
+    assert read_weights(start).spacing_mm == 3.0
+    image, _ = phantom(6)
+    coarse, fine = (
+        np.asarray(load_predictor([model], options).predict_probabilities(image).dataobj)
+        for model, options in ((folder, TINY), (models[0], TINY))
+    )
+    assert not np.allclose(coarse, fine, atol=0.1)
 
 
 def test_models_of_different_labels_make_no_ensemble(
@@ -223,7 +246,7 @@ def test_plans_take_the_options(dataset: Path) -> None:
 
 def test_isotropic_frame_uses_world_coordinates() -> None:
     image, _ = phantom(2)
-    frame = Frame(turned(image, "LPS"), None, TINY.model_copy(update={"spacing": 3.0}))
+    frame = Frame(turned(image, "LPS"), None, TINY.model_copy(update={"spacing_mm": 3.0}))
     assert np.allclose(np.diag(frame.image.affine)[:3], 3)
     grid = isotropic_grid(image, 3.0)
     assert frame.image.shape == grid.shape

@@ -129,7 +129,7 @@ PLANNERS = {
 
 @pytest.mark.parametrize("planner", PLANNERS)
 def test_every_planner_of_nnunet_plans_by_its_name(tmp_path: Path, cases, planner: str) -> None:
-    options = NnUNetOptions(planner=planner, window=(0.0, 100.0))
+    options = NnUNetOptions(planner=planner, window_hu=(0.0, 100.0))
     prepare_dataset(tmp_path, cases, LABELS, SPLITS, options)
     path = tmp_path / "preprocessed" / DATASET / "nnUNetPlans.json"
     plans = json.loads(path.read_text())
@@ -171,8 +171,8 @@ def test_a_processor_that_is_told_to_be_an_older_one_does_without_bfloat16() -> 
     command = (
         "import torch\n"
         "from lvo_kedro.nnunet import NnUNetOptions\n"
-        "from lvo_kedro.nnunet.trainer import cpu_autocast\n"
-        "with cpu_autocast(torch.device('cpu'), NnUNetOptions(bfloat16=True)):\n"
+        "from lvo_kedro.nnunet.acceleration.network import cpu_autocast\n"
+        "with cpu_autocast(torch.device('cpu'), NnUNetOptions(precision='bfloat16')):\n"
         "    print(torch.is_autocast_enabled('cpu'))"
     )
     older = os.environ | {"ATEN_CPU_CAPABILITY": "avx2"}

@@ -12,8 +12,9 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from torch import nn
 
 from lvo_kedro.errors import ModelError
-from lvo_kedro.nnunet import windows
-from lvo_kedro.nnunet.windows import WindowPredictor, normalize_as_stored
+from lvo_kedro.nnunet.acceleration import windows
+from lvo_kedro.nnunet.acceleration.network import normalize_as_stored
+from lvo_kedro.nnunet.acceleration.windows import WindowPredictor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

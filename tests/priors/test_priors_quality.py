@@ -143,7 +143,7 @@ def test_preview(phantom, priors, tmp_path):
 
 def test_published_way():
     phantom = make_phantom(centred_grid((5.0, 5.0, 5.0)), loss=8.0)
-    priors = compute_priors(phantom.ncct, phantom.mask, load_atlas(), PriorOptions.published())
+    priors = compute_priors(phantom.ncct, phantom.mask, load_atlas(), PriorOptions(way="published"))
     assert side_error(priors, phantom) < 0.03
     assert territory_dice(priors, phantom) > 0.85
     difference = np.asarray(priors.difference.dataobj)
@@ -158,7 +158,7 @@ def test_published_way_refuses_shear():
     shear[1, 2] = 0.3
     phantom = make_phantom(centred_grid((8.0, 8.0, 8.0), directions=shear))
     with pytest.raises(ScanError, match="sheared"):
-        compute_priors(phantom.ncct, phantom.mask, load_atlas(), PriorOptions.published())
+        compute_priors(phantom.ncct, phantom.mask, load_atlas(), PriorOptions(way="published"))
 
 
 @pytest.mark.parametrize("factor", [0.4, 1.0, 2.5])

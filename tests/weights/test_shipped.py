@@ -68,7 +68,7 @@ def test_no_patient_of_theirs_is_in_a_documented_cohort() -> None:
 def test_the_demo_trains_networks_of_their_kind(name: str, block: str) -> None:
     demo, source = settings("demo")[block], settings("starting_weights")[block]
     assert demo["start_from"] == {"weights": name}
-    for field in ("spacing", "features_per_stage", "convolutions_per_stage", "base_width"):
+    for field in ("spacing_mm", "features_per_stage", "convolutions_per_stage", "base_width"):
         assert demo.get(field) == source.get(field)
     assert settings("demo")["channels"] == settings("starting_weights")["channels"]
 

@@ -31,8 +31,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from lvo_kedro.detection.grids import Sampler, brain_grid, missing, published_grid
+from lvo_kedro.detection.inputs import Arrays, read_arrays
 from lvo_kedro.detection.options import HU_WINDOW, ChannelName, ChannelOptions
-from lvo_kedro.errors import CaseError
 from lvo_kedro.imaging.geometry import Grid, grid_of, to_ras
 
 if TYPE_CHECKING:
@@ -52,17 +52,15 @@ DENSEST_CLOT_HU = 100.0
 BRAIN_SHARE, VESSEL_SHARE = 0.5, 0.1
 """Share of a coarse voxel that brain and vessel must fill to be shown there."""
 
-Arrays = dict[str, "NDArray[np.float32]"]
 
-
-def normalise_ncct(ncct: NDArray[np.float32]) -> NDArray[np.float32]:
+def normalize_ncct(ncct: NDArray[np.float32]) -> NDArray[np.float32]:
     """Set what lies outside 0-70 HU to 0 and scale the non-zero voxels to [0, 1]."""
     low, high = HU_WINDOW
     windowed = np.where((ncct >= low) & (ncct <= high), ncct, 0).astype(np.float32)
-    return normalise_nonzero(windowed)
+    return normalize_nonzero(windowed)
 
 
-def normalise_nonzero(data: NDArray[np.generic]) -> NDArray[np.float32]:
+def normalize_nonzero(data: NDArray[np.generic]) -> NDArray[np.float32]:
     """Scale the non-zero values to [0, 1] by their own minimum and maximum; zeros stay.
 
     Values that are all the same become 1: there is something, and it does not vary.
@@ -130,7 +128,7 @@ def stack_channels(
     if isinstance(grid, str):
         options = options.model_copy(update={"grid": grid})
         grid = plan_grid(ncct, priors, options, brain_mask)
-    arrays = _read_arrays(ncct, vessels, priors, options, brain_mask)
+    arrays = read_arrays(ncct, vessels, priors, options, brain_mask)
     if options.grid == "published":
         made = _published_channels(arrays, options)
         stacked = torch.from_numpy(np.stack([made[name] for name in options.channels]))
@@ -145,79 +143,24 @@ def neutral(channels: tuple[ChannelName, ...]) -> Tensor:
     return torch.tensor([NEUTRAL.get(name, 0.0) for name in channels])[:, None, None, None]
 
 
-def _read_arrays(
-    ncct: nib.Nifti1Image,
-    vessels: nib.Nifti1Image | None,
-    priors: Priors | None,
-    options: ChannelOptions,
-    brain_mask: nib.Nifti1Image | None,
-) -> Arrays:
-    """Return the arrays that the configured channels need, all on the scan's RAS+ voxels."""
-    images: dict[str, nib.Nifti1Image | None] = {"ncct": ncct}
-    if "vessels" in options.channels:
-        images["vessels"] = vessels
-    for name, attribute in (
-        ("territory", "territory_probability"),
-        ("difference", "difference"),
-        ("signed_difference", "signed_difference"),
-        ("hypodensity", "signed_difference"),
-    ):
-        if name in options.channels:
-            images[name] = getattr(priors, attribute, None)
-    brain = brain_mask
-    if brain is None and options.grid == "brain":
-        brain = getattr(priors, "hemispheres", None)
-    if brain is not None:
-        images["brain"] = brain
-    grid = grid_of(to_ras(ncct))
-    return {name: _read_array(name, image, grid) for name, image in images.items()}
-
-
-def _read_array(name: str, image: nib.Nifti1Image | None, grid: Grid) -> NDArray[np.float32]:
-    if image is None:
-        raise missing(name)
-    image = to_ras(image)
-    if image.shape != grid.shape or not np.allclose(image.affine, grid.affine, atol=1e-2):
-        raise CaseError(
-            f"{name} of {image.shape} voxels that are not those of the NCCT, {grid.shape}",
-            "the scan's own grid",
-            "resample it to the NCCT first",
-        )
-    try:
-        data = np.asarray(image.dataobj, dtype=np.float32)
-    except (OSError, EOFError, ValueError) as error:
-        raise CaseError(
-            f"{name} that cannot be read ({error})", "a complete image", "make it again"
-        ) from error
-    if not np.isfinite(data).all():
-        raise CaseError(f"{name} with NaN or infinite values", "finite values", "make it again")
-    if name == "territory" and (data.min() < -1e-3 or data.max() > 1 + 1e-3):
-        raise CaseError(
-            f"territory values from {data.min():.3g} to {data.max():.3g}",
-            "probabilities in [0, 1]",
-            "check the atlas's territory map",
-        )
-    return data
-
-
 def _vessel_mask(arrays: Arrays, options: ChannelOptions) -> NDArray[np.bool_]:
     return np.isin(arrays["vessels"], options.vessel_labels)
 
 
 def _published_channels(arrays: Arrays, options: ChannelOptions) -> Arrays:
     brain = arrays["brain"] > 0 if "brain" in arrays else True
-    made: Arrays = {"ncct": normalise_ncct(np.where(brain, arrays["ncct"], 0))}
+    made: Arrays = {"ncct": normalize_ncct(np.where(brain, arrays["ncct"], 0))}
     if "vessels" in arrays:
         # vessels run along the brain's surface: the brain mask must not cut them away
-        made["vessels"] = normalise_ncct(arrays["ncct"]) * _vessel_mask(arrays, options)
+        made["vessels"] = normalize_ncct(arrays["ncct"]) * _vessel_mask(arrays, options)
     if "territory" in arrays:
         made["territory"] = arrays["territory"].clip(0, 1)
     if "difference" in arrays:
-        made["difference"] = normalise_nonzero(np.abs(arrays["difference"]))
+        made["difference"] = normalize_nonzero(np.abs(arrays["difference"]))
     if "signed_difference" in arrays:
         made["signed_difference"] = _signed(arrays["signed_difference"], options)
     if "hypodensity" in arrays:
-        made["hypodensity"] = normalise_nonzero((-arrays["hypodensity"]).clip(0))
+        made["hypodensity"] = normalize_nonzero((-arrays["hypodensity"]).clip(0))
     return made
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,6 +16,7 @@ from lvo_kedro import __version__
 from lvo_kedro.artifacts import replacing, sha256_of, write_json
 from lvo_kedro.detection.augmentation import flip_sides
 from lvo_kedro.detection.data import SampleReader, in_groups
+from lvo_kedro.detection.device import pick_device
 from lvo_kedro.detection.mcresnet import McResNet
 from lvo_kedro.errors import CaseError, ModelError
 
@@ -144,27 +143,6 @@ def _logits(network: McResNet, batch: Tensor, flip: bool) -> Tensor:
         mirrored = flip_sides(batch).contiguous(memory_format=layout)
         logits = (logits + network(mirrored)[:, 0].float()) / 2
     return cast("Tensor", logits.cpu())
-
-
-def pick_device(name: str) -> torch.device:
-    """Return the device of that name; ``auto`` is a GPU where there is one."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
-
-
-def peak_memory_mb(device: torch.device) -> float:
-    """Return the most memory used so far: the device's, or on a CPU the process's (MB)."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 1e6
-    if os.name == "nt":
-        import psutil  # noqa: PLC0415 - installed there alone
-
-        return float(psutil.Process().memory_info().peak_wset) / 1e6
-    import resource  # noqa: PLC0415 - not on Windows
-
-    unit = 1 if sys.platform == "darwin" else 1e3
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 def save_detector(

@@ -63,11 +63,6 @@ class ChannelOptions(Options):
             raise ValueError(f"channels must be named once each, given {self.channels}")
         return self
 
-    @classmethod
-    def published(cls) -> ChannelOptions:
-        """Return the channels and the grid of the published method."""
-        return cls(channels=("ncct", "vessels", "territory", "difference"), grid="published")
-
 
 class AugmentationOptions(Options):
     """Random changes of training samples; every range is symmetric around no change.
@@ -112,7 +107,7 @@ class TrainingOptions(NetworkOptions):
         optimizer: ``adam`` or ``adamw``.
         learning_rate: Highest rate of the schedule.
         weight_decay: Of the optimizer.
-        schedule: ``constant``, ``cosine`` (after a linear warm-up) or ``onecycle``.
+        schedule: ``constant``, ``cosine`` (after a linear warm-up) or ``one_cycle``.
         warmup_epochs: Of the cosine schedule.
         precision: ``bfloat16`` and ``float16`` are automatic mixed precision on a GPU, float16
             with a gradient scaler. A CPU always computes in float32.
@@ -152,7 +147,7 @@ class TrainingOptions(NetworkOptions):
     optimizer: Literal["adam", "adamw"] = "adamw"
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
-    schedule: Literal["constant", "cosine", "onecycle"] = "cosine"
+    schedule: Literal["constant", "cosine", "one_cycle"] = "cosine"
     warmup_epochs: int = Field(5, ge=0)
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     channels_last: bool = True
@@ -185,16 +180,3 @@ class TrainingOptions(NetworkOptions):
             f"fold_{fold}_seed_{seed}": self.model_copy(update={"seed": seed, "seeds": ()})
             for seed in self.seeds
         }
-
-    @classmethod
-    def published(cls) -> TrainingOptions:
-        """Return the settings of the published method.
-
-        They choose the epoch with the best validation accuracy on the cases that are then scored.
-        """
-        return cls(
-            epochs=50, batch_size=2, optimizer="adam", learning_rate=1e-5, weight_decay=1e-3,
-            schedule="constant", precision="float16", channels_last=False, clip_norm=0,
-            balance="none", ema_decay=0, refresh_norms=False, selection="accuracy",
-            validate_every=1, augmentation=AugmentationOptions.none(),
-        )  # fmt: skip

@@ -10,15 +10,16 @@ import copy
 import math
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.swa_utils import PARAM_LIST, AveragedModel, update_bn
 
 from lvo_kedro.detection.augmentation import augment
 from lvo_kedro.detection.data import SampleReader, epoch_order, in_groups
-from lvo_kedro.detection.detector import peak_memory_mb
+from lvo_kedro.detection.device import peak_memory_mb
 from lvo_kedro.detection.mcresnet import McResNet
 from lvo_kedro.weights.fitting import Shape, put_into
 
@@ -53,13 +54,10 @@ class Fold:
         batches = len(self.groups(torch.Generator()))
         return math.ceil(batches / self.options.accumulation)
 
-    @property
-    def _balanced(self) -> bool:
-        return self.options.balance == "sample"
-
     def groups(self, generator: torch.Generator) -> list[list[str]]:
         """Draw the batches of one epoch."""
-        order = epoch_order(self.train, self.labels, self._balanced, generator)
+        balanced = self.options.balance == "sample"
+        order = epoch_order(self.train, self.labels, balanced, generator)
         return in_groups(order, self.options.batch_size)
 
 
@@ -70,7 +68,7 @@ class State:
     network: McResNet
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
-    average: McResNet | None
+    average: AveragedModel | None
     epoch: int = 0
     best: float = -math.inf
     best_epoch: int = -1
@@ -95,14 +93,19 @@ def start_state(fold: Fold) -> State:
         network.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
     )
     scaled = options.precision == "float16" and fold.device.type == "cuda"
-    average = copy.deepcopy(network) if options.ema_decay else None
+    average = _running_average(network, options.ema_decay) if options.ema_decay else None
     return State(network, optimizer, torch.amp.GradScaler(enabled=scaled), average)
 
 
 def learning_rate_at(
     step: int, steps: int, steps_per_epoch: int, options: TrainingOptions
 ) -> float:
-    """Return the learning rate of optimizer step ``step`` (from 0) of ``steps``."""
+    """Return the learning rate of optimizer step ``step`` (from 0) of ``steps``.
+
+    ``cosine`` is torch's ``LinearLR`` and then ``CosineAnnealingLR``. Here it is a function of the
+    step alone, so that a checkpoint has no state of it; torch's ``OneCycleLR`` has one shape for
+    rise and fall, ours rises in a line.
+    """
     if options.schedule == "constant":
         return options.learning_rate
     warm = options.warmup_epochs * steps_per_epoch if options.schedule == "cosine" else 0.3 * steps
@@ -116,12 +119,13 @@ def learning_rate_at(
 def train_epoch(fold: Fold, state: State, forward: Callable[[Tensor], Tensor]) -> dict[str, float]:
     """Train for one epoch; ``forward`` is the network, perhaps compiled. Returns its metrics."""
     options, began = fold.options, time.perf_counter()
-    generator = torch.Generator().manual_seed(options.seed * 1_000_003 + state.epoch + 1)
+    seed = options.seed * 1_000_003 + state.epoch + 1
+    generator = torch.Generator().manual_seed(seed)  # order and augmentation
     groups = fold.groups(generator)
     state.network.train()
     total, steps = torch.zeros((), device=fold.device), fold.steps_per_epoch
     with torch.random.fork_rng():
-        torch.manual_seed(options.seed * 1_000_003 + state.epoch + 1)  # dropout
+        torch.manual_seed(seed)  # dropout
         for index, batch in enumerate(fold.reader.batches(groups)):
             loss = _loss(fold, forward, batch, groups[index], generator)
             state.scaler.scale(loss / options.accumulation).backward()
@@ -129,8 +133,9 @@ def train_epoch(fold: Fold, state: State, forward: Callable[[Tensor], Tensor]) -
             if (index + 1) % options.accumulation == 0 or index + 1 == len(groups):
                 step = state.epoch * steps + index // options.accumulation
                 _step(state, options, step, steps)
-    seen, mean_loss = sum(map(len, groups)), float(total) / sum(map(len, groups))
-    seconds = time.perf_counter() - began  # after the device has finished
+    seen = sum(map(len, groups))
+    mean_loss = float(total) / seen  # waits for the device, whose work the seconds are to count
+    seconds = time.perf_counter() - began
     return {
         "epoch": state.epoch,
         "train_loss": mean_loss,
@@ -189,37 +194,37 @@ def _step(state: State, options: TrainingOptions, step: int, steps_per_epoch: in
     state.scaler.update()
     state.optimizer.zero_grad(set_to_none=True)
     if state.average is not None:
-        _follow(state.average, state.network, min(options.ema_decay, (1 + step) / (10 + step)))
+        state.average.update_parameters(state.network)
 
 
-@torch.no_grad()
-def _follow(average: nn.Module, network: nn.Module, decay: float) -> None:
-    """Move the running average of the weights towards the weights; buffers are copied."""
-    torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
-    for own, new in zip(average.buffers(), network.buffers(), strict=True):
-        own.copy_(new)
+def _running_average(network: McResNet, decay: float) -> AveragedModel:
+    """Return an exponential moving average of the weights that starts at the network's own.
+
+    After n steps it moves by 1 - n / (9 + n) until that is ``decay``: early weights are forgotten.
+    """
+
+    @torch.no_grad()
+    def follow(average: PARAM_LIST, weights: PARAM_LIST, count: Tensor | int) -> None:
+        steps = int(count)
+        torch._foreach_lerp_(average, weights, 1 - min(decay, steps / (9 + steps)))
+
+    average = AveragedModel(network, multi_avg_fn=follow)
+    average.update_parameters(network)  # the first call copies
+    return average
 
 
 def usable_network(fold: Fold, state: State) -> McResNet:
     """Return a copy of the weights that would be used if training ended now."""
-    network = copy.deepcopy(state.average or state.network)
+    kept = state.network if state.average is None else state.average.module
+    network = cast("McResNet", copy.deepcopy(kept))
     if fold.options.refresh_norms:
         _refresh_norms(fold, network)
     return network.eval()
 
 
-@torch.no_grad()
 def _refresh_norms(fold: Fold, network: McResNet) -> None:
     """Set BatchNorm's statistics to their mean over the training cases, as they are."""
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm3d)]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # cumulative mean
-    network.train()
     generator = torch.Generator().manual_seed(0)  # mixed, so that no batch is of one class
-    order = epoch_order(fold.train, fold.labels, fold.options.balance == "sample", generator)
+    batches = fold.reader.batches(fold.groups(generator))
     with torch.random.fork_rng(), autocast(fold.device, fold.options.precision):
-        for batch in fold.reader.batches(in_groups(order, fold.options.batch_size)):
-            network(batch.to(fold.device))
-    for norm in norms:
-        norm.momentum = 0.1
+        update_bn(batches, network, device=fold.device)

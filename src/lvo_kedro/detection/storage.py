@@ -54,7 +54,7 @@ def encode_channels(channels: Tensor, names: Sequence[ChannelName], grid: Grid) 
         )
     low, high = float(channels.min()), float(channels.max())
     if not (low >= 0 and high <= 1):
-        raise CaseError(f"values from {low} to {high}", "values in [0, 1]", "normalise them first")
+        raise CaseError(f"values from {low} to {high}", "values in [0, 1]", "normalize them first")
     steps = (channels * STEPS).round().to(torch.uint8)
     empty = (neutral(tuple(names)) * STEPS).round().to(torch.uint8)
     filled = (steps != empty).any(dim=0).numpy()

@@ -13,7 +13,8 @@ from torch.nn import functional
 from lvo_kedro.artifacts import clear_parts, write_rows
 from lvo_kedro.detection.checkpoint import CHECKPOINT, refuse_other, resume, save_checkpoint
 from lvo_kedro.detection.data import SampleReader
-from lvo_kedro.detection.detector import network_logits, pick_device, read_card, save_detector
+from lvo_kedro.detection.detector import network_logits, read_card, save_detector
+from lvo_kedro.detection.device import pick_device
 from lvo_kedro.detection.steps import (
     Fold,
     State,
@@ -117,15 +118,7 @@ def _prepare(
     options: TrainingOptions,
     patients: Mapping[str, str] | None,
 ) -> Fold:
-    unknown = sorted({*train, *validation} - set(samples) | {*train, *validation} - set(labels))
-    both = sorted(set(train) & set(validation))
-    for cases, fault in ((unknown, "without sample or label"), (both, "in both parts")):
-        if cases:
-            raise TableError(
-                f"{len(cases)} cases {fault}: {', '.join(cases[:5])}",
-                "training and validation cases apart, each with a sample and a label",
-                "check the fold table and the excluded cases",
-            )
+    _check_cases(samples, labels, train, validation)
     learn, inner = list(train), list(validation)
     if options.selection != "last" and options.selection_fraction > 0:
         learn, inner = _inner_split(learn, options, patients)
@@ -138,6 +131,24 @@ def _prepare(
     reader = SampleReader(samples, options.channels)
     device = pick_device(options.device)
     return Fold(reader, labels, learn, inner, list(validation), options, device)
+
+
+def _check_cases(
+    samples: Mapping[str, Path],
+    labels: Mapping[str, int],
+    train: Sequence[str],
+    validation: Sequence[str],
+) -> None:
+    used = {*train, *validation}
+    unknown = sorted(case for case in used if case not in samples or case not in labels)
+    both = sorted(set(train) & set(validation))
+    for cases, fault in ((unknown, "without sample or label"), (both, "in both parts")):
+        if cases:
+            raise TableError(
+                f"{len(cases)} cases {fault}: {', '.join(cases[:5])}",
+                "training and validation cases apart, each with a sample and a label",
+                "check the fold table and the excluded cases",
+            )
 
 
 def _inner_split(
@@ -170,19 +181,23 @@ def _look(fold: Fold, state: State) -> dict[str, float]:
     metrics = _measure(fold, candidate, fold.validation, "validation")
     if fold.options.selection == "last" or not fold.chosen_on:
         return metrics
-    chosen = metrics
+    part = "validation"
     if fold.chosen_on != fold.validation:
-        chosen = {**metrics, **_measure(fold, candidate, fold.chosen_on, "inner")}
-    prefix = "validation" if fold.chosen_on == fold.validation else "inner"
-    value = chosen[f"{prefix}_{fold.options.selection}"]
-    value = -value if fold.options.selection == "loss" else value
+        part = "inner"
+        metrics |= _measure(fold, candidate, fold.chosen_on, part)
+    value = metrics[f"{part}_{fold.options.selection}"]
+    _keep_if_best(state, candidate, -value if fold.options.selection == "loss" else value)
+    return metrics
+
+
+def _keep_if_best(state: State, candidate: McResNet, value: float) -> None:
+    """Remember the weights where ``value`` is larger than at any look before."""
     if value > state.best:
         state.best, state.best_epoch, state.looks_since = value, state.epoch, 0
         weights = candidate.state_dict()
         state.best_weights = {name: tensor.cpu().clone() for name, tensor in weights.items()}
     else:
         state.looks_since += 1
-    return chosen
 
 
 def _measure(fold: Fold, network: McResNet, cases: Sequence[str], prefix: str) -> dict[str, float]:

@@ -19,7 +19,8 @@ from lvo_kedro.nnunet.options import NnUNetOptions
 
 if TYPE_CHECKING:
     from lvo_kedro.nnunet.dataset import TrainingCase, prepare_dataset
-    from lvo_kedro.nnunet.prediction import Predictor, load_predictor
+    from lvo_kedro.nnunet.loading import load_predictor
+    from lvo_kedro.nnunet.prediction import Predictor
     from lvo_kedro.nnunet.training import train_fold
 
 __all__ = [
@@ -36,7 +37,7 @@ _HOME = {
     "prepare_dataset": "dataset",
     "train_fold": "training",
     "Predictor": "prediction",
-    "load_predictor": "prediction",
+    "load_predictor": "loading",
 }
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import shutil
+from contextlib import nullcontext
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,17 +21,19 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from lvo_kedro.artifacts import digest_of, write_json
 from lvo_kedro.errors import ModelError, TableError
 from lvo_kedro.imaging.geometry import make_image
-from lvo_kedro.nnunet.environment import DATASET, PLANS, in_this_process, nnunet_environment
-from lvo_kedro.nnunet.frame import Frame
+from lvo_kedro.nnunet.acceleration.processes import in_this_process
+from lvo_kedro.nnunet.environment import DATASET, PLANS, nnunet_environment
+from lvo_kedro.nnunet.frame import Frame, channels_of
 from lvo_kedro.nnunet.options import PREPARATION_FIELDS, NnUNetOptions
 from lvo_kedro.nnunet.plans import adapt_plans
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
+    from types import ModuleType
 
 PREPARED = "prepared.json"
-_NEVER_ZERO = 1e-3
 
 
 class TrainingCase(NamedTuple):
@@ -39,7 +42,7 @@ class TrainingCase(NamedTuple):
     Attributes:
         image: Scan (X, Y, Z) or (X, Y, Z, channels).
         labels: Label values (X, Y, Z) on the scan's grid.
-        mask: Region of interest, needed where ``crop_margin`` is set.
+        mask: Region of interest, needed where ``crop_margin_mm`` is set.
     """
 
     image: nib.Nifti1Image
@@ -166,19 +169,6 @@ def _export(
     return digests
 
 
-def channels_of(image: nib.Nifti1Image) -> np.ndarray:
-    """Return (channels, X, Y, Z) float32; an image of zeros gets one voxel that is not quite 0.
-
-    nnU-Net cuts images to their non-zero box and cannot cut one that has none.
-    """
-    data = np.asarray(image.dataobj, dtype=np.float32)
-    data = data[None] if data.ndim == 3 else np.moveaxis(data, -1, 0)
-    if not data.any():
-        data = data.copy()
-        data[(0, *(n // 2 for n in data.shape[1:]))] = _NEVER_ZERO
-    return np.ascontiguousarray(data)
-
-
 def _write_dataset_json(
     raw: Path, case_ids: Sequence[str], labels: Mapping[str, int], options: NnUNetOptions
 ) -> None:
@@ -211,13 +201,10 @@ def _recorded(folder: Path) -> str | None:
 def _fingerprint(options: NnUNetOptions) -> None:
     extractor = fingerprint_extractor.DatasetFingerprintExtractor(DATASET, max(1, options.workers))
     extractor.show_progress_bar = False
-    if options.window is not None:
+    if options.accelerate and options.window_hu is not None:
         extractor.num_foreground_voxels_for_intensitystats = 1e5  # not 1e8: nobody reads them
-    if options.workers:
+    with _workers(options, fingerprint_extractor):
         extractor.run(overwrite_existing=True)
-    else:
-        with in_this_process(fingerprint_extractor):
-            extractor.run(overwrite_existing=True)
 
 
 def _find_planner(options: NnUNetOptions) -> Any:
@@ -252,8 +239,11 @@ def _preprocess(preprocessed: Path, options: NnUNetOptions) -> None:
     plans = PlansManager(str(preprocessed / f"{PLANS}.json"))
     preprocessor = plans.get_configuration(options.configuration).preprocessor_class(verbose=False)
     preprocessor.show_progress_bar = False
-    if options.workers:
-        preprocessor.run(DATASET, options.configuration, PLANS, options.workers)
-    else:
-        with in_this_process(default_preprocessor):
-            preprocessor.run(DATASET, options.configuration, PLANS, 1)
+    with _workers(options, default_preprocessor):
+        preprocessor.run(DATASET, options.configuration, PLANS, max(1, options.workers))
+
+
+def _workers(options: NnUNetOptions, module: ModuleType) -> AbstractContextManager[None]:
+    """Return the context in which nnU-Net's pool of one process is this process, where wanted."""
+    alone = options.accelerate and not options.workers
+    return in_this_process(module) if alone else nullcontext()

@@ -13,16 +13,18 @@ import random
 import sys
 import tempfile
 from contextlib import ExitStack, contextmanager
-from multiprocessing.pool import ThreadPool
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from lvo_kedro.errors import ModelError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
-    from types import ModuleType
+
+    from lvo_kedro.nnunet.options import NnUNetOptions
 
 logger = logging.getLogger(__name__)
 
@@ -72,22 +74,6 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def in_this_process(*modules: ModuleType) -> Iterator[None]:
-    """Let nnU-Net's pools of processes in ``modules`` be threads.
-
-    A spawned worker needs seconds to import nnU-Net: longer than a small dataset takes.
-    """
-    kept = [module.multiprocessing for module in modules]
-    for module in modules:
-        vars(module)["multiprocessing"] = _Threads
-    try:
-        yield
-    finally:
-        for module, original in zip(modules, kept, strict=True):
-            vars(module)["multiprocessing"] = original
-
-
-@contextmanager
 def own_random_state() -> Iterator[None]:
     """Give the caller's random generators (Python, NumPy, torch) back as they were."""
     python, numpy_state = random.getstate(), np.random.get_state()
@@ -107,16 +93,18 @@ def seed_everything(*parts: int) -> None:
     torch.manual_seed(seed)
 
 
-class _Threads:
-    """Stands where nnU-Net expects the ``multiprocessing`` module."""
+def device_name(options: NnUNetOptions) -> str:
+    """Return the device to compute on.
 
-    @staticmethod
-    def get_context(method: str) -> type[_Threads]:
-        return _Threads
-
-    @staticmethod
-    def Pool(processes: int) -> ThreadPool:
-        return ThreadPool(1)
+    Raises:
+        ModelError: Where CUDA is asked for and absent.
+    """
+    cuda = torch.cuda.is_available()
+    if options.device.startswith("cuda") and not cuda:
+        raise ModelError(
+            f"device {options.device!r} and no usable GPU", "a device that is there", "use 'auto'"
+        )
+    return ("cuda" if cuda else "cpu") if options.device == "auto" else options.device
 
 
 def _to_log(*words: object, **_: Any) -> None:

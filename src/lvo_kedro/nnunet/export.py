@@ -1,60 +1,56 @@
-"""From logits to labels on the grid before nnU-Net's resampling, without storing resampled logits.
-
-nnU-Net resamples all channels to the full grid and then takes the largest. Here a few slices at a
-time are interpolated (with the same weights) and only the winner is kept.
-"""
+"""From logits to labels or probabilities on the grid that nnU-Net was given, as nnU-Net does it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from nnunetv2.inference.export_prediction import (
     convert_predicted_logits_to_segmentation_with_correct_shape as convert_logits,
 )
-from nnunetv2.preprocessing.resampling.default_resampling import (
-    determine_do_sep_z_and_axis,
-    resample_data_or_seg_to_shape,
-)
 from scipy import ndimage
-from torch.nn import functional
 
 from lvo_kedro.imaging.geometry import grid_of, make_image
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     import nibabel as nib
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
     from numpy.typing import NDArray
 
-_SLICES = 8
 
-
-def labels_from_logits(
+def labels_of(
     logits: torch.Tensor, network: nnUNetPredictor, properties: Mapping[str, Any]
 ) -> NDArray[np.uint8]:
-    """Return labels (z, y, x) on the grid that nnU-Net was given.
+    """Return labels (z, y, x).
 
     Args:
         logits: (labels, z, y, x) on nnU-Net's grid, its axes transposed as planned.
         network: Knows plans and configuration.
         properties: What nnU-Net's preprocessing noted about the image.
     """
-    plans, configuration = network.plans_manager, network.configuration_manager
-    shape = properties["shape_after_cropping_and_before_resampling"]
-    across = _interpolation_across_slices(network, properties)
-    if tuple(logits.shape[1:]) != tuple(shape) and across is None:
-        labels = convert_logits(
-            *(logits, plans, configuration, network.label_manager, dict(properties)),
-            num_threads_torch=torch.get_num_threads(),
-        )
-        return np.asarray(labels, dtype=np.uint8)
-    full = np.zeros(properties["shape_before_cropping"], dtype=np.uint8)
-    box = tuple(slice(low, high) for low, high in properties["bbox_used_for_cropping"])
-    full[box] = _winners(logits, shape, nearest=across == "nearest")
-    return full.transpose(plans.transpose_backward)
+    return np.asarray(_convert(logits, network, properties), dtype=np.uint8)
+
+
+def probabilities_of(
+    logits: torch.Tensor, network: nnUNetPredictor, properties: Mapping[str, Any]
+) -> NDArray[np.float32]:
+    """Return probabilities (labels, z, y, x), background first; arguments as for the labels."""
+    _, probabilities = _convert(logits, network, properties, return_probabilities=True)
+    return np.asarray(probabilities, dtype=np.float32)
+
+
+def _convert(
+    logits: torch.Tensor, network: nnUNetPredictor, properties: Mapping[str, Any], **wanted: bool
+) -> Any:
+    return convert_logits(
+        *(logits, network.plans_manager, network.configuration_manager, network.label_manager),
+        dict(properties),
+        num_threads_torch=torch.get_num_threads(),
+        **wanted,
+    )
 
 
 def remove_islands(labels: nib.Nifti1Image, smallest_ml: float) -> nib.Nifti1Image:
@@ -65,48 +61,3 @@ def remove_islands(labels: nib.Nifti1Image, smallest_ml: float) -> nib.Nifti1Ima
     islands, _ = ndimage.label(data > 0, structure=np.ones((3, 3, 3)))
     small = np.bincount(islands.ravel()) * grid_of(labels).voxel_volume_ml < smallest_ml
     return make_image(np.where(small[islands], 0, data).astype(data.dtype), labels.affine)
-
-
-def _interpolation_across_slices(
-    network: nnUNetPredictor, properties: Mapping[str, Any]
-) -> Literal["linear", "nearest"] | None:
-    """Return how nnU-Net would interpolate along its first axis, if linearly along the others.
-
-    Thick slices are not interpolated but repeated. None where it would do something else.
-    """
-    plans, configuration = network.plans_manager, network.configuration_manager
-    resampling = configuration.resampling_fn_probabilities
-    if getattr(resampling, "func", None) is not resample_data_or_seg_to_shape:
-        return None
-    settings = resampling.keywords
-    to = [properties["spacing"][axis] for axis in plans.transpose_forward]
-    planned = list(configuration.spacing)
-    now = planned if len(planned) == len(to) else [to[0], *planned]
-    apart, axis = determine_do_sep_z_and_axis(settings["force_separate_z"], now, to)
-    if settings["order"] != 1:
-        return None
-    if not apart:
-        return "linear"
-    return "nearest" if axis == 0 and settings["order_z"] == 0 else None
-
-
-def _winners(
-    logits: torch.Tensor, shape: Sequence[int], *, nearest: bool = False
-) -> NDArray[np.uint8]:
-    if tuple(logits.shape[1:]) == tuple(shape):
-        return logits.argmax(dim=0).to(torch.uint8).numpy()
-    winners = np.empty(tuple(shape), dtype=np.uint8)
-    depth = logits.shape[1]
-    position = (torch.arange(shape[0]) + 0.5) * (depth / shape[0]) - 0.5
-    position = ((position + 0.5).floor() if nearest else position).clamp(0, depth - 1)
-    below = position.floor().long()
-    above = (below + 1).clamp(max=depth - 1)
-    weight = (position - below)[:, None, None]
-    for start in range(0, shape[0], _SLICES):
-        part = slice(start, start + _SLICES)
-        slab = torch.lerp(
-            logits[:, below[part]].float(), logits[:, above[part]].float(), weight[part]
-        )
-        fine = functional.interpolate(slab, size=tuple(shape[1:]), mode="bilinear")
-        winners[part] = fine.argmax(dim=0).to(torch.uint8).numpy()
-    return winners

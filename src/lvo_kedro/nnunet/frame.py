@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _NEGLIGIBLE = 0.02
 """Probability below which a voxel cannot win against background after interpolation."""
+_NEVER_ZERO = 1e-3
 
 _FWHM_PER_SIGMA = 2.355
 """Rounded less finely than elsewhere, which is worth up to 0.07 HU at the skull: the networks whose
@@ -37,8 +38,8 @@ class Frame:
 
     Args:
         image: Scan (X, Y, Z) or (X, Y, Z, channels), any orientation.
-        mask: Region of interest on any grid; used where ``options.crop_margin`` is set.
-        options: ``spacing`` and ``crop_margin`` count here.
+        mask: Region of interest on any grid; used where ``options.crop_margin_mm`` is set.
+        options: ``spacing_mm`` and ``crop_margin_mm`` count here.
 
     Attributes:
         image: RAS+, cropped, resampled.
@@ -54,12 +55,12 @@ class Frame:
         self._affine = image.affine
         ras = to_ras(image)
         self._ras_shape = ras.shape[:3]
-        self.box = _box_of(ras, mask, options.crop_margin)
+        self.box = _box_of(ras, mask, options.crop_margin_mm)
         boxed = ras.slicer[self.box]
         self._boxed = grid_of(boxed)
         self._grid: Grid | None = None
-        if options.spacing is not None:
-            self._grid = isotropic_grid(_first_channel(boxed), options.spacing)
+        if options.spacing_mm is not None:
+            self._grid = isotropic_grid(_first_channel(boxed), options.spacing_mm)
             boxed = _resample_channels(boxed, self._grid)
         self.image = boxed
 
@@ -124,6 +125,19 @@ class Frame:
     def _to_scan(self, ras: NDArray) -> nib.Nifti1Image:
         axes = ornt_transform(nib.orientations.axcodes2ornt("RAS"), io_orientation(self._affine))
         return make_image(np.ascontiguousarray(apply_orientation(ras, axes)), self._affine)
+
+
+def channels_of(image: nib.Nifti1Image) -> np.ndarray:
+    """Return (channels, X, Y, Z) float32; an image of zeros gets one voxel that is not quite 0.
+
+    nnU-Net cuts images to their non-zero box and cannot cut one that has none.
+    """
+    data = np.asarray(image.dataobj, dtype=np.float32)
+    data = data[None] if data.ndim == 3 else np.moveaxis(data, -1, 0)
+    if not data.any():
+        data = data.copy()
+        data[(0, *(n // 2 for n in data.shape[1:]))] = _NEVER_ZERO
+    return np.ascontiguousarray(data)
 
 
 def _box_of(ras: nib.Nifti1Image, mask: nib.Nifti1Image | None, margin: float | None) -> Box:

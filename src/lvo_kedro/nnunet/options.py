@@ -18,9 +18,18 @@ class NnUNetOptions(NetworkOptions):
     """How a dataset is prepared, and how a network is trained and applied."""
 
     without_influence: ClassVar[frozenset[str]] = NetworkOptions.without_influence | {
-        *("compile_network", "workers", "augmentation_workers"),
+        *("compile", "workers", "augmentation_workers"),
     }
     """Fields that say where and how fast, not what; ``start_from`` counts by its content."""
+
+    renamed: ClassVar[dict[str, str]] = {
+        "spacing": "spacing_mm",
+        "crop_margin": "crop_margin_mm",
+        "window": "window_hu",
+        "save_every": "checkpoint_every",
+        "compile_network": "compile",
+        "bfloat16": "precision",
+    }
 
     configuration: Literal["3d_fullres", "2d"] = "3d_fullres"
     """nnU-Net's configuration; ``2d`` treats every slice along the last axis by itself."""
@@ -31,12 +40,12 @@ class NnUNetOptions(NetworkOptions):
     channel_names: tuple[str, ...] = ("CT",)
     """A name a channel; ``CT``, ``zscore``, ``noNorm``, ``rescale_to_0_1`` are normalizations."""
 
-    spacing: float | None = Field(default=None, gt=0)
-    """Cubic voxel edge (mm) to which scans are brought before nnU-Net sees them."""
-    crop_margin: float | None = Field(default=None, ge=0)
-    """Where set, only the box around the mask, this many mm wider, is shown to nnU-Net."""
-    window: tuple[float, float] | None = None
-    """Fixed HU window for ``CT`` channels instead of percentiles of the dataset's foreground.
+    spacing_mm: float | None = Field(default=None, gt=0)
+    """Cubic voxel edge to which scans are brought before nnU-Net sees them."""
+    crop_margin_mm: float | None = Field(default=None, ge=0)
+    """Where set, only the box around the mask, wider by this, is shown to nnU-Net."""
+    window_hu: tuple[float, float] | None = None
+    """Fixed window for ``CT`` channels instead of percentiles of the dataset's foreground.
 
     It also keeps every statistic of held-out cases out of training.
     """
@@ -76,7 +85,7 @@ class NnUNetOptions(NetworkOptions):
     """``full`` is nnU-Net's; ``light`` leaves out what is slow: rotation, scaling, blurring."""
     mirror_training: Mirroring = "all"
     """Axes along which training patches are flipped."""
-    save_every: int = Field(default=50, ge=1)
+    checkpoint_every: int = Field(default=50, ge=1)
     """Epochs between checkpoints from which a killed training goes on."""
     seed: int = 0
     """On CPU and with ``augmentation_workers=0`` the same seed gives the same network."""
@@ -88,12 +97,17 @@ class NnUNetOptions(NetworkOptions):
     smallest_island_ml: float = Field(default=0.0, ge=0)
     """Connected foreground of less volume is removed from predicted labels; 0 keeps all."""
 
-    compile_network: bool = False
-    """Let torch compile the network (CUDA only)."""
-    bfloat16: bool = False
-    """Compute in bfloat16 on CPUs that have instructions for it: about twice as fast.
+    accelerate: bool = True
+    """Use :mod:`lvo_kedro.nnunet.acceleration`; without it nnU-Net computes in its own, slower way.
 
-    On CUDA nnU-Net's own mixed precision is always used.
+    Labels are the same but for voxels where two labels are equally likely to the last digit.
+    """
+    compile: bool = False
+    """Let torch compile the network (CUDA only)."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of a CPU: ``bfloat16`` is used where it has instructions for it, and about twice as fast.
+
+    A part of the acceleration. On CUDA nnU-Net's own mixed precision (float16) is always used.
     """
     workers: int = Field(default=0, ge=0)
     """Processes for fingerprint and preprocessing; 0 works in this process."""
@@ -102,7 +116,7 @@ class NnUNetOptions(NetworkOptions):
 
     def preparation(self) -> NnUNetOptions:
         """Return these options with everything that does not touch the dataset at its default."""
-        return self._only(PREPARATION_FIELDS | {"workers"})
+        return self._only(PREPARATION_FIELDS | {"workers", "accelerate"})
 
     def training(self) -> NnUNetOptions:
         """Return these options with everything that matters for prediction alone at its default."""
@@ -110,7 +124,7 @@ class NnUNetOptions(NetworkOptions):
 
     def prediction(self) -> NnUNetOptions:
         """Return these options with everything at its default that a trained model brings along."""
-        return self._only(PREDICTION_FIELDS | {"device", "bfloat16"})
+        return self._only(PREDICTION_FIELDS | {"device", "precision", "accelerate"})
 
     def _only(self, names: frozenset[str]) -> NnUNetOptions:
         return NnUNetOptions.model_validate(self.model_dump(include=set(names)))
@@ -118,8 +132,15 @@ class NnUNetOptions(NetworkOptions):
 
 PREPARATION_FIELDS = frozenset(
     {
-        *("configuration", "planner", "gpu_memory_gb", "channel_names", "spacing", "crop_margin"),
-        *("window", "patch_size", "batch_size", "features_per_stage", "convolutions_per_stage"),
+        *("configuration", "planner", "gpu_memory_gb", "channel_names", "spacing_mm"),
+        *(
+            "crop_margin_mm",
+            "window_hu",
+            "patch_size",
+            "batch_size",
+            "features_per_stage",
+            "convolutions_per_stage",
+        ),
         "batch_dice",
     }
 )

@@ -35,7 +35,7 @@ def adapt_plans(plans: Mapping[str, Any], options: NnUNetOptions) -> dict[str, A
         if value is not None:
             chosen[name] = list(value) if isinstance(value, tuple) else value
     _adapt_network(chosen["architecture"]["arch_kwargs"], chosen, options)
-    if options.window is not None:
+    if options.window_hu is not None:
         _fix_window(adapted, options)
     return adapted
 
@@ -79,7 +79,7 @@ def _check_patch(patch: list[int], strides: list[list[int]]) -> None:
 
 def _fix_window(plans: dict[str, Any], options: NnUNetOptions) -> None:
     """Make the window's lower end 0 after normalization, which is also what nnU-Net pads with."""
-    low, high = options.window or (0.0, 0.0)
+    low, high = options.window_hu or (0.0, 0.0)
     properties = plans["foreground_intensity_properties_per_channel"]
     for channel, name in enumerate(options.channel_names):
         if name.casefold() == "ct":

@@ -2,42 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from nibabel.affines import voxel_sizes
-from nnunetv2.inference.export_prediction import (
-    convert_predicted_logits_to_segmentation_with_correct_shape,
-)
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
-from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from lvo_kedro.artifacts import sha256_of
 from lvo_kedro.errors import ModelError
-from lvo_kedro.nnunet.dataset import channels_of
+from lvo_kedro.nnunet.acceleration.labels import labels_from_logits
+from lvo_kedro.nnunet.acceleration.network import cpu_autocast
 from lvo_kedro.nnunet.environment import quiet
-from lvo_kedro.nnunet.export import labels_from_logits, remove_islands
-from lvo_kedro.nnunet.frame import Frame
-from lvo_kedro.nnunet.manifest import MANIFEST, read_manifest
-from lvo_kedro.nnunet.options import NnUNetOptions
-from lvo_kedro.nnunet.trainer import FINAL, arrange_for_cpu, cpu_autocast, device_name, mirror_axes
-from lvo_kedro.nnunet.windows import WindowPredictor, normalize_as_stored
+from lvo_kedro.nnunet.export import labels_of, probabilities_of, remove_islands
+from lvo_kedro.nnunet.frame import Frame, channels_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import nibabel as nib
+    import numpy as np
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
     from numpy.typing import NDArray
 
-_FRAME_FIELDS = {"spacing", "crop_margin", "window", "channel_names"}
-"""A network must see scans as it saw them in training, whatever the caller's options say."""
+    from lvo_kedro.nnunet.options import NnUNetOptions
 
 
 class Predictor:
@@ -71,7 +57,7 @@ class Predictor:
 
         Args:
             image: Scan (X, Y, Z) or (X, Y, Z, channels), any orientation.
-            mask: Region of interest; used where the network was trained with ``crop_margin``.
+            mask: Region of interest; used where the network was trained with ``crop_margin_mm``.
         """
         frame = Frame(image, mask, self._options)
         return self._finish(frame, *self._infer(*self._present(frame)))
@@ -150,117 +136,12 @@ class Predictor:
         if frame.is_resampled:
             labels = frame.labels_from(self._probabilities(logits, properties))
         else:
-            found = labels_from_logits(logits, self._network, properties)
+            way = labels_from_logits if self._options.accelerate else labels_of
+            found = way(logits, self._network, properties)
             labels = frame.restore_labels(found.transpose(2, 1, 0))
         return remove_islands(labels, self._options.smallest_island_ml)
 
     def _probabilities(
         self, logits: torch.Tensor, properties: dict[str, Any]
     ) -> NDArray[np.float32]:
-        _, probabilities = convert_predicted_logits_to_segmentation_with_correct_shape(
-            logits,
-            self._network.plans_manager,
-            self._network.configuration_manager,
-            self._network.label_manager,
-            properties,
-            return_probabilities=True,
-            num_threads_torch=torch.get_num_threads(),
-        )
-        return np.asarray(probabilities, dtype=np.float32).transpose(0, 3, 2, 1)
-
-
-def load_predictor(
-    model_folders: Sequence[Path], options: NnUNetOptions = NnUNetOptions()
-) -> Predictor:
-    """Load one model, or several folds' models as an ensemble, and keep it in memory.
-
-    Args:
-        model_folders: What :func:`~lvo_kedro.nnunet.train_fold` left.
-        options: Device, step size and mirroring count here; the rest is the models' own.
-
-    Raises:
-        ModelError: Where a folder does not match its manifest or the models do not fit together.
-    """
-    folders = tuple(Path(folder).resolve() for folder in model_folders)
-    for folder in folders:
-        if not (folder / MANIFEST).is_file():
-            raise ModelError(f"no {MANIFEST} in {folder}", "a trained model", "train it first")
-    stamps = tuple(sha256_of(folder / MANIFEST) for folder in folders)
-    return _load(folders, stamps, options)
-
-
-@lru_cache(maxsize=4)
-def _load(folders: tuple[Path, ...], stamps: tuple[str, ...], options: NnUNetOptions) -> Predictor:
-    manifests = [read_manifest(folder) for folder in folders]
-    plans, dataset = _one_kind_of(folders, manifests)
-    first = manifests[0]
-    own = {k: v for k, v in first["options"].items() if k in _FRAME_FIELDS}
-    chosen = NnUNetOptions.model_validate({**options.model_dump(), **own})
-    checkpoints = [
-        torch.load(
-            folder / f"fold_{manifest['fold']}" / FINAL, map_location="cpu", weights_only=True
-        )
-        for folder, manifest in zip(folders, manifests, strict=True)
-    ]
-    parameters = [checkpoint["network_weights"] for checkpoint in checkpoints]
-    network = _build_network(plans, dataset, first["configuration"], parameters)
-    configuration = plans.get_configuration(first["configuration"])
-    device = torch.device(device_name(chosen))
-    if device.type == "cpu":
-        normalize_as_stored(network)
-    axes = mirror_axes(
-        chosen.mirror_prediction,
-        plans.transpose_forward,
-        tuple(checkpoints[0]["inference_allowed_mirroring_axes"]),
-    )
-    with quiet():
-        predictor = WindowPredictor(
-            tile_step_size=chosen.step_size,
-            use_mirroring=bool(axes),
-            perform_everything_on_device=True,
-            device=device,
-            allow_tqdm=False,
-        )
-        predictor.manual_initialization(
-            *(network, plans, configuration, parameters, dataset),
-            trainer_name=nnUNetTrainer.__name__,
-            inference_allowed_mirroring_axes=axes,
-        )
-    return Predictor(predictor, chosen, manifests)
-
-
-def _build_network(
-    plans: PlansManager,
-    dataset: dict[str, Any],
-    configuration: str,
-    parameters: Sequence[Mapping[str, torch.Tensor]],
-) -> torch.nn.Module:
-    settings = plans.get_configuration(configuration)
-    network: torch.nn.Module = nnUNetTrainer.build_network_architecture(
-        plans,
-        settings,
-        determine_num_input_channels(plans, settings, dataset),
-        plans.get_label_manager(dataset).num_segmentation_heads,
-        enable_deep_supervision=False,
-    )
-    network.load_state_dict(parameters[0])
-    arrange_for_cpu(network)
-    return network
-
-
-def _one_kind_of(
-    folders: Sequence[Path], manifests: Sequence[Mapping[str, Any]]
-) -> tuple[PlansManager, dict[str, Any]]:
-    """Return the plans and dataset description that all models of an ensemble share."""
-    kinds = {
-        (m["files"]["plans.json"], m["configuration"], json.dumps(m["labels"])) for m in manifests
-    }
-    if len(kinds) != 1:
-        raise ModelError(
-            f"{len(kinds)} different plans or label sets",
-            "models that were trained on one prepared dataset",
-            "combine only folds of the same training",
-        )
-    plans = PlansManager(str(folders[0] / "plans.json"))
-    dataset = json.loads((folders[0] / "dataset.json").read_text(encoding="utf-8"))
-    return plans, dataset
+        return probabilities_of(logits, self._network, properties).transpose(0, 3, 2, 1)

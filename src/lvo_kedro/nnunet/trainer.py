@@ -7,32 +7,24 @@ import logging
 import math
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from batchgeneratorsv2.transforms.intensity.brightness import MultiplicativeBrightnessTransform
-from batchgeneratorsv2.transforms.intensity.contrast import BGContrast
-from batchgeneratorsv2.transforms.intensity.gaussian_noise import GaussianNoiseTransform
-from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
-from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
-from batchgeneratorsv2.transforms.utils.deep_supervision_downsampling import (
-    DownsampleSegForDSTransform,
-)
-from batchgeneratorsv2.transforms.utils.random import RandomTransform
-from batchgeneratorsv2.transforms.utils.remove_label import RemoveLabelTansform
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from lvo_kedro.artifacts import replacing
 from lvo_kedro.errors import ModelError
-from lvo_kedro.nnunet.environment import seed_everything
+from lvo_kedro.nnunet.acceleration.network import cpu_autocast, to_channels_last
+from lvo_kedro.nnunet.augmentation import axes_to_mirror, quick_transforms
+from lvo_kedro.nnunet.environment import device_name, seed_everything
+from lvo_kedro.nnunet.history import history_row
 from lvo_kedro.weights.fitting import Shape, put_into
 from lvo_kedro.weights.given import names_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from lvo_kedro.nnunet.options import Mirroring, NnUNetOptions
+    from lvo_kedro.nnunet.options import NnUNetOptions
     from lvo_kedro.weights.given import Weights
 
     Log = Callable[[Mapping[str, float], int], None]
@@ -82,7 +74,7 @@ class FoldTrainer(nnUNetTrainer):
         self.weight_decay = options.weight_decay
         self.oversample_foreground_percent = options.foreground_oversampling
         self.enable_deep_supervision = options.deep_supervision
-        self.save_every = options.save_every
+        self.save_every = options.checkpoint_every
 
     def initialize(self) -> None:
         """Build network, loss and optimizer from a seeded start, or from given weights."""
@@ -90,8 +82,8 @@ class FoldTrainer(nnUNetTrainer):
         super().initialize()
         if self.start is not None:
             put_into(self._bare_network, self.start, shape_of(self.dataset_json))
-        if self.device.type == "cpu":
-            arrange_for_cpu(self.network)
+        if self.options.accelerate and self.device.type == "cpu":
+            to_channels_last(self.network)
         if self.options.background_weight != 1:
             loss: Any = getattr(self.loss, "loss", self.loss)  # inside deep supervision's wrapper
             weight = torch.ones(self.label_manager.num_segmentation_heads, device=self.device)
@@ -106,7 +98,7 @@ class FoldTrainer(nnUNetTrainer):
         return bare
 
     def _do_i_compile(self) -> bool:
-        return self.options.compile_network and self.device.type == "cuda"
+        return self.options.compile and self.device.type == "cuda"
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, Any]:
         """Return nnU-Net's optimizer, or AdamW; nnU-Net's schedule, or one cycle."""
@@ -129,7 +121,8 @@ class FoldTrainer(nnUNetTrainer):
         if self.options.augmentation != "full":
             initial = self.configuration_manager.patch_size
         transpose = self.plans_manager.transpose_forward
-        return rotation, flat, initial, mirror_axes(self.options.mirror_training, transpose, axes)
+        axes = axes_to_mirror(self.options.mirror_training, transpose, axes)
+        return rotation, flat, initial, axes
 
     def get_training_transforms(
         self,
@@ -145,19 +138,8 @@ class FoldTrainer(nnUNetTrainer):
             return nnUNetTrainer.get_training_transforms(
                 patch_size, rotation_for_DA, deep_supervision_scales, mirror_axes, *rest, **named
             )
-        steps: list[Any] = []
-        if self.options.augmentation == "light":
-            noise = GaussianNoiseTransform((0, 0.1), p_per_channel=1, synchronize_channels=True)
-            bright = MultiplicativeBrightnessTransform(
-                BGContrast((0.85, 1.15)), synchronize_channels=False, p_per_channel=1
-            )
-            steps += [RandomTransform(noise, 0.1), RandomTransform(bright, 0.15)]
-        if mirror_axes:
-            steps.append(MirrorTransform(allowed_axes=mirror_axes))
-        steps.append(RemoveLabelTansform(-1, 0))
-        if deep_supervision_scales is not None:
-            steps.append(DownsampleSegForDSTransform(ds_scales=deep_supervision_scales))
-        return ComposeTransforms(steps)
+        light = self.options.augmentation == "light"
+        return quick_transforms(mirror_axes, deep_supervision_scales, light=light)
 
     def on_train_epoch_start(self) -> None:
         """Seed the epoch and set nnU-Net's learning rate."""
@@ -184,12 +166,12 @@ class FoldTrainer(nnUNetTrainer):
     def on_epoch_end(self) -> None:
         """Write a row of history, report it, and save a checkpoint from time to time."""
         self.logger.log("epoch_end_timestamps", time.time(), self.current_epoch)
-        row = self._row()
+        row = history_row(self)
         if not math.isfinite(row["train_loss"]):
             raise ModelError(
                 f"a loss of {row['train_loss']} in epoch {self.current_epoch + 1}",
                 "a finite loss",
-                "lower learning_rate, or set bfloat16 to false on a CPU",
+                "lower learning_rate, or set precision to float32 on a CPU",
             )
         self.history.append(row)
         last = self.current_epoch == self.num_epochs - 1
@@ -248,27 +230,6 @@ class FoldTrainer(nnUNetTrainer):
     def _save_debug_information(self) -> None:
         """Write nothing: the manifest has what matters, and host names are nobody's business."""
 
-    def _row(self) -> dict[str, float]:
-        def last(name: str) -> Any:
-            return self.logger.get_value(name, step=-1)
-
-        seconds = float(last("epoch_end_timestamps") - last("epoch_start_timestamps"))
-        names = [n for n in self.dataset_json["labels"] if n != "background"]
-        per_label = zip(names, last("dice_per_class_or_region"), strict=True)
-        dice = {f"dice_{name}": _finite(value) for name, value in per_label}
-        done = [row["seconds"] for row in self.history[-9:]] + [seconds]
-        return {
-            "epoch": float(self.current_epoch),
-            "iterations": float((self.current_epoch + 1) * self.num_iterations_per_epoch),
-            "train_loss": float(last("train_losses")),
-            "validation_loss": float(last("val_losses")),
-            "pseudo_dice": _finite(last("mean_fg_dice")),
-            **dice,
-            "learning_rate": float(self.optimizer.param_groups[0]["lr"]),
-            "seconds": seconds,
-            "seconds_left": (self.num_epochs - 1 - self.current_epoch) * float(np.mean(done)),
-        }
-
 
 def shape_of(dataset_json: Mapping[str, Any]) -> Shape:
     """Return what a network is shown and answers, from nnU-Net's description of a dataset."""
@@ -276,61 +237,8 @@ def shape_of(dataset_json: Mapping[str, Any]) -> Shape:
     return Shape("segmentation", labels, channels)
 
 
-def device_name(options: NnUNetOptions) -> str:
-    """Return the device to compute on.
-
-    Raises:
-        ModelError: Where CUDA is asked for and absent.
-    """
-    cuda = torch.cuda.is_available()
-    if options.device.startswith("cuda") and not cuda:
-        raise ModelError(
-            f"device {options.device!r} and no usable GPU", "a device that is there", "use 'auto'"
-        )
-    return ("cuda" if cuda else "cpu") if options.device == "auto" else options.device
-
-
-def mirror_axes(
-    mirroring: Mirroring, transpose_forward: list[int], all_axes: tuple[int, ...]
-) -> tuple[int, ...]:
-    """Return the network's axes that may be flipped; frames are RAS+, so x comes last."""
-    if mirroring == "all":
-        return tuple(all_axes)
-    if mirroring == "none":
-        return ()
-    return (transpose_forward.index(2) - (3 - len(all_axes)),)
-
-
 def one_cycle(progress: float) -> float:
     """Return the share of the highest learning rate at a progress from 0 to 1."""
     if progress < _WARM_UP:
         return 0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * progress / _WARM_UP))
     return 0.5 * (1 + math.cos(math.pi * (progress - _WARM_UP) / (1 - _WARM_UP)))
-
-
-def arrange_for_cpu(network: torch.nn.Module) -> None:
-    """Store weights channels last, which CPU convolutions are several times faster with."""
-    first = next(p for p in network.parameters() if p.ndim >= 4)
-    layout = torch.channels_last if first.ndim == 4 else torch.channels_last_3d
-    cast("Any", network).to(memory_format=layout)
-
-
-def cpu_autocast(device: torch.device, options: NnUNetOptions) -> torch.autocast:
-    """Return the context in which a CPU computes in the precision that is asked for."""
-    wanted = options.bfloat16 and device.type == "cpu" and _has_bfloat16()
-    return torch.autocast("cpu", dtype=torch.bfloat16, enabled=wanted)
-
-
-def _has_bfloat16() -> bool:
-    """Tell whether the processor multiplies bfloat16 by itself; emulated it would be slower.
-
-    Where ``ATEN_CPU_CAPABILITY`` tells torch to do without AVX-512, as on an older processor, the
-    instructions that are there do not count.
-    """
-    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
-    there = capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
-    return bool(there) and torch.backends.cpu.get_cpu_capability() not in {"DEFAULT", "AVX2"}
-
-
-def _finite(value: Any) -> float:
-    return float(np.nan_to_num(value, nan=0.0))

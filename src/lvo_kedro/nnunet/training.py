@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import logging
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from lvo_kedro.artifacts import clear_parts, digest_of, write_json, write_rows
 from lvo_kedro.errors import ModelError
 from lvo_kedro.nnunet.dataset import read_prepared
 from lvo_kedro.nnunet.environment import DATASET, PLANS, nnunet_environment, own_random_state
+from lvo_kedro.nnunet.history import HISTORY, read_history
 from lvo_kedro.nnunet.manifest import (
     MANIFEST,
     model_files,
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-HISTORY = "history.csv"
 _UNDER_WAY = "training.json"
 
 
@@ -114,16 +113,14 @@ def _train(
         clear_parts(place)
     if (weights / FINAL).is_file():  # stopped after the last epoch, before the manifest
         _remove_all_but_final(weights)
-        return _read_history(model_folder / HISTORY)
+        return read_history(model_folder / HISTORY)
 
     def report(row: Mapping[str, float], epoch: int) -> None:
         write_rows(model_folder / HISTORY, trainer.history)
         if log is not None:
             log({k: v for k, v in row.items() if k != "epoch"}, epoch)
 
-    environment = nnunet_environment(
-        dataset_folder, options.augmentation_workers, options.compile_network
-    )
+    environment = nnunet_environment(dataset_folder, options.augmentation_workers, options.compile)
     with environment, own_random_state():
         trainer = _make_trainer(dataset_folder, fold, options)
         trainer.configure(options, model_folder, report, given)
@@ -203,8 +200,3 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content
-
-
-def _read_history(path: Path) -> list[dict[str, float]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]

@@ -69,8 +69,3 @@ class PriorOptions(Options):
     """The side that the one-sided map of the published way covers."""
     limits: QualityLimits = QualityLimits()
     """Thresholds of the findings."""
-
-    @classmethod
-    def published(cls) -> PriorOptions:
-        """Return the options of the method as published."""
-        return cls(way="published")

@@ -252,7 +252,7 @@ def _from_manifest(start: Start, digest: str) -> dict[str, Any]:
         "kind": "segmentation",
         "labels": tuple(sorted(labels, key=labels.__getitem__)),
         "channels": tuple(options["channel_names"]),
-        "spacing_mm": options.get("spacing"),
+        "spacing_mm": options.get("spacing_mm", options.get("spacing")),  # as it once was named
         "trained_on": _cases(manifest, manifest["training_cases"]),
         "statement": manifest.get("start", {}).get("statement", ""),
         "architecture": plans["configurations"][manifest["configuration"]]["architecture"],

@@ -1,23 +1,19 @@
 """nnU-Net's sliding window on a CPU: the same numbers from faster kernels.
 
-On a CPU torch leaves a float32 convolution of a single small window to its slowest code, instance
-normalization turns channels-last values (see ``arrange_for_cpu``) round and back, and threads that
-share one small layer mostly wait for one another. So small windows are computed in pairs, on a
-processor core each, and normalized as they lie in memory; every window, mirroring, weight and sum
-stays as nnU-Net has it.
+On a CPU torch leaves a float32 convolution of a single small window to its slowest code, and
+threads that share one small layer mostly wait for one another. So small windows are computed in
+pairs, on a processor core each; every window, mirroring, weight and sum stays as nnU-Net has it.
 """
 
 from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from types import MethodType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.inference.sliding_window_prediction import compute_gaussian
-from torch import nn
 
 from lvo_kedro.errors import ModelError
 
@@ -96,26 +92,3 @@ class WindowPredictor(nnUNetPredictor):
         ) as pool:
             for part, answers in zip(parts, pool.map(answer, parts), strict=True):
                 yield from zip(part, answers, strict=True)
-
-
-def normalize_as_stored(network: nn.Module) -> None:
-    """Let instance normalizations work on channels-last values as they lie in memory.
-
-    Mean and variance are taken in float32 and in two passes. Torch's group normalization, which
-    gives the same in exact arithmetic, would be faster by a twentieth and off by up to 2e-2.
-    """
-    for module in network.modules():
-        # without weights, or with statistics of its own, a layer computes something else
-        kind = isinstance(module, nn.InstanceNorm2d | nn.InstanceNorm3d)
-        if kind and module.affine and not module.track_running_stats:
-            cast("Any", module).forward = MethodType(_normalize, module)
-
-
-def _normalize(norm: nn.InstanceNorm3d, values: torch.Tensor) -> torch.Tensor:
-    axes = tuple(range(2, values.ndim))  # all but case and channel
-    shape = (1, -1, *(1 for _ in axes))
-    wide = values.float()  # under autocast they are bfloat16, too coarse for sums
-    centred = wide - wide.mean(axes, keepdim=True)
-    scale = torch.rsqrt(centred.square().mean(axes, keepdim=True) + norm.eps)
-    scaled = torch.addcmul(norm.bias.view(shape), centred, scale * norm.weight.view(shape))
-    return scaled.to(values.dtype)

@@ -13,7 +13,7 @@ from nnunetv2.inference.export_prediction import (
 from scipy import ndimage
 
 from lvo_kedro.nnunet import Predictor, export
-from lvo_kedro.nnunet.export import labels_from_logits
+from lvo_kedro.nnunet.acceleration.labels import labels_from_logits
 
 # spacing of the scan (z, y, x) in mm; the network was planned for cubic voxels of 2 mm
 SCANS = {
