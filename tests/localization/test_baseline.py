@@ -13,10 +13,8 @@ from lvo_kedro.localization import (
     BaselineOptions,
     SegmentBaseline,
     describe_segments,
-    figure_localization,
 )
 from lvo_kedro.localization.baseline import FEATURES, PLACE, TISSUE, WEIGHED
-from lvo_kedro.localization.projection import back_project, project_labels, project_vessels
 from lvo_kedro.vocabulary import HEMISPHERES, VESSEL_LABELS
 
 from .conftest import CLOT, ORIENTATIONS, PATENT, Head, draw_head, grid_with
@@ -155,19 +153,6 @@ def test_it_is_plain_numbers(baseline: SegmentBaseline) -> None:
 def test_one_kind_of_case_is_not_enough(truth) -> None:
     with pytest.raises(TableError, match="of 2 cases"):
         SegmentBaseline().fit([described(("M1",), "left", 0)] * 2, [truth] * 2)
-
-
-def test_figure_has_both_panels() -> None:
-    head = draw_head(grid_with("PIL"), ("M1",), "left")
-    projection = project_vessels(head.ncct, head.vessels)
-    mask = project_labels(head.clot, projection)
-    clot, point = back_project(mask, projection, head.vessels)
-    figure = figure_localization(head.ncct, projection, mask, clot=clot, point=point, title="case")
-    panels = figure.axes
-    assert len(panels) == 2
-    assert len(panels[0].images) == 2  # the red lies over the grey
-    assert panels[1].collections  # the outline on the slice
-    assert all(panel.xaxis_inverted() for panel in panels)  # the patient's right is on the left
 
 
 def test_few_cases_stay_near_what_is_expected_and_many_do_not() -> None:

@@ -8,8 +8,13 @@ measures of stage 1 (:func:`measure_vessels`, :func:`check_vessels`).
 """
 
 from lvo_kedro.localization.baseline import BaselineOptions, SegmentBaseline, describe_segments
-from lvo_kedro.localization.calls import NO_OCCLUSION, CallOptions, OcclusionCall, name_occlusion
-from lvo_kedro.localization.figure import figure_localization, mark_called
+from lvo_kedro.localization.calls import (
+    NO_OCCLUSION,
+    CallOptions,
+    OcclusionCall,
+    mark_called,
+    name_occlusion,
+)
 from lvo_kedro.localization.midplane import Midplane, midplane_at, midplane_of
 from lvo_kedro.localization.projection import (
     Projection,
@@ -33,7 +38,6 @@ __all__ = [
     "back_project",
     "check_vessels",
     "describe_segments",
-    "figure_localization",
     "label_clot",
     "mark_called",
     "measure_vessels",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from pydantic import Field
 
+from lvo_kedro.imaging.geometry import make_image
 from lvo_kedro.localization.midplane import Midplane, midplane_at
 from lvo_kedro.options import Options
 from lvo_kedro.vocabulary import OCCLUSION_LABELS, Segment, SegmentClass, Side
@@ -106,6 +107,27 @@ def name_occlusion(
     own_side = (distance > 0) == (call.best_side == "right")
     likely = sum(chances[segment] for segment in SEGMENTS if segment in call.best_segment)
     return replace(call, best_point=_point_of(np.where(own_side, likely, 0), projection))
+
+
+def mark_called(
+    labels: nib.Nifti1Image, midplane: Midplane, side: str, segment: str
+) -> nib.Nifti1Image:
+    """Mark the called segments on the called side of a projection, whichever method called them.
+
+    Args:
+        labels: Vessel labels on the projection's grid, (X, Y, 1).
+        midplane: Between the scan's hemispheres.
+        side: ``left`` or ``right``; empty marks nothing.
+        segment: Such as ``M1`` or ``C7+M1``; empty marks nothing.
+
+    Returns:
+        uint8 on the projection's grid, 1 where the call lies.
+    """
+    data = np.asarray(labels.dataobj)
+    wanted = [OCCLUSION_LABELS[name] for name in segment.split("+") if name in OCCLUSION_LABELS]
+    right = _distance_to(midplane, labels, None)[..., None] > 0
+    marked = np.isin(data, wanted) & (right == (side == "right")) & (side != "")
+    return make_image(marked.astype(np.uint8), labels.affine)
 
 
 def class_of(segments: frozenset[Segment]) -> SegmentClass | None:
