@@ -12,8 +12,15 @@ import pandas as pd
 import pytest
 
 from lvo_kedro.errors import TableError
-from lvo_kedro.reporting import ReportContent, SplitTables, render_report, report, sets, views
-from lvo_kedro.reporting import words as w
+from lvo_kedro.reporting import (
+    ReportContent,
+    SplitTables,
+    render_report,
+    report,
+    split_views,
+    views,
+)
+from lvo_kedro.reporting import wording as w
 from lvo_kedro.vocabulary import RESEARCH_ONLY
 
 
@@ -45,7 +52,7 @@ def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(views, "draw", described)
     monkeypatch.setattr(report, "draw", views.draw)
-    monkeypatch.setattr(sets, "draw", views.draw)
+    monkeypatch.setattr(split_views, "draw", views.draw)
 
 
 @pytest.fixture(scope="module")

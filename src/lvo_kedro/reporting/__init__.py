@@ -11,7 +11,14 @@ from lvo_kedro.reporting.breakdowns import (
     plot_subgroups,
     plot_vessels,
 )
-from lvo_kedro.reporting.cards import render_checklist, render_model_card
+from lvo_kedro.reporting.card_and_checklist import render_checklist, render_model_card
+from lvo_kedro.reporting.case_pictures import CasePictures, plot_case
+from lvo_kedro.reporting.comparison import (
+    ComparisonContent,
+    plot_two_curves,
+    plot_two_scores,
+    render_comparison,
+)
 from lvo_kedro.reporting.content import NOT_TO_BE_USED_FOR, ReportContent, SplitTables
 from lvo_kedro.reporting.curves import (
     plot_calibration,
@@ -21,13 +28,6 @@ from lvo_kedro.reporting.curves import (
     plot_roc,
     plot_scores,
 )
-from lvo_kedro.reporting.pairs import (
-    ComparisonContent,
-    plot_two_curves,
-    plot_two_scores,
-    render_comparison,
-)
-from lvo_kedro.reporting.panels import CasePictures, plot_case
 from lvo_kedro.reporting.report import render_report
 from lvo_kedro.reporting.robustness import plot_robustness
 from lvo_kedro.reporting.style import to_png, to_svg

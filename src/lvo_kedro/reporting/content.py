@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from lvo_kedro.reporting.panels import CasePictures
+    from lvo_kedro.reporting.case_pictures import CasePictures
 
 NOT_TO_BE_USED_FOR: Final = (
     "Diagnosing, treating, triaging or transferring any patient.",

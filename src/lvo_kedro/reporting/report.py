@@ -10,11 +10,11 @@ import pandas as pd
 from lvo_kedro import __version__
 from lvo_kedro.errors import TableError
 from lvo_kedro.reporting import breakdowns
-from lvo_kedro.reporting import words as w
+from lvo_kedro.reporting import wording as w
+from lvo_kedro.reporting.case_pictures import plot_case
 from lvo_kedro.reporting.page import environment
-from lvo_kedro.reporting.panels import plot_case
 from lvo_kedro.reporting.robustness import plot_robustness
-from lvo_kedro.reporting.sets import split_view
+from lvo_kedro.reporting.split_views import split_view
 from lvo_kedro.reporting.style import to_png
 from lvo_kedro.reporting.training import plot_training
 from lvo_kedro.reporting.views import (
