@@ -28,6 +28,7 @@ from lvo_kedro.reporting.curves import (
     plot_roc,
     plot_scores,
 )
+from lvo_kedro.reporting.prior_pictures import plot_priors
 from lvo_kedro.reporting.report import render_report
 from lvo_kedro.reporting.robustness import plot_robustness
 from lvo_kedro.reporting.style import to_png, to_svg
@@ -47,6 +48,7 @@ __all__ = [
     "plot_decision_curve",
     "plot_precision_recall",
     "plot_predictive_values",
+    "plot_priors",
     "plot_robustness",
     "plot_roc",
     "plot_scores",

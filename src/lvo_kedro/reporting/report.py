@@ -138,6 +138,7 @@ def _gallery(content: ReportContent) -> list[Picture]:
         Picture(
             to_png(plot_case(case)),
             f"Case {case.case_id}. {case.caption}",
+            case.caption,
             wide=True,
             origin=source_of(content.source, "gallery"),
         )
