@@ -1,4 +1,4 @@
-"""Measures, findings, the second start, the preview, and the published way."""
+"""Measures, findings, the second start, and the published way."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from lvo_kedro.priors import (
     QualityLimits,
     compute_priors,
     load_atlas,
-    preview_priors,
     registration,
 )
 from lvo_kedro.priors.engine import Mapping, grid_points
@@ -132,13 +131,6 @@ def test_odd_masks_do_not_crash(phantom):
     except RegistrationError:
         return
     assert result.quality["findings"]
-
-
-def test_preview(phantom, priors, tmp_path):
-    figure = preview_priors(phantom.ncct, priors)
-    assert len(figure.axes) >= 9
-    figure.savefig(tmp_path / "preview.png", dpi=40)
-    assert (tmp_path / "preview.png").stat().st_size > 10_000
 
 
 def test_published_way():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lvo_kedro.reporting import ReportContent, render_report, report, sets, views
+from lvo_kedro.reporting import ReportContent, render_report, report, split_views, views
 
 FLAGS = (
     "--headless",
@@ -137,7 +137,7 @@ def test_every_printed_page_is_marked_where_data_are_simulated(
     browser: str, content: ReportContent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(views, "to_svg", lambda figure: "data:,")  # the marks are what counts
-    for module in (report, sets):
+    for module in (report, split_views):
         monkeypatch.setattr(module, "draw", lambda make, *words, **more: views.Picture("", *words))
     mark = rb"\.4784 \.2 0 rg\s*BT"  # text in the colour of the mark alone, #7a3300
     html = render_report(content)

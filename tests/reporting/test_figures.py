@@ -1,4 +1,4 @@
-"""Figures show their tables; pictures of a case keep the patient's sides."""
+"""Figures show their tables; pictures of a case say what they show."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from lvo_kedro.reporting import (
+    CasePictures,
     ReportContent,
     long_history,
     plot_calibration,
@@ -24,7 +25,6 @@ from lvo_kedro.reporting import (
     plot_subgroups,
     plot_training,
     plot_vessels,
-    to_png,
     to_svg,
 )
 from tests.reporting.conftest import make_pictures
@@ -100,13 +100,13 @@ def test_wide_histories_become_long() -> None:
     assert "Train loss" in texts(plot_training(table))
 
 
-def test_a_case_is_shown_with_the_patients_right_on_the_left() -> None:
-    figure = plot_case(make_pictures())
-    assert len(figure.axes) == 4
-    scan = figure.axes[0].images[0].get_array()
-    _, columns = np.where(scan > 60)
-    assert columns.mean() > scan.shape[1] / 2  # the clot on the left is drawn on the right
-    assert {"R", "L"} <= {text.get_text() for text in figure.axes[0].texts}
-    call = np.ma.filled(figure.axes[1].images[1].get_array(), np.nan)
-    assert np.where(call == 1)[1].mean() == pytest.approx(columns.mean(), abs=1)
-    assert to_png(figure).startswith("data:image/png;base64,")
+def test_a_panel_says_what_is_on_it_and_no_more() -> None:
+    whole = make_pictures()
+    figure = plot_case(whole)
+    key = figure.axes[0].get_legend().get_texts()
+    assert [text.get_text() for text in key] == ["marked"]
+    assert figure.get_suptitle() == "dev001"  # the caption stands beside the picture
+    bare = plot_case(CasePictures("dev001", whole.ncct))
+    assert len(bare.axes) == 1
+    assert bare.axes[0].get_legend() is None
+    assert bare.get_suptitle() == "dev001"

@@ -19,10 +19,10 @@ from lvo_kedro.reporting import (
     render_report,
     render_robustness,
     report,
-    sets,
+    split_views,
     views,
 )
-from lvo_kedro.reporting import words as w
+from lvo_kedro.reporting import wording as w
 from lvo_kedro.vocabulary import RESEARCH_ONLY
 from tests.reporting.conftest import make_robustness
 from tests.synthetic_study import make_study
@@ -56,7 +56,7 @@ def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(views, "draw", described)
     monkeypatch.setattr(report, "draw", views.draw)
-    monkeypatch.setattr(sets, "draw", views.draw)
+    monkeypatch.setattr(split_views, "draw", views.draw)
 
 
 @pytest.fixture(scope="module")

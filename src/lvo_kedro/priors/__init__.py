@@ -3,14 +3,13 @@
 An atlas in template space (:func:`load_atlas`) is registered to a scan, and the scan to its own
 mirror image: :func:`compute_priors` gives the probability of the middle cerebral artery's
 territory, the hemispheres, and the difference of each voxel from its counterpart on the other
-side, all on the scan's grid. :func:`preview_priors` draws them.
+side, all on the scan's grid.
 """
 
 from lvo_kedro.priors.atlas import Atlas, load_atlas
 from lvo_kedro.priors.compute import Priors, compute_priors
 from lvo_kedro.priors.embedded import model_territory
 from lvo_kedro.priors.options import DifferenceOptions, PriorOptions, QualityLimits
-from lvo_kedro.priors.preview import preview_priors
 
 __all__ = [
     "Atlas",
@@ -21,5 +20,4 @@ __all__ = [
     "compute_priors",
     "load_atlas",
     "model_territory",
-    "preview_priors",
 ]

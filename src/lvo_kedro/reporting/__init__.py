@@ -11,7 +11,14 @@ from lvo_kedro.reporting.breakdowns import (
     plot_subgroups,
     plot_vessels,
 )
-from lvo_kedro.reporting.cards import render_checklist, render_model_card
+from lvo_kedro.reporting.card_and_checklist import render_checklist, render_model_card
+from lvo_kedro.reporting.case_pictures import CasePictures, plot_case
+from lvo_kedro.reporting.comparison import (
+    ComparisonContent,
+    plot_two_curves,
+    plot_two_scores,
+    render_comparison,
+)
 from lvo_kedro.reporting.content import (
     NOT_TO_BE_USED_FOR,
     GalleryPicture,
@@ -26,13 +33,7 @@ from lvo_kedro.reporting.curves import (
     plot_roc,
     plot_scores,
 )
-from lvo_kedro.reporting.pairs import (
-    ComparisonContent,
-    plot_two_curves,
-    plot_two_scores,
-    render_comparison,
-)
-from lvo_kedro.reporting.panels import CasePictures, plot_case
+from lvo_kedro.reporting.prior_pictures import plot_priors
 from lvo_kedro.reporting.report import render_report
 from lvo_kedro.reporting.robustness import plot_robustness, render_robustness
 from lvo_kedro.reporting.style import to_png, to_svg
@@ -53,6 +54,7 @@ __all__ = [
     "plot_decision_curve",
     "plot_precision_recall",
     "plot_predictive_values",
+    "plot_priors",
     "plot_robustness",
     "plot_roc",
     "plot_scores",

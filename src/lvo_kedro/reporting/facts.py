@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from lvo_kedro import __version__
-from lvo_kedro.reporting import words as w
+from lvo_kedro.reporting import wording as w
 from lvo_kedro.reporting.views import flatten, flow_of
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ import pandas as pd
 from lvo_kedro import __version__
 from lvo_kedro.errors import TableError
 from lvo_kedro.reporting import breakdowns
-from lvo_kedro.reporting import words as w
+from lvo_kedro.reporting import wording as w
 from lvo_kedro.reporting.page import environment
-from lvo_kedro.reporting.sets import split_view
+from lvo_kedro.reporting.split_views import split_view
 from lvo_kedro.reporting.training import plot_training
 from lvo_kedro.reporting.views import (
     Picture,
@@ -113,6 +113,7 @@ def _gallery(content: ReportContent) -> list[Picture]:
         Picture(
             f"data:image/png;base64,{b64encode(case.png).decode()}",
             f"Case {case.case_id}. {case.caption}",
+            case.caption,
             wide=True,
             origin=source_of(content.source, "gallery"),
         )

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from lvo_kedro import __version__
-from lvo_kedro.reporting import words as w
+from lvo_kedro.reporting import wording as w
 from lvo_kedro.reporting.page import environment
 from lvo_kedro.reporting.style import BLUE, MUTED, empty_figure, new_row, style
 from lvo_kedro.reporting.views import draw, mapping_view, wide_view

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from lvo_kedro.reporting import words as w
+from lvo_kedro.reporting import wording as w
 from lvo_kedro.reporting.style import CYCLE, INK, MUTED, empty_figure, new_row, style
 
 if TYPE_CHECKING:

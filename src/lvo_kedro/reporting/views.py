@@ -10,7 +10,7 @@ import pandas as pd
 from pydantic import BaseModel
 
 from lvo_kedro.evaluation.flow import EVALUATED, EXCLUDED, IN_COHORT, NOT_SCORED, WITH_LVO
-from lvo_kedro.reporting import words as w
+from lvo_kedro.reporting import wording as w
 from lvo_kedro.reporting.style import empty_figure, to_svg
 
 if TYPE_CHECKING:

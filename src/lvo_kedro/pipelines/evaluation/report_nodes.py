@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -67,7 +68,9 @@ def choose_gallery(
     chosen = choose_cases(failures, scores, options.gallery)
     scored = scores[["case_id", "probability"]].merge(calls, on="case_id")
     rows = chosen.merge(scored, on="case_id").to_dict("records")
-    columns = ["case_id", "kind", "probability", "called_side", "called_segment", "caption"]
+    places = [f"{name}_{axis}" for name in ("point", "clot") for axis in "xyz"]
+    named = ["case_id", "kind", "probability", "called_side", "called_segment", "caption"]
+    columns = [*named, *places]
     return pd.DataFrame([row | {"caption": _caption(row)} for row in rows], columns=columns)
 
 
@@ -103,8 +106,15 @@ def draw_case(
         projection=projection.mip,
         call=mark_called(projection.labels, midplane_of(priors["hemispheres"]), *called),
         difference=priors["signed_difference"],
+        point=_place(row, "point"),
+        clot=_place(row, "clot"),
     )
     return {"picture": plot_case(pictures), "caption": row["caption"]}
+
+
+def _place(row: Mapping[str, Any], name: str) -> tuple[float, float, float] | None:
+    x, y, z = (float(row[f"{name}_{axis}"]) for axis in "xyz")
+    return (x, y, z) if not math.isnan(x) else None
 
 
 def write_report(

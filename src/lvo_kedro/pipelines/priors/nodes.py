@@ -17,8 +17,8 @@ from lvo_kedro.priors import (
     Priors,
     compute_priors,
     load_atlas,
-    preview_priors,
 )
+from lvo_kedro.reporting import plot_priors
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def draw_previews(scans: Cases, priors: Cases, wanted: bool) -> dict[str, Task]:
 
 def draw_preview(scan: Case, priors: Case) -> dict[str, Any]:
     """Draw hemispheres, territory and signed difference of one scan in three planes."""
-    return {"preview": preview_priors(scan["ncct"], Priors(**priors))}
+    return {"preview": plot_priors(scan["ncct"], Priors(**priors), scan.name)}
 
 
 def tabulate_priors(priors: Cases) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pandas as pd
 
 from lvo_kedro import __version__
-from lvo_kedro.reporting import words as w
+from lvo_kedro.reporting import wording as w
 from lvo_kedro.reporting.curves import draw_curve
 from lvo_kedro.reporting.page import environment
 from lvo_kedro.reporting.style import (

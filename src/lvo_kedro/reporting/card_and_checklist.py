@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from lvo_kedro import __version__
-from lvo_kedro.reporting import words as w
+from lvo_kedro.reporting import wording as w
 from lvo_kedro.reporting.facts import flow_text, run_facts
 from lvo_kedro.reporting.views import threshold_of
 from lvo_kedro.vocabulary import RESEARCH_ONLY

@@ -1,4 +1,4 @@
-"""Names and numbers as readers expect them."""
+"""How names, numbers and estimates of the tables are worded for readers."""
 
 from __future__ import annotations
 

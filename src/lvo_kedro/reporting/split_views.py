@@ -1,4 +1,4 @@
-"""What the report shows about one evaluated set: pictures and tables, each with its file."""
+"""What the report shows about one evaluated split: pictures and tables, each with its file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from lvo_kedro.reporting import breakdowns, curves
-from lvo_kedro.reporting import words as w
+from lvo_kedro.reporting import wording as w
 from lvo_kedro.reporting.views import (
     Picture,
     SplitView,

@@ -7,8 +7,8 @@ import re
 
 from lvo_kedro.cohort import FoldOptions
 from lvo_kedro.reporting import ReportContent, render_checklist, render_model_card
-from lvo_kedro.reporting import words as w
-from lvo_kedro.reporting.cards import ITEMS
+from lvo_kedro.reporting import wording as w
+from lvo_kedro.reporting.card_and_checklist import ITEMS
 from lvo_kedro.vocabulary import RESEARCH_ONLY
 
 BLANK = re.compile(r"\[TO BE COMPLETED: [^\]]+\]")
