@@ -10,11 +10,12 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export KEDRO_DISABLE_TELEMETRY := true
 export PYTHONWARNINGS ?= ignore
 
-.PHONY: help install demo test lint viz mlflow bench bench-demo clean-demo
+.PHONY: help install demo test docs lint viz mlflow bench bench-demo clean-demo
 
 help:
 	@echo "make demo     simulate a cohort, run all pipelines on it, print the results"
 	@echo "make test     lint and tests, under 10 minutes"
+	@echo "make docs     the documentation as a site in build/docs"
 	@echo "make lint     ruff, mypy, import contracts"
 	@echo "make viz      look at the pipelines in a browser"
 	@echo "make mlflow   look at the runs in a browser"
@@ -43,6 +44,10 @@ test: install
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2
+
+docs: install
+	$(BIN)/python docs/generate_options.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 viz: install
 	$(BIN)/kedro viz run --env demo --include-hooks

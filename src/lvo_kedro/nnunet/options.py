@@ -34,15 +34,15 @@ class NnUNetOptions(NetworkOptions):
     spacing: float | None = Field(default=None, gt=0)
     """Cubic voxel edge (mm) to which scans are brought before nnU-Net sees them."""
     crop_margin: float | None = Field(default=None, ge=0)
-    """Where set, only the box around the mask, this many mm wider, is shown to nnU-Net."""
+    """Where set, only the box around the mask, this much wider (mm), is shown to nnU-Net."""
     window: tuple[float, float] | None = None
-    """Fixed HU window for ``CT`` channels instead of percentiles of the dataset's foreground.
+    """Fixed window (HU) for ``CT`` channels instead of percentiles of the dataset's foreground.
 
     It also keeps every statistic of held-out cases out of training.
     """
 
     patch_size: tuple[int, ...] | None = None
-    """Voxels along nnU-Net's axes (z, y, x), or (y, x) for ``2d``."""
+    """Edges (voxels) along nnU-Net's axes (z, y, x), or (y, x) for ``2d``."""
     batch_size: int | None = Field(default=None, ge=1)
     """Patches in a batch."""
     features_per_stage: tuple[int, ...] | None = None
