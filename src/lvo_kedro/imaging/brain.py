@@ -88,6 +88,16 @@ def extract_brain(ncct: nib.Nifti1Image, options: BrainOptions = BrainOptions())
 
     Raises:
         ScanError: No body of soft tissue of a brain's size that is walled in by bone.
+
+    Examples:
+        >>> from lvo_kedro.simulation import SimulationOptions, simulate_case
+        >>> case = simulate_case(7, SimulationOptions(spacing=2.0, slice_thickness=(5.0,)))
+        >>> brain = extract_brain(case.ncct)
+        >>> brain.shape == case.ncct.shape
+        True
+        >>> litres = brain.get_fdata().sum() * 2.0 * 2.0 * 5.0 / 1e6
+        >>> round(float(litres), 1)
+        1.4
     """
     work = working_image(ncct, options.spacing)
     hu = np.asarray(work.dataobj)

@@ -36,6 +36,17 @@ def preview_priors(ncct: nib.Nifti1Image, priors: Priors, limit_hu: float = 12.0
 
     Returns:
         A figure that belongs to no window; the caller saves it.
+
+    Examples:
+        >>> from lvo_kedro.imaging import extract_brain
+        >>> from lvo_kedro.priors import PriorOptions, compute_priors, load_atlas
+        >>> from lvo_kedro.simulation import SimulationOptions, simulate_case
+        >>> ncct = simulate_case(7, SimulationOptions(spacing=2.0, slice_thickness=(5.0,))).ncct
+        >>> quick = PriorOptions(spacing=6.0, iterations=(10, 0, 0), mirror_iterations=(10, 0, 0))
+        >>> priors = compute_priors(ncct, extract_brain(ncct), load_atlas(), quick)
+        >>> figure = preview_priors(ncct, priors)
+        >>> len(figure.axes)  # three planes of three maps, each map with its colours
+        12
     """
     from matplotlib.figure import Figure  # noqa: PLC0415  (only who draws needs it)
 
