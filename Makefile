@@ -10,11 +10,14 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export KEDRO_DISABLE_TELEMETRY := true
 export PYTHONWARNINGS ?= ignore
 
-.PHONY: help install demo test lint viz mlflow bench bench-demo clean-demo
+.PHONY: help install demo test test-oldest coverage docs lint viz mlflow bench bench-demo clean-demo
 
 help:
 	@echo "make demo     simulate a cohort, run all pipelines on it, print the results"
 	@echo "make test     lint and tests, under 10 minutes"
+	@echo "make coverage  the tests with line coverage (slower)"
+	@echo "make test-oldest  quick tests with the lowest versions that are allowed; needs uv"
+	@echo "make docs     the documentation as a site in build/docs"
 	@echo "make lint     ruff, mypy, import contracts"
 	@echo "make viz      look at the pipelines in a browser"
 	@echo "make mlflow   look at the runs in a browser"
@@ -43,6 +46,21 @@ test: install
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2
+
+coverage: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --cov
+
+OLDEST := build/oldest
+test-oldest:
+	uv venv --allow-existing --python 3.10 $(OLDEST)
+	uv pip install --python $(OLDEST) --resolution lowest-direct -e ".[dev,viz]"
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python -m pytest -m "not slow and not shared" \
+		tests/datasets tests/weights tests/imaging tests/detection tests/localization \
+		tests/evaluation tests/reporting tests/test_cohort.py
+
+docs: install
+	$(BIN)/python docs/generate_options.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 viz: install
 	$(BIN)/kedro viz run --env demo --include-hooks

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from imaging_phantoms import Series, dicom_layout, head_grid, phantom_head
 
 from lvo_kedro.imaging.geometry import make_image
+from tests.imaging.phantoms import Series, dicom_layout, head_grid, phantom_head
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,6 @@ import imagecodecs
 import nibabel as nib
 import numpy as np
 import pydicom
-from imaging_phantoms import Series
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
@@ -33,6 +32,7 @@ from pydicom.uid import (
 )
 
 from lvo_kedro.imaging.geometry import grid_of
+from tests.imaging.phantoms import Series
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -48,7 +48,12 @@ def _parts(value: Any) -> list[str]:
     raise TypeError(f"no fingerprint is defined for a {type(value).__name__}")
 
 
-@_parts.register(str | int | float | bool | np.generic | None)
+# a type a line: Python 3.10 does not take unions here
+@_parts.register(str)
+@_parts.register(int)
+@_parts.register(float)
+@_parts.register(np.generic)
+@_parts.register(type(None))
 def _plain_parts(value: Any) -> list[str]:
     return [type(value).__name__, repr(value)]
 
@@ -76,7 +81,8 @@ def _mapping_parts(value: Mapping) -> list[str]:
     return ["mapping", *(part for pair in pairs for part in pair)]
 
 
-@_parts.register(list | tuple)
+@_parts.register(list)
+@_parts.register(tuple)
 def _sequence_parts(value: Any) -> list[str]:
     return ["sequence", *(fingerprint(item) for item in value)]
 
@@ -89,7 +95,8 @@ def _path_parts(value: Path) -> list[str]:
         return ["path", type(error).__name__]
 
 
-@_parts.register(pd.DataFrame | pd.Series)
+@_parts.register(pd.DataFrame)
+@_parts.register(pd.Series)
 def _table_parts(value: Any) -> list[str]:
     return ["table", value.to_csv()]
 

@@ -203,8 +203,35 @@ def read_card(folder: Path) -> dict[str, Any] | None:
 def load_detector(folder: Path, device: str = "auto") -> Detector:
     """Load what :func:`~lvo_kedro.detection.train_fold` left in ``folder``.
 
+    Args:
+        folder: With ``model.safetensors`` and ``model.json``.
+        device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1``...
+
+    Returns:
+        The network, ready to score, with what is known of it.
+
     Raises:
         ModelError: Files missing, changed since training, or of another kind.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from tempfile import mkdtemp
+        >>> import numpy as np, torch
+        >>> from lvo_kedro.detection import TrainingOptions, train_fold
+        >>> from lvo_kedro.detection import encode_channels, save_sample
+        >>> from lvo_kedro.imaging.geometry import Grid
+        >>> folder = Path(mkdtemp())
+        >>> grid = Grid((16, 16, 16), np.diag([6.0, 6.0, 6.0, 1.0]))
+        >>> samples = {name: folder / f"{name}.safetensors" for name in ("a", "b")}
+        >>> for path in samples.values():
+        ...     save_sample(path, encode_channels(torch.rand(1, 16, 16, 16), ["ncct"], grid))
+        >>> quick = TrainingOptions(base_width=1, epochs=1, device="cpu")
+        >>> summary = train_fold(folder / "model", samples, {"a": 0, "b": 1}, ["a", "b"], [], quick)
+        >>> detector = load_detector(folder / "model", device="cpu")
+        >>> detector.channels, detector.shape
+        (('ncct',), (16, 16, 16))
+        >>> list(score_cases(detector, samples))
+        ['a', 'b']
     """
     try:
         card = json.loads((folder / CARD).read_text())

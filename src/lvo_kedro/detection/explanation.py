@@ -37,7 +37,7 @@ QUANTUM = 1 / 255
 
 
 class ExplanationOptions(Options):
-    """Whether and how scores are explained, in ``parameters_detection_training.yml``."""
+    """Whether and how scores are explained."""
 
     enabled: bool = False
     """Make a map and a picture of every case. They show patients: off unless you mean it."""

@@ -11,6 +11,7 @@ from lvo_kedro.options import NetworkOptions, Options
 ChannelName = Literal[
     "ncct", "vessels", "territory", "difference", "signed_difference", "hypodensity"
 ]
+"""Name of a channel, see ``CHANNELS``."""
 
 CHANNELS: Final[tuple[ChannelName, ...]] = (
     "ncct",

@@ -30,6 +30,7 @@ STEPS = 254
 """Steps between 0 and 1: an even number, so that 0.5 (no difference) is stored exactly."""
 
 Sample = dict[str, Tensor]
+"""A case's stored channels: tensors by name, as :func:`encode_channels` makes them."""
 
 
 def encode_channels(channels: Tensor, names: Sequence[ChannelName], grid: Grid) -> Sample:

@@ -122,6 +122,19 @@ def evaluate_detection(
     Raises:
         TableError: The tables do not allow an evaluation: a class without a case, a score missing,
             a case scored twice or labelled differently in the two tables, no operating point.
+
+    Examples:
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> noise = np.random.default_rng(0).normal(size=40)
+        >>> scores = pd.DataFrame({"lvo": np.arange(40) % 2})
+        >>> scores["case_id"] = scores["patient_id"] = [f"p{number}" for number in range(40)]
+        >>> scores["probability"] = 1 / (1 + np.exp(1 - 2 * scores["lvo"] - noise))
+        >>> quick = EvaluationOptions(resamples=100)
+        >>> evaluation = evaluate_detection(scores, scores, {"youden": 0.5}, quick)
+        >>> auc = evaluation.summary.set_index("metric").loc["auc"]
+        >>> auc[["value", "low", "high"]].astype(float).round(2).tolist()
+        [0.99, 0.97, 1.0]
     """
     options = options or EvaluationOptions()
     main = _main_point(operating_points, options)

@@ -49,29 +49,29 @@ class BrainOptions(Options):
     """How the brain is found; lengths in mm, intensities in HU."""
 
     spacing: float = 2.0
-    """Edge of a voxel of the working grid."""
+    """Edge (mm) of a voxel of the working grid."""
     tissue_hu: tuple[float, float] = (-15.0, 130.0)
     """Range of brain, CSF and blood after averaging; fat and bone lie outside."""
     bone_hu: float = 250.0
     """Averaged HU above which a voxel is bone."""
     rim_average: float = 1.5
-    """Edge of the cube over which the rim is averaged, to tell what is partly bone from noise."""
+    """Edge (mm) of the cube over which the rim is averaged, to tell partly bone from noise."""
     bridge_radius: float = 12.0
-    """Half the width up to which tissue that joins two bodies is cut (foramen magnum)."""
+    """Half the width (mm) up to which tissue that joins two bodies is cut (foramen magnum)."""
     corner_radius: float = 3.0
-    """Half the width of the finest corner that belongs to the brain."""
+    """Half the width (mm) of the finest corner that belongs to the brain."""
     reach: float = 6.0
-    """How far such corners may reach beyond what grows back from the core."""
+    """How far (mm) such corners may reach beyond what grows back from the core."""
     skin_thickness: float = 7.0
-    """Scalp that is taken off where no bone separates it from the brain (craniectomy)."""
+    """Scalp (mm) that is taken off where no bone separates it from the brain (craniectomy)."""
     max_hole_ml: float = 30.0
     """Largest calcification, clip or air bubble inside the brain that is filled."""
     smoothing: float = 1.5
-    """Standard deviation of the Gaussian that smooths the mask's surface."""
+    """Standard deviation (mm) of the Gaussian that smooths the mask's surface."""
     min_walled: float = 0.5
     """Least part of the brain's surface with bone next to it; less is not a head."""
     wall_distance: float = 8.0
-    """What counts as next to it."""
+    """Distance (mm) that counts as next to it."""
     min_volume_ml: float = 100.0
     """Smallest body that is taken for (a part of) a brain."""
     max_volume_ml: float = 2500.0
@@ -90,6 +90,16 @@ def extract_brain(ncct: nib.Nifti1Image, options: BrainOptions = BrainOptions())
 
     Raises:
         ScanError: No body of soft tissue of a brain's size that is walled in by bone.
+
+    Examples:
+        >>> from lvo_kedro.simulation import SimulationOptions, simulate_case
+        >>> case = simulate_case(7, SimulationOptions(spacing=2.0, slice_thickness=(5.0,)))
+        >>> brain = extract_brain(case.ncct)
+        >>> brain.shape == case.ncct.shape
+        True
+        >>> litres = brain.get_fdata().sum() * 2.0 * 2.0 * 5.0 / 1e6
+        >>> round(float(litres), 1)
+        1.4
     """
     work = working_image(ncct, options.spacing)
     hu = np.asarray(work.dataobj)

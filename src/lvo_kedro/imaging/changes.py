@@ -36,6 +36,7 @@ class ScanChange(Options):
     """One controlled change."""
 
     kind: Literal["noise", "slices", "tilt", "roll", "offset"]
+    """What is done to the scan; docs/evaluation.md says how."""
     amount: float
     """HU for noise and offset, mm for slices, degrees for tilt and roll."""
 

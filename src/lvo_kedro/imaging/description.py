@@ -44,6 +44,16 @@ def describe_scan(
         lies in its axes; ``turned_deg`` is None where it does not tell), ``bright_vessels_mm`` and
         ``bright_ml`` (what looks like arteries with contrast medium), ``bright_hu``,
         ``contrast_named`` and ``findings``, a list of sentences.
+
+    Examples:
+        >>> from lvo_kedro.imaging import extract_brain
+        >>> from lvo_kedro.simulation import SimulationOptions, simulate_case
+        >>> case = simulate_case(7, SimulationOptions(spacing=2.0, slice_thickness=(5.0,)))
+        >>> description = describe_scan(case.ncct, extract_brain(case.ncct))
+        >>> description["slice_thickness_mm"]
+        5.0
+        >>> description["findings"][0]
+        'thick slices: 5.0 mm (limit 3.0)'
     """
     ncct, brain_mask = to_ras(ncct), to_ras(brain_mask)
     grid = grid_of(ncct)

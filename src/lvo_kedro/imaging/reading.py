@@ -45,7 +45,30 @@ class Scan(NamedTuple):
 
 
 def read_ncct(path: str | Path, limits: ScanLimits = ScanLimits()) -> nib.Nifti1Image:
-    """Read a non-contrast head CT: :func:`read_scan` without what it found beside the scan."""
+    """Read a non-contrast head CT: :func:`read_scan` without what it found beside the scan.
+
+    Args:
+        path: NIfTI file, or folder with one DICOM series.
+        limits: Between which bounds a scan is accepted.
+
+    Returns:
+        float32 HU, (X, Y, Z) in RAS+, axes at right angles; the header carries geometry alone.
+
+    Raises:
+        ScanError: The file or series cannot be used.
+
+    Examples:
+        >>> from tempfile import mkdtemp
+        >>> import nibabel as nib
+        >>> from lvo_kedro.simulation import SimulationOptions, simulate_case
+        >>> case = simulate_case(7, SimulationOptions(spacing=2.0, slice_thickness=(5.0,)))
+        >>> nib.aff2axcodes(case.ncct.affine)  # as the scanner left it
+        ('L', 'A', 'S')
+        >>> path = f"{mkdtemp()}/ncct.nii.gz"
+        >>> case.ncct.to_filename(path)
+        >>> nib.aff2axcodes(read_ncct(path).affine)
+        ('R', 'A', 'S')
+    """
     scan = read_scan(path, limits)
     for finding in scan.findings:
         logger.warning("%s", finding)

@@ -63,17 +63,17 @@ class BaselineOptions(Options):
     """How densities are read and weighed. Lengths in mm, densities in HU."""
 
     around: float = Field(default=1.6, ge=0)
-    """How far beyond the vessels' labels is searched."""
+    """How far (mm) beyond the vessels' labels is searched."""
     smooth: float = Field(default=0.6, ge=0)
-    """Standard deviation of the Gaussian that takes off the noise."""
+    """Standard deviation (mm) of the Gaussian that takes off the noise."""
     calibre: float = Field(default=2.5, gt=0)
-    """Radius in which the densest point stands for an artery's lumen."""
+    """Radius (mm) in which the densest point stands for an artery's lumen."""
     along: float = Field(default=3.0, gt=0)
-    """Standard deviation of the Gaussian that averages along the artery, about a clot's length."""
+    """Standard deviation (mm) of the Gaussian along the artery, about a clot's length."""
     dense: float = 52.0
-    """Density from which a voxel counts as dense."""
+    """Density (HU) from which a voxel counts as dense."""
     old_infarct: float = Field(default=15.0, gt=0)
-    """Limit of a voxel's difference between the territories: old infarcts do not outweigh."""
+    """Limit (HU) of a voxel's difference between the territories: old infarcts do not outweigh."""
     penalty: float = Field(default=0.33, ge=0)
     """Strength of the penalty on the squared distance of the weights from what is expected."""
     expected: dict[str, float] = Field(default={})

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lvo_kedro.localization.projection import Projection
 
 NO_OCCLUSION: Final = "no occlusion found"
+"""The finding of a projection on which nothing is marked."""
 SEGMENTS: Final[tuple[Segment, ...]] = ("C7", "M1", "M2")
 SIDES: Final[tuple[Side, Side]] = ("left", "right")
 CLASS_OF: Final[dict[frozenset[Segment], SegmentClass]] = {

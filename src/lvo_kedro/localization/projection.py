@@ -92,6 +92,13 @@ def project_vessels(
 
     Raises:
         ScanError: Where scan and labels are not on one grid.
+
+    Examples:
+        >>> from lvo_kedro.simulation import SimulationOptions, simulate_case
+        >>> case = simulate_case(7, SimulationOptions(spacing=2.0, slice_thickness=(5.0,)))
+        >>> projection = project_vessels(case.ncct, case.vessel_labels)
+        >>> projection.mip.shape[2], np.unique(projection.labels.dataobj).tolist()
+        (1, [0, 1, 2, 3])
     """
     _check_one_grid(ncct, vessel_labels)
     large = _large(vessel_labels, options.dilation)

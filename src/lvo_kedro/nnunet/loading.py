@@ -13,6 +13,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
+from lvo_kedro.artifacts import sha256_of
 from lvo_kedro.errors import ModelError
 from lvo_kedro.nnunet.acceleration.network import normalize_as_stored, to_channels_last
 from lvo_kedro.nnunet.acceleration.windows import WindowPredictor
@@ -22,7 +23,6 @@ from lvo_kedro.nnunet.manifest import MANIFEST, read_manifest
 from lvo_kedro.nnunet.options import NnUNetOptions
 from lvo_kedro.nnunet.prediction import Predictor
 from lvo_kedro.nnunet.trainer import FINAL
-from lvo_kedro.weights.digest import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

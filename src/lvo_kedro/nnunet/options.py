@@ -43,7 +43,7 @@ class NnUNetOptions(NetworkOptions):
     spacing_mm: float | None = Field(default=None, gt=0)
     """Cubic voxel edge to which scans are brought before nnU-Net sees them."""
     crop_margin_mm: float | None = Field(default=None, ge=0)
-    """Where set, only the box around the mask, wider by this, is shown to nnU-Net."""
+    """Where set, only the box around the mask, this much wider, is shown to nnU-Net."""
     window_hu: tuple[float, float] | None = None
     """Fixed window for ``CT`` channels instead of percentiles of the dataset's foreground.
 
@@ -51,7 +51,7 @@ class NnUNetOptions(NetworkOptions):
     """
 
     patch_size: tuple[int, ...] | None = None
-    """Voxels along nnU-Net's axes (z, y, x), or (y, x) for ``2d``."""
+    """Edges (voxels) along nnU-Net's axes (z, y, x), or (y, x) for ``2d``."""
     batch_size: int | None = Field(default=None, ge=1)
     """Patches in a batch."""
     features_per_stage: tuple[int, ...] | None = None

@@ -71,6 +71,14 @@ def load_atlas(folder: Path | str | None = None) -> Atlas:
     Raises:
         AtlasError: A file is missing, unreadable or in another space, a probability is outside
             [0, 1], a side is empty, or the hemispheres are not two labels on opposite sides.
+
+    Returns:
+        Template, territory and hemispheres on one grid in template space.
+
+    Examples:
+        >>> atlas = load_atlas()  # needs no file: its template comes with nilearn
+        >>> atlas is load_atlas()
+        True
     """
     return _load(None if folder is None else Path(folder).resolve())
 

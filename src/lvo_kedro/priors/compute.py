@@ -78,6 +78,22 @@ def compute_priors(
     Raises:
         ScanError: Scan or mask is not 3D, or the mask is empty.
         RegistrationError: No start brought atlas and brain together.
+
+    Examples:
+        >>> from lvo_kedro.imaging import extract_brain
+        >>> from lvo_kedro.priors import PriorOptions, load_atlas
+        >>> from lvo_kedro.simulation import SimulationOptions, simulate_case
+        >>> stroke = SimulationOptions(
+        ...     lvo=True, side="left", segment="M1", spacing=2.0, slice_thickness=(5.0,)
+        ... )
+        >>> ncct = simulate_case(7, stroke).ncct
+        >>> quick = PriorOptions(spacing=6.0, iterations=(10, 0, 0), mirror_iterations=(10, 0, 0))
+        >>> priors = compute_priors(ncct, extract_brain(ncct), load_atlas(), quick)
+        >>> left = priors.hemispheres.get_fdata() == 1
+        >>> territory = priors.territory_probability.get_fdata() > 0.5
+        >>> signed = priors.signed_difference.get_fdata()
+        >>> bool(signed[left & territory].mean() < -1)  # HU: less dense than the right one
+        True
     """
     options = options or PriorOptions()
     began = time.perf_counter()

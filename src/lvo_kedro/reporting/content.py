@@ -21,6 +21,7 @@ NOT_TO_BE_USED_FOR: Final = (
     "reference standard differ.",
     "Choosing a new operating point: one chosen on these cases would have to be tested on others.",
 )
+"""What a report and a model card say that the model is not for."""
 SIMULATED_LIMIT: Final = (
     "Any statement about patients. The data are simulated: the figures show that the software "
     "works, and support no comparison with any published result."

@@ -41,6 +41,18 @@ def plot_roc(detection: Tables, title: str = "ROC curve") -> Figure:
 
     Returns:
         The figure.
+
+    Examples:
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> from lvo_kedro.evaluation import EvaluationOptions, evaluate_detection
+        >>> scores = pd.DataFrame({"lvo": np.arange(40) % 2, "probability": np.arange(40) / 40})
+        >>> scores["case_id"] = scores["patient_id"] = [f"p{number}" for number in range(40)]
+        >>> quick = EvaluationOptions(resamples=100)
+        >>> tables = vars(evaluate_detection(scores, scores, {"youden": 0.5}, quick))
+        >>> figure = plot_roc(tables)
+        >>> figure.axes[0].get_title(loc="left")
+        'ROC curve'
     """
     auc = w.pick(detection["summary"], "auc")
     with style():

@@ -110,6 +110,16 @@ def simulate_case(
 
     Returns:
         The scan in its scanner's own pose, array order and slice thickness.
+
+    Examples:
+        >>> options = SimulationOptions(
+        ...     lvo=True, side="left", segment="M1", spacing=2.0, slice_thickness=(5.0,)
+        ... )
+        >>> case = simulate_case(7, options)
+        >>> case.ncct.ndim
+        3
+        >>> case.occlusion_mask.shape == case.ncct.shape
+        True
     """
     streams = _streams(seed, options.patient_seed)
     patient = _draw_patient(streams["patient"], options)

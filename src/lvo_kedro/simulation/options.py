@@ -129,9 +129,9 @@ class SimulationOptions(Options):
 
     # Scanner
     spacing: float = Field(default=1.5, ge=0.3, le=3)
-    """Pixel edge within a slice."""
+    """Pixel edge (mm) within a slice."""
     slice_thickness: tuple[float, ...] = (1.5, 2.0, 2.5, 3.0, 5.0)
-    """Thicknesses (= distances) of slices, of which one is drawn."""
+    """Thicknesses (mm; = distances) of slices, of which one is drawn."""
     noise_hu: Range = (2.5, 4.0)
     """Noise of a slice of 2.5 mm; thinner slices are noisier by the square root."""
     kernel: Range = (-0.3, 0.6)
@@ -139,7 +139,7 @@ class SimulationOptions(Options):
     shading_hu: float = Field(default=0.6, ge=0, le=5)
     """Standard deviation of slow changes of density across the image."""
     hu_offset: Range = (-1.0, 1.0)
-    """Calibration error of the scanner."""
+    """Calibration error (HU) of the scanner."""
     orientations: tuple[Orientation, ...] = ("LPS", "RAS", "LAS", "RPS", "LPI")
     """Orders and directions of the array axes, of which one is drawn."""
 

@@ -76,7 +76,7 @@ def auc_interval(
 
     Examples:
         >>> print(auc_interval([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8]))
-        0.750 (0.260 to 1.000)
+        0.750 (0.057 to 1.000)
     """
     positives, values = check_labels_and_scores(labels, scores)
     area, variance = _area_and_covariance(positives, values[None])

@@ -41,6 +41,7 @@ class ReportOptions(Options):
     """What the report shows beyond its tables."""
 
     title: str = "Large-vessel occlusion on non-contrast CT"
+    """Its heading."""
     gallery: int = 0
     """Pictures of so many cases. They show patients: 0 unless you mean it."""
 

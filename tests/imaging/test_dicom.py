@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pydicom
 import pytest
-from imaging_phantoms import (
+from pydicom.uid import RLELossless, generate_uid
+
+from lvo_kedro.errors import ScanError
+from lvo_kedro.imaging import ScanLimits, read_ncct, read_scan
+from lvo_kedro.imaging.geometry import Grid, is_sheared, world_axis
+from tests.imaging.phantoms import (
     PATIENT_ID,
     PATIENT_NAME,
     Series,
@@ -19,11 +24,6 @@ from imaging_phantoms import (
     marker_position,
     phantom_head,
 )
-from pydicom.uid import RLELossless, generate_uid
-
-from lvo_kedro.errors import ScanError
-from lvo_kedro.imaging import ScanLimits, read_ncct, read_scan
-from lvo_kedro.imaging.geometry import Grid, is_sheared, world_axis
 
 if TYPE_CHECKING:
     pass

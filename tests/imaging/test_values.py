@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import nibabel as nib
 import numpy as np
 import pytest
-from imaging_phantoms import Series, ellipsoid, head_grid, phantom_head
 from scipy import ndimage
 
 from lvo_kedro.errors import ScanError
@@ -18,6 +17,7 @@ from lvo_kedro.imaging.geometry import Grid, grid_of, make_image, world_axis
 from lvo_kedro.imaging.rules import check
 from lvo_kedro.imaging.value_rules import VALUE_RULES
 from lvo_kedro.simulation import SimulationOptions, simulate_case
+from tests.imaging.phantoms import Series, ellipsoid, head_grid, phantom_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import nibabel as nib
 import numpy as np
 import pytest
-from imaging_phantoms import head_grid, marker_position, phantom_head
 
 from lvo_kedro.errors import ScanError
 from lvo_kedro.imaging import ScanLimits, read_labels, read_mask, read_ncct
 from lvo_kedro.imaging.geometry import Grid, grid_of, is_sheared, make_image
 from lvo_kedro.imaging.resampling import resample
+from tests.imaging.phantoms import head_grid, marker_position, phantom_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,11 +10,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from imaging_phantoms import head_grid, marker_position, phantom_head
 
 from lvo_kedro.errors import ScanError
 from lvo_kedro.imaging import read_labels, read_ncct, read_scan
 from lvo_kedro.imaging.geometry import Grid, make_image
+from tests.imaging.phantoms import head_grid, marker_position, phantom_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 import pydicom
 import pytest
-from imaging_phantoms import Series
 
 from lvo_kedro.datasets import CaseDataset
 from lvo_kedro.imaging import BrainOptions, QualityLimits, ScanLimits
 from lvo_kedro.imaging.geometry import make_image
 from lvo_kedro.pipelines.evaluation.nodes import list_exclusions
 from lvo_kedro.pipelines.preprocessing.nodes import align_annotations, preprocess_scans
+from tests.imaging.phantoms import Series
 
 NAME = "Smith^John 4711"
 SECRETS = ("Smith", "John", "4711")

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from dressings import (
+
+from lvo_kedro.errors import ScanError
+from lvo_kedro.imaging import BrainOptions, QualityLimits, ScanLimits, read_scan
+from lvo_kedro.pipelines.preprocessing.nodes import preprocess_scan
+from lvo_kedro.simulation import SimulationOptions, simulate_case
+from tests.imaging.dressings import (
     CHANGED,
     IN_THE_HEADERS,
     NIFTI,
@@ -21,11 +26,6 @@ from dressings import (
     head_of,
     write_nifti,
 )
-
-from lvo_kedro.errors import ScanError
-from lvo_kedro.imaging import BrainOptions, QualityLimits, ScanLimits, read_scan
-from lvo_kedro.pipelines.preprocessing.nodes import preprocess_scan
-from lvo_kedro.simulation import SimulationOptions, simulate_case
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from imaging_phantoms import ellipsoid, head_grid, phantom_head
 from scipy import ndimage
 
 from lvo_kedro.errors import ScanError
 from lvo_kedro.imaging import BrainOptions, QualityLimits, describe_scan, extract_brain
 from lvo_kedro.imaging.geometry import Grid, grid_of, make_image, world_axis
 from lvo_kedro.imaging.resampling import resample
+from tests.imaging.phantoms import ellipsoid, head_grid, phantom_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 import nibabel as nib
 import numpy as np
 import pytest
-from imaging_phantoms import (
+
+from lvo_kedro.imaging import extract_brain, read_labels, read_scan
+from lvo_kedro.imaging.geometry import Grid, grid_of, make_image, world_axis
+from lvo_kedro.imaging.resampling import resample
+from tests.imaging.phantoms import (
     Series,
     dicom_layout,
     ellipsoid,
@@ -16,10 +20,6 @@ from imaging_phantoms import (
     marker_position,
     phantom_head,
 )
-
-from lvo_kedro.imaging import extract_brain, read_labels, read_scan
-from lvo_kedro.imaging.geometry import Grid, grid_of, make_image, world_axis
-from lvo_kedro.imaging.resampling import resample
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from lvo_kedro.imaging.geometry import Grid, make_image, resample, world_axis
+from lvo_kedro.imaging.geometry import Grid, make_image, world_axis
 from lvo_kedro.imaging.planes import WORLD_AXES, level_of, view_of
+from lvo_kedro.imaging.resampling import resample
 
 ORIENTATIONS = [
     np.column_stack([axes, signs])

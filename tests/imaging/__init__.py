@@ -1,0 +1,1 @@
+"""Tests of lvo_kedro.imaging."""
