@@ -113,6 +113,11 @@ def test_a_view_can_be_of_what_is_marked_alone():
     np.testing.assert_allclose(view.high, (CENTRE + HALF)[[across, up]] + 10, atol=4)
 
 
+def test_nothing_marked_is_no_view():
+    with pytest.raises(ValueError, match="nothing is marked"):
+        view_of(make_image(np.zeros((3, 3, 3), np.uint8), np.eye(4)), marked_only=True)
+
+
 @pytest.mark.parametrize("make", [marked, oblique])
 def test_the_level_of_a_mark_is_in_world_mm(make):
     image = make()

@@ -195,6 +195,7 @@ def test_the_nodes_draw_these_pictures(monkeypatch):
 def test_the_report_shows_these_pictures(content, html):
     shown = re.findall(r"data:image/png;base64,[A-Za-z0-9+/=]+", html)
     assert shown == [to_png(plot_case(case)) for case in content.gallery]
+    assert "<figcaption>missed &lt;script&gt;" in html  # the caption, as text
     image = imread(io.BytesIO(base64.b64decode(shown[0].split(",")[1])))
     assert min(image.shape[:2]) > 300
 

@@ -107,11 +107,16 @@ def view_of(
         at: World mm along the third axis; without it the middle of the image.
         marked_only: Show the voxels above 0 only.
         margin: Added on every side, mm.
+
+    Raises:
+        ValueError: Nothing is marked.
     """
     across, up, through = WORLD_AXES[plane]
     first, last = np.zeros(3), np.asarray(image.shape[:3]) - 1.0
     if marked_only:
         index = np.argwhere(np.asarray(image.dataobj) > 0)
+        if not len(index):
+            raise ValueError("nothing is marked: there is no part to show")
         first, last = index.min(axis=0), index.max(axis=0)
     corners = np.stack(np.meshgrid(*zip(first - 0.5, last + 0.5, strict=True)), axis=-1)
     world = apply_affine(image.affine, corners.reshape(-1, 3))
