@@ -74,7 +74,7 @@ SCANNER: dict[str, Any] = {"spacing": 1.5, "slice_thickness": (2.5, 3.0, 5.0)}
 """Coarser than the preset, for speed: the channels are sampled at 3 mm anyway."""
 BASE = TrainingOptions(base_width=16, epochs=40, checkpoint_every=10)
 GRID = ChannelOptions(channels=CHANNELS, spacing_mm=3.0, shape=(52, 64, 48))
-PRIORS = PriorOptions(spacing=4.0)
+PRIORS = PriorOptions(spacing_mm=4.0)
 FOLDS = 3
 PUBLISHED = Path(__file__).resolve().parents[1] / "conf" / "published" / "parameters.yml"
 

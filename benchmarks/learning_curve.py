@@ -82,7 +82,7 @@ def prepare(data: Path, folder: Path, fold: int, options: NnUNetOptions) -> dict
 
 
 def measure(data: Path, cases: Sequence[str], model: Path, options: NnUNetOptions) -> pd.DataFrame:
-    """Return Dice, a row a case and label."""
+    """Return Dice, a row per case and label."""
     predictor = load_predictor([model], options)
     tables = []
     for case in cases:
@@ -95,7 +95,7 @@ def measure(data: Path, cases: Sequence[str], model: Path, options: NnUNetOption
 
 
 def summarize(dice: pd.DataFrame) -> pd.DataFrame:
-    """Return mean Dice by split and iterations, a column a label."""
+    """Return mean Dice by split and iterations, a column per label."""
     keys = ["split", "iterations"]
     means = dice.pivot_table(index=keys, columns="label", values="dice", sort=False)
     return means.assign(cases=dice.groupby(keys)["case_id"].nunique())

@@ -38,7 +38,7 @@ from lvo_kedro.priors import PriorOptions, compute_priors, load_atlas
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 MAPS = ("territory_probability", "hemispheres", "difference", "signed_difference")
 CASES_PER_WORKER = 3
-WAYS = {"published": PriorOptions(way="published"), "fast": PriorOptions()}
+WAYS = {"published": PriorOptions(variant="published"), "fast": PriorOptions()}
 
 
 def run_case(way: str, scan: Path, mask: Path, atlas: str, out: Path) -> dict[str, float]:
@@ -128,7 +128,7 @@ def compare(reference: Path, other: Path, mask: Path) -> dict[str, float]:
 
 
 def throughput(files: tuple[Path, Path, str], workers: int, folder: Path) -> tuple[float, float]:
-    """Return cases per minute of so many workers, once warm, and processor seconds a case."""
+    """Return cases per minute of so many workers, once warm, and processor seconds per case."""
     outs = [folder / f"case{k}" for k in range(CASES_PER_WORKER * workers)]
     for out in outs:
         out.mkdir(exist_ok=True)

@@ -4,7 +4,7 @@
 
 Heads are turned by up to 20 degrees, off-centre, bent and atrophied; slices are 0.6 to 5 mm thick;
 every fourth scan misses the vertex or the base. The brain mask is the project's own. Printed per
-way: processor seconds a case, voxels on the wrong side, Dice of the MCA territory (p > 0.5), and
+way: processor seconds per case, voxels on the wrong side, Dice of the MCA territory (p > 0.5), and
 the smoothed signed difference inside fresh infarcts and in the same territory of healthy brains.
 """
 
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
     from lvo_kedro.priors import Atlas
 
 WAYS: dict[str, tuple[str, PriorOptions]] = {
-    "affine, 4 mm": ("ct", PriorOptions(spacing=4.0, iterations=(0, 0, 0))),
-    "SyN 4 mm, a fifth sampled": ("ct", PriorOptions(spacing=4.0, sampling=0.2)),
-    "SyN 4 mm, half": ("ct", PriorOptions(spacing=4.0, sampling=0.5)),
-    "SyN 4 mm, all": ("ct", PriorOptions(spacing=4.0, sampling=1.0)),
-    "SyN 3 mm, a fifth": ("ct", PriorOptions(spacing=3.0, sampling=0.2)),
-    "SyN 3 mm, half": ("ct", PriorOptions(spacing=3.0, sampling=0.5)),
+    "affine, 4 mm": ("ct", PriorOptions(spacing_mm=4.0, iterations=(0, 0, 0))),
+    "SyN 4 mm, a fifth sampled": ("ct", PriorOptions(spacing_mm=4.0, sampling=0.2)),
+    "SyN 4 mm, half": ("ct", PriorOptions(spacing_mm=4.0, sampling=0.5)),
+    "SyN 4 mm, all": ("ct", PriorOptions(spacing_mm=4.0, sampling=1.0)),
+    "SyN 3 mm, a fifth": ("ct", PriorOptions(spacing_mm=3.0, sampling=0.2)),
+    "SyN 3 mm, half": ("ct", PriorOptions(spacing_mm=3.0, sampling=0.5)),
     "SyN 3 mm, T1 template": ("t1", PriorOptions()),
     "SyN 3 mm, mirror unsmoothed": ("ct", PriorOptions(mirror_sigma=0.0)),
     "SyN 3 mm, finest level too": ("ct", PriorOptions(iterations=(40, 20, 10))),
-    "SyN 2 mm": ("ct", PriorOptions(spacing=2.0)),
+    "SyN 2 mm": ("ct", PriorOptions(spacing_mm=2.0)),
 }
 
 

@@ -3,7 +3,7 @@
     python benchmarks/priors_difference.py [CASES]
 
 Half the cases have a fresh infarct that lost 4 HU or more; its truth and the truth's mirror image
-on the healthy side give two values a case, the mean of the signed difference smoothed by 4 mm.
+on the healthy side give two values per case, the mean of the signed difference smoothed by 4 mm.
 The other half are healthy: the value is that of the left territory, once with everything that the
 `realistic` preset draws (old infarcts and mimics included), once without any lesion. Brain masks
 are the project's own. The findings that the healthy cases get are counted too.

@@ -105,7 +105,7 @@ def test_all_problems_are_listed_at_once(folder):
 @pytest.mark.parametrize("path", ["./scans/a1.nii.gz", "scans/series/../a1.nii.gz", "link.nii.gz"])
 def test_one_scan_under_two_names_is_one_scan(folder, path):
     (folder / "link.nii.gz").symlink_to(folder / "scans" / "a1.nii.gz")
-    with pytest.raises(CohortError, match="one row a scan; row 2 has it already"):
+    with pytest.raises(CohortError, match="one row per scan; row 2 has it already"):
         validate_cohort(table({}, {"case_id": "a2", "patient_id": "p2", "ncct": path}), folder)
 
 

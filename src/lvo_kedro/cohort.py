@@ -1,6 +1,6 @@
 """The cohort table and the one fold table that rules all three stages.
 
-A *case* is one scan of one patient; ``cases.csv`` has one row a case (see ``data/README.md``).
+A *case* is one scan of one patient; ``cases.csv`` has one row per case (see ``data/README.md``).
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def validate_cohort(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
         folder: The data folder. Paths in the table are relative to it and may not leave it.
 
     Returns:
-        One row a case, in the table's order: ``lvo`` as int, ``age`` and ``nihss`` as float (NaN
+        One row per case, in the table's order: ``lvo`` as int, ``age`` and ``nihss`` as float (NaN
         where unknown), image columns as absolute paths (empty where there is none), and every
         optional column present.
 
@@ -191,7 +191,9 @@ def _identity_problems(table: pd.DataFrame, folder: Path) -> list[Problem]:
         # the same scan may be spelled in two ways, or be a link
         first = scans.setdefault((folder / ncct).resolve(), n)
         if ncct and first != n:
-            problems.append(Problem(n, "ncct", ncct, f"one row a scan; row {first} has it already"))
+            problems.append(
+                Problem(n, "ncct", ncct, f"one row per scan; row {first} has it already")
+            )
         first, other = splits.setdefault(patient, (n, split))
         if other != split:
             rule = f"a patient is in one split only; row {first} puts this one in '{other}'"
@@ -309,7 +311,7 @@ def fold_of_cases(cohort: pd.DataFrame) -> dict[str, int]:
 
 
 def shuffle_labels(cohort: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Return the cohort with the patients' occlusions dealt out at random, for a control run.
+    """Return the cohort with the patients' occlusions dealt out at random, for a permutation test.
 
     Patients are shuffled among those of the same fold, or of the external split, so that every
     fold keeps its number of occlusions.

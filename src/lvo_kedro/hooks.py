@@ -251,7 +251,7 @@ class ResultHooks:
 
 
 class TrackingHooks:
-    """One MLflow run a Kedro run; a child run a fold; nothing that shows a patient."""
+    """One MLflow run per Kedro run, a child run per fold; nothing that shows a patient."""
 
     def __init__(self) -> None:
         self._options = TrackingOptions()

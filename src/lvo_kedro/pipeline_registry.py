@@ -6,18 +6,18 @@ from kedro.pipeline import Pipeline, pipeline
 
 from lvo_kedro.pipelines import (
     comparison,
-    control,
     detection_training,
     evaluation,
     inference,
     localization_training,
+    permutation_test,
     preprocessing,
     priors,
     robustness,
     segmentation,
     simulation,
 )
-from lvo_kedro.pipelines.control.pipeline import deal_labels
+from lvo_kedro.pipelines.permutation_test.pipeline import deal_labels
 from lvo_kedro.pipelines.robustness.pipeline import (
     CHANGED,
     DROPPED,
@@ -59,7 +59,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "__default__": sum(stages.values(), start=Pipeline([])),
         "simulation": _stage("simulation", simulation.create_pipeline()),
         "inference": _inference(method, inference.create_pipeline()),
-        "control": _control(nodes["detection_training"], nodes["evaluation"]),
+        "permutation_test": _permutation_test(nodes["detection_training"], nodes["evaluation"]),
         "comparison": comparison.create_pipeline(),
         "robustness": robustness.create_pipeline() + _changed_scans(method) + _dropped(method),
     }
@@ -100,8 +100,8 @@ def _parameters(nodes: Pipeline) -> set[str]:
     return {name for name in nodes.inputs() if name.startswith("params:")}
 
 
-def _control(detection: Pipeline, evaluation: Pipeline) -> Pipeline:
-    """Train and evaluate detection on shuffled labels: the AUC must then be that of a coin.
+def _permutation_test(detection: Pipeline, evaluation: Pipeline) -> Pipeline:
+    """Train and evaluate detection on shuffled labels: the AUC must then be near 0.5.
 
     Each shuffle has a namespace of its own.
     """
@@ -115,4 +115,4 @@ def _control(detection: Pipeline, evaluation: Pipeline) -> Pipeline:
     shuffled = [
         pipeline(nodes, namespace=name, inputs=shared, parameters=same) for name in SHUFFLES
     ]
-    return sum(shuffled, start=control.create_pipeline())
+    return sum(shuffled, start=permutation_test.create_pipeline())

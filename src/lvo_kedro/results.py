@@ -24,8 +24,10 @@ def show_results(catalog: Any, project: Path, tracking: str) -> None:
     """
     figures = {name: catalog.load(f"{name}.summary") for name in settings.EVALUATED_SPLITS}
     click.echo(_as_table(pd.concat(figures)))
-    if catalog.exists("control_summary"):
-        click.echo(f"\nAUC with shuffled labels:\n{_control(catalog.load('control_summary'))}")
+    if catalog.exists("permutation_summary"):
+        click.echo(
+            f"\nAUC with shuffled labels:\n{_permutation(catalog.load('permutation_summary'))}"
+        )
     if "simulated" in catalog.load("cohort"):
         click.echo("\nSimulated data: these figures say nothing about patients.")
     report = catalog.get("report").report
@@ -37,7 +39,7 @@ def show_results(catalog: Any, project: Path, tracking: str) -> None:
 
 
 def _as_table(figures: pd.DataFrame) -> str:
-    """Show figures with their intervals, one column a split."""
+    """Show figures with their intervals, one column per split."""
     cells = {
         split: {
             row.title: f"{row.value:.2f} ({row.low:.2f} to {row.high:.2f}), n = {row.n:.0f}"
@@ -48,7 +50,7 @@ def _as_table(figures: pd.DataFrame) -> str:
     return pd.DataFrame(cells).fillna("").rename(columns=lambda c: c.replace("_", " ")).to_string()
 
 
-def _control(summary: pd.DataFrame) -> str:
-    """Show the control's AUC, one row a shuffle and one for their mean."""
+def _permutation(summary: pd.DataFrame) -> str:
+    """Show the AUC of the permutation test, one row per shuffle and one for their mean."""
     titled = summary.assign(title=summary["shuffle"])
     return _as_table(titled.set_index("split", append=True).swaplevel())

@@ -24,5 +24,5 @@ CONFIG_LOADER_ARGS = {
 EVALUATED_SPLITS = {"cross_validation": "development", "external_test": "external"}
 """Namespaces of the evaluation pipeline and the split of the cohort that each one reports on."""
 
-SHUFFLES = ("control_1", "control_2", "control_3")
-"""Namespaces of the control pipeline; each deals out the labels with a seed of its own."""
+SHUFFLES = ("permutation_1", "permutation_2", "permutation_3")
+"""Namespaces of the permutation test; each deals out the labels with a seed of its own."""

@@ -115,7 +115,7 @@ def unseen_start(options: NetworkOptions, hashes: ScanHashes) -> Start | None:
 def fold_tasks(
     dataset: Cases, scans: Cases, cohort: pd.DataFrame, options: NnUNetOptions, entry: str
 ) -> dict[str, Task]:
-    """Return a task a fold that trains nnU-Net on a prepared dataset.
+    """Return a task per fold that trains nnU-Net on a prepared dataset.
 
     Args:
         dataset: What :func:`dataset_task` made.

@@ -62,7 +62,7 @@ class TrackingOptions(Options):
     artifacts: tuple[str, ...] = ()
     """Entries whose files are copied as artifacts: tables, figures, the report. No images."""
     models: tuple[str, ...] = ()
-    """Entries with a model folder a fold: a child run each, with curves and a copy of the model."""
+    """Entries with a model folder per fold: a child run each, with curves and the files."""
     model_files: tuple[str, ...] = Field(default=("*.json", "*.csv", "*.safetensors", "*.pth"))
     """Files of a model folder that are copied."""
     registered_models: Mapping[str, str] = Field(default_factory=dict)
@@ -261,7 +261,7 @@ def end_run(status: str = "FINISHED") -> None:
 
 
 def log_history(run_id: str, history: pd.DataFrame) -> None:
-    """Log a table of curves, one row an epoch, with its first column as the step."""
+    """Log a table of curves, one row per epoch, with its first column as the step."""
     steps = history.iloc[:, 0].astype(int)
     numbers = history.iloc[:, 1:].select_dtypes("number")
     metrics = [

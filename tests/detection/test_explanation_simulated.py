@@ -65,7 +65,7 @@ def study(tmp_path_factory) -> Study:
             900 + number, SimulationOptions(lvo=lvo, side=side, segment=segment, **EASY)
         )
         ncct = make_image(case.ncct.get_fdata(dtype=np.float32), case.ncct.affine)
-        priors = compute_priors(ncct, case.brain_mask, atlas, PriorOptions(spacing=6.0))
+        priors = compute_priors(ncct, case.brain_mask, atlas, PriorOptions(spacing_mm=6.0))
         grid = plan_grid(ncct, priors, CHANNELS, case.brain_mask)
         channels = stack_channels(
             ncct, case.vessel_labels, priors, grid, options=CHANNELS, brain_mask=case.brain_mask

@@ -77,8 +77,8 @@ def test_distances_by_hand() -> None:
     points = evaluate_localization(*tables(), {"half": 0.5}, FAST).points
     assert figure(points, "median_mm", "end_to_end", None) == (6, 3)
     assert figure(points, "median_mm", "all_lvo", None) == (5, 4)
-    assert figure(points, "median_if_right_mm", "end_to_end", None) == (4, 1)
-    assert figure(points, "median_if_right_mm", "all_lvo", None) == (3.5, 2)
+    assert figure(points, "median_if_correct_mm", "end_to_end", None) == (4, 1)
+    assert figure(points, "median_if_correct_mm", "all_lvo", None) == (3.5, 2)
     assert figure(points, "within_5_mm", "end_to_end", None) == (1 / 5, 5)
     assert figure(points, "within_10_mm", "given_detection", None) == (2 / 4, 4)
     assert figure(points, "point_given", "end_to_end", None) == (3 / 5, 5)

@@ -29,10 +29,10 @@ def test_named_occlusions_of_two_runs_by_hand() -> None:
     table, moved = compare_locations(*both, (HALF, HALF), FAST)
     row = table.set_index(["scope", "metric"]).loc
     side = row[("all_lvo", "side_accuracy")]  # A: a c e right; B: b c d e right
-    assert (side["only_a_right"], side["only_b_right"], side["n"]) == (1, 2, 5)
+    assert (side["only_a_correct"], side["only_b_correct"], side["n"]) == (1, 2, 5)
     assert side["value"] == pytest.approx(-1 / 5)
     found = row[("end_to_end", "side_accuracy")]  # A: a c; B: b c d e
-    assert (found["only_a_right"], found["only_b_right"]) == (1, 3)
+    assert (found["only_a_correct"], found["only_b_correct"]) == (1, 3)
     expected = mcnemar([[1, 1], [3, 0]], exact=True).pvalue
     assert found["p_value"] == pytest.approx(expected)
     assert moved["case_id"].tolist() == ["a", "b", "d"]
@@ -49,7 +49,7 @@ def test_an_occlusion_that_one_or_both_runs_could_not_locate_counts_as_wrong() -
     calls = right.drop(index=[a, b]), right.drop(index=[b, c])
     table, moved = compare_locations(calls, (study.scores, study.scores), ({}, {}), FAST)
     row = table.set_index("metric").loc["side_accuracy"]
-    assert (row["n"], row["only_a_right"], row["only_b_right"]) == (20, 1, 1)
+    assert (row["n"], row["only_a_correct"], row["only_b_correct"]) == (20, 1, 1)
     assert moved["case_id"].tolist() == sorted(right.loc[[a, c], "case_id"])
 
 

@@ -1,4 +1,4 @@
-"""The control on shuffled labels."""
+"""The permutation test."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def shuffles(generator: np.random.Generator, signal: float, number: int = 3, cas
         logit = generator.normal(signal * lvo)
         ids = [f"case-{i:02d}" for i in range(cases)]
         probability = 1 / (1 + np.exp(-logit))
-        tables[f"control_{name}"] = pd.DataFrame(
+        tables[f"permutation_{name}"] = pd.DataFrame(
             {"case_id": ids, "patient_id": ids, "lvo": lvo, "probability": probability}
         )
     return tables
@@ -39,12 +39,12 @@ def test_scores_that_know_more_than_the_labels_are_found_out():
     assert single["low"].min() < 0.5  # one shuffle alone would not have told
     assert table.loc["mean", "low"] > 0.5
     assert table.loc["mean", "value"] == pytest.approx(single["value"].mean())
-    first = leaking["control_0"]
-    assert table.loc["control_0", "low"] == auc_interval(first["lvo"], first["probability"]).low
+    first = leaking["permutation_0"]
+    assert table.loc["permutation_0", "low"] == auc_interval(first["lvo"], first["probability"]).low
 
 
 def test_shuffles_of_different_cases_are_refused():
     tables = shuffles(np.random.default_rng(0), 0.0)
-    tables["control_2"] = tables["control_2"].iloc[1:]
-    with pytest.raises(TableError, match="47 cases in shuffle 'control_2', 48 in the first"):
+    tables["permutation_2"] = tables["permutation_2"].iloc[1:]
+    with pytest.raises(TableError, match="47 cases in shuffle 'permutation_2', 48 in the first"):
         evaluate_shuffles(tables)

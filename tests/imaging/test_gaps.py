@@ -49,7 +49,7 @@ PROTOCOLS = {
     "an odd step of a quarter": series([4.0] * 13 + [1.0] + [8.0] * 13, [4.0] * 14 + [8.0] * 14),
     "a step between": series([4.0] * 12 + [5.5] + [7.0] * 10),
     "thin slices far apart": series([4.0] * 40, 2.0),
-    "two numbers a slice": series([4.0] * 20, 4.0, list(range(1, 43, 2))),
+    "two numbers per slice": series([4.0] * 20, 4.0, list(range(1, 43, 2))),
 }
 
 

@@ -12,7 +12,7 @@ import pytest
 from lvo_kedro.imaging.geometry import Grid, make_image, world_axis
 from lvo_kedro.vocabulary import HEMISPHERES, VESSEL_LABELS
 
-# centre (right side) and half extent in mm of a box a segment; C7 lies below M1
+# centre (right side) and half extent in mm of a box per segment; C7 lies below M1
 BOXES = {
     "C7": ((12.0, 4.0, -16.0), (4.0, 6.0, 5.0)),
     "M1": ((26.0, 4.0, -6.0), (9.0, 4.0, 4.0)),

@@ -35,7 +35,7 @@ def test_every_orientation_and_side_gives_the_same_call(axes: str, side: str) ->
 
 def test_projection_lies_along_the_patients_axes(pose) -> None:
     head = draw_head(pose, ("M1",), "right")
-    projection = project_vessels(head.ncct, head.vessels, ProjectionOptions(spacing=1.0))
+    projection = project_vessels(head.ncct, head.vessels, ProjectionOptions(spacing_mm=1.0))
     assert np.allclose(projection.mip.affine[:2, :2], np.eye(2))
     mip = np.asarray(projection.mip.dataobj)[..., 0]
     x, y = np.round(np.linalg.inv(projection.mip.affine) @ [26, 4, 0, 1]).astype(int)[:2]
@@ -107,7 +107,7 @@ def test_bone_above_the_ceiling_does_not_hide_the_vessel() -> None:
     data[tuple(lowest.T)] = 400.0
     scan = make_image(data, head.ncct.affine)
     plain = project_vessels(scan, head.vessels)
-    clear = project_vessels(scan, head.vessels, ProjectionOptions(ceiling=100.0))
+    clear = project_vessels(scan, head.vessels, ProjectionOptions(max_hu=100.0))
     x, y = np.round(np.linalg.inv(plain.mip.affine) @ [26, 4, 0, 1]).astype(int)[:2]
     assert np.asarray(plain.mip.dataobj)[x, y, 0] > 300
     assert abs(np.asarray(clear.mip.dataobj)[x, y, 0] - CLOT) < 3

@@ -45,7 +45,7 @@ def registry(meanwhile: Callable[[], object] = lambda: None) -> ModuleType:
             node(read_scans, "cohort", "outcome", name="read_scans"),
         ]
         new = pipeline(nodes, namespace="new", parameters={"params:new_scans"})
-        training = pipeline([node(train, "params:control_1.seed", "calibration", name="train")])
+        training = pipeline([node(train, "params:permutation_1.seed", "calibration", name="train")])
         return {"__default__": training, "inference": new}
 
     module = ModuleType(REGISTRY)

@@ -43,9 +43,9 @@ def network_call(called: bool) -> dict:
 
 
 @pytest.mark.parametrize("called", [True, False])
-@pytest.mark.parametrize("guess", [True, False])
+@pytest.mark.parametrize("force_call", [True, False])
 def test_a_call_comes_with_a_point_and_no_call_with_none(
-    called: bool, guess: bool, monkeypatch: pytest.MonkeyPatch
+    called: bool, force_call: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nodes = "lvo_kedro.pipelines.localization_training.nodes"
     monkeypatch.setattr(f"{nodes}.call_by_densities", lambda *_: network_call(True))
@@ -55,9 +55,9 @@ def test_a_call_comes_with_a_point_and_no_call_with_none(
         {"a": {"densities": None}},
         {"all": None},
         cohort,
-        LocalizationOptions(guess=guess),
+        LocalizationOptions(force_call=force_call),
     )
-    named = bool(called or guess)
+    named = bool(called or force_call)
     assert (table["called_side"].iloc[0] == "left") == named
     point = table[["point_x", "point_y", "point_z"]].to_numpy()[0]
     assert np.array_equal(point, [1.0, 2.0, 3.0] if named else [np.nan] * 3, equal_nan=True)

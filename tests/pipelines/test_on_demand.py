@@ -95,23 +95,23 @@ def test_a_run_that_is_not_there_is_answered_with_those_that_are(tiny):
     assert run_of(tiny, "all") in str(caught.value)
 
 
-def test_a_control_learns_labels_that_are_shuffled_anew_each_time(tiny):
+def test_a_permutation_test_learns_labels_that_are_shuffled_anew_each_time(tiny):
     before = tiny.load("detection_scores")
-    tiny.run("control")
+    tiny.run("permutation_test")
     dealt = [tiny.load(f"{name}.cohort").set_index("case_id")["lvo"] for name in SHUFFLES]
     assert len({tuple(labels) for labels in dealt}) == len(SHUFFLES)
     for name, labels in zip(SHUFFLES, dealt, strict=True):
         scores = tiny.load(f"{name}.detection_scores").set_index("case_id")
         assert (scores["lvo"] == labels[scores.index]).all()  # learned and judged by them
-    summary = tiny.load("control_summary").set_index(["split", "shuffle"])["value"]
+    summary = tiny.load("permutation_summary").set_index(["split", "shuffle"])["value"]
     for split in ("cross_validation", "external_test"):
         areas = summary[split]
         assert areas["mean"] == pytest.approx(areas[list(SHUFFLES)].mean())
-    metrics = MlflowClient().get_run(run_of(tiny, "control")).data.metrics
-    assert metrics["control_metrics.external_test.mean_auc"] == areas["mean"]
+    metrics = MlflowClient().get_run(run_of(tiny, "permutation_test")).data.metrics
+    assert metrics["permutation_metrics.external_test.mean_auc"] == areas["mean"]
     assert tiny.load("detection_scores").equals(before)
     shown = CliRunner().invoke(cli, ["results", "--env", "tiny"]).output
-    assert re.search(r"AUC with shuffled labels:\n.*\n *control_1 +[01]\.\d\d", shown)
+    assert re.search(r"AUC with shuffled labels:\n.*\n *permutation_1 +[01]\.\d\d", shown)
 
 
 @pytest.fixture(scope="module")

@@ -230,7 +230,7 @@ def test_ids_and_sites_that_look_like_numbers_reach_the_evaluations_tables(catal
     catalog.save("cross_validation.localization", places)
     kept_calls = catalog.load("cross_validation.localization")["calls"]()
     assert kept_calls["case_id"].tolist() == places["calls"]["case_id"].tolist()
-    assert kept_calls["segment_right"].sum() == places["calls"]["segment_right"].sum()
+    assert kept_calls["segment_correct"].sum() == places["calls"]["segment_correct"].sum()
     stored_tables = catalog.load("cross_validation.detection")
     options = ReportOptions(gallery=8)
     gallery = choose_gallery(localization, detection, options, development=stored_tables)

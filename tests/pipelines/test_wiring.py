@@ -51,7 +51,9 @@ def test_every_training_is_given_the_scans_that_its_start_must_not_have_seen(reg
     trainings = [n for n in registered["__default__"].nodes if ".train_" in n.name]
     assert len(trainings) == 3
     assert all("scans" in node.inputs for node in trainings)
-    shuffled = [n for n in registered["control"].nodes if n.name.endswith("train_detectors")]
+    shuffled = [
+        n for n in registered["permutation_test"].nodes if n.name.endswith("train_detectors")
+    ]
     assert len(shuffled) == 3
     assert all("scans" in node.inputs for node in shuffled)
 

@@ -11,7 +11,7 @@ from lvo_kedro.imaging.geometry import grid_of
 from lvo_kedro.priors import PriorOptions, compute_priors, load_atlas
 from lvo_kedro.simulation import SimulationOptions, simulate_case
 
-QUICK = PriorOptions(spacing=4.0)
+QUICK = PriorOptions(spacing_mm=4.0)
 SCANNER = {"difficulty": "realistic", "spacing": 2.0, "slice_thickness": (4.0,)}
 
 

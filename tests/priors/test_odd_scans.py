@@ -17,7 +17,7 @@ from lvo_kedro.imaging.geometry import make_image
 from lvo_kedro.priors import PriorOptions, Priors, compute_priors, load_atlas
 from lvo_kedro.simulation import SimulatedCase, SimulationOptions, simulate_case
 
-QUICK = PriorOptions(spacing=4.0, mirror_iterations=(20, 10, 0))
+QUICK = PriorOptions(spacing_mm=4.0, mirror_iterations=(20, 10, 0))
 SCANNER = {"spacing": 2.0, "slice_thickness": (4.0,), "orientations": ("RAS",)}
 
 SCANS = {

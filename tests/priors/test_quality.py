@@ -135,7 +135,9 @@ def test_odd_masks_do_not_crash(phantom):
 
 def test_published_way():
     phantom = make_phantom(centred_grid((5.0, 5.0, 5.0)), loss=8.0)
-    priors = compute_priors(phantom.ncct, phantom.mask, load_atlas(), PriorOptions(way="published"))
+    priors = compute_priors(
+        phantom.ncct, phantom.mask, load_atlas(), PriorOptions(variant="published")
+    )
     assert side_error(priors, phantom) < 0.03
     assert territory_dice(priors, phantom) > 0.85
     difference = np.asarray(priors.difference.dataobj)
@@ -150,7 +152,7 @@ def test_published_way_refuses_shear():
     shear[1, 2] = 0.3
     phantom = make_phantom(centred_grid((8.0, 8.0, 8.0), directions=shear))
     with pytest.raises(ScanError, match="sheared"):
-        compute_priors(phantom.ncct, phantom.mask, load_atlas(), PriorOptions(way="published"))
+        compute_priors(phantom.ncct, phantom.mask, load_atlas(), PriorOptions(variant="published"))
 
 
 @pytest.mark.parametrize("factor", [0.4, 1.0, 2.5])

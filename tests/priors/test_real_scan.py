@@ -21,7 +21,7 @@ def test_real_scan(shared, published_atlas):
     atlas = load_atlas(shared / "atlases" if published_atlas else None)
     ncct = read_ncct(shared / "data" / "ncct_ge_hispeed_1x1x3.nii.gz")
     mask = extract_brain(ncct)
-    priors = compute_priors(ncct, mask, atlas, PriorOptions(spacing=4.0))
+    priors = compute_priors(ncct, mask, atlas, PriorOptions(spacing_mm=4.0))
     brain = np.asarray(mask.dataobj) > 0
     sides = np.asarray(priors.hemispheres.dataobj)
     x = np.broadcast_to(world_axis(grid_of(ncct), 0), brain.shape)

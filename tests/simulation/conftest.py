@@ -28,7 +28,7 @@ def occluded() -> SimulatedCase:
 
 @pytest.fixture(scope="session")
 def readings() -> pd.DataFrame:
-    """Oracle scores and artefacts of a small cohort, one row a case."""
+    """Oracle scores and artefacts of a small cohort, one row per case."""
     simulation = SimulationOptions(spacing=2.5, slice_thickness=(2.5, 4.0))
     options = CohortOptions(development=60, external=0, repeat_scans=0, simulation=simulation)
 

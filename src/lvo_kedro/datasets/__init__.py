@@ -1,6 +1,6 @@
 """Kedro datasets of this project.
 
-A *case dataset* holds one folder a case (or a fold), each with the files that the catalog names:
+A *case dataset* holds one folder per case (or a fold), each with the files that the catalog names:
 
     data/04_feature/priors/<case>/territory_probability.nii.gz
     data/04_feature/priors/<case>/quality.json

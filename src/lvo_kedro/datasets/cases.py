@@ -1,4 +1,4 @@
-"""One folder a case, computed in parallel, resumed, and never silently incomplete."""
+"""One folder per case, computed in parallel, resumed, and never silently incomplete."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class Outcome(NamedTuple):
 
 
 class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
-    """A folder a case, each with the files that ``files`` names.
+    """A folder per case, each with the files that ``files`` names.
 
     Args:
         path: The folder of all cases.
@@ -131,7 +131,7 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
             where they share a GPU or a model in memory).
         threads: Threads that each of them computes on. Sums of many floats, and with them what a
             network learns, differ in their last digits with the number of threads, never with that
-            of workers. By default one a worker, and all cores where there is one worker.
+            of workers. By default one per worker, and all cores where there is one worker.
         scheduler: Address of a Dask scheduler (extra ``dask``) on whose workers the cases run
             instead. They must see the same files under the same paths.
         resumable: The task gets its ``folder`` and works in it; what it left there when it was
@@ -263,7 +263,7 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
 
 
 class FoldDataset(CaseDataset):
-    """A folder a fold: trainings, which are resumed where they were stopped.
+    """A folder per fold: trainings, which are resumed where they were stopped.
 
     A training gets its ``folder`` and writes what it likes there. The run ends with the first that
     fails: a cross-validation with a fold missing is none.

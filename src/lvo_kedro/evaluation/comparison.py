@@ -32,7 +32,7 @@ class Comparison:
             and by patient bootstrap.
         calls: Tidy, with operating_point, run and p_value: sensitivity, specificity and accuracy
             differences (A - B) with McNemar's exact test and the discordant counts.
-        changed: Cases whose call differs, one row an operating point: both probabilities, both
+        changed: Cases whose call differs, one row per operating point: both probabilities, both
             calls, who is right.
         curves: The ROC curves: run, threshold, fpr, tpr, low, high.
         cases: All common cases with both probabilities and their ranks.
@@ -96,7 +96,7 @@ def compare_runs(
         call_b = calls_of(_side(both, "b"), (points_b or {})[name], name)
         calls += mcnemar_rows(positives, call_a, call_b, name, options.confidence)
         changed.append(_changed(both, call_a, call_b, name))
-    columns = ["operating_point", *COLUMNS, "only_a_right", "only_b_right", "p_value"]
+    columns = ["operating_point", *COLUMNS, "only_a_correct", "only_b_correct", "p_value"]
     table = pd.DataFrame(calls, columns=columns)
     return Comparison(
         summary=summary,

@@ -28,7 +28,7 @@ def evaluate_explanations(
         confidence: Coverage of the interval (Wilson).
 
     Returns:
-        Tidy table with one row an operating point; half would be a coin's. Empty without maps.
+        Tidy table with one row per operating point; half would be chance. Empty without maps.
 
     Raises:
         TableError: A column is missing.

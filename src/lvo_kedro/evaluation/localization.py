@@ -49,7 +49,7 @@ class LocalizationEvaluation:
         confusion: operating_point, scope, truth, called, count; every combination is there.
         points: Tidy, with operating_point and scope: distance of the called point.
         folds: Tidy, with fold: end-to-end accuracies by fold and their spread.
-        calls: One row an LVO case: truth, call, whether detected, side_right, segment_right.
+        calls: One row an LVO case: truth, call, whether detected, side_correct, segment_correct.
         metrics: Flat name to finite number.
     """
 
@@ -142,8 +142,8 @@ class _Scope:
 
     def accuracies(self) -> list[dict[str, object]]:
         """Rows of the summary: all segments together, then each."""
-        side = self.cases["side_right"].to_numpy() & self.found
-        segment = self.cases["segment_right"].to_numpy() & self.found
+        side = self.cases["side_correct"].to_numpy() & self.found
+        segment = self.cases["segment_correct"].to_numpy() & self.found
         touched = self.cases["segment_touched"].to_numpy() & self.found
         known = self.members & self.cases["segment"].isin(SEGMENT_CLASSES).to_numpy()
         figures = {
@@ -197,18 +197,18 @@ class _Scope:
         """Rows about the distance between the clot's centre and the called point, in mm.
 
         Only of clots that are annotated: without a true point a called one is neither near nor
-        far. ``median_if_right_mm`` counts only cases with side and segment right.
+        far. ``median_if_correct_mm`` counts only cases with side and segment correct.
         """
         error = self.cases["point_error_mm"].to_numpy(dtype=float)
         known = self.members & self.cases["clot_annotated"].to_numpy()
         placed = known & self.found & np.isfinite(error)
-        right = placed & (self.cases["side_right"] & self.cases["segment_right"]).to_numpy()
+        right = placed & (self.cases["side_correct"] & self.cases["segment_correct"]).to_numpy()
         rows = [self._share(placed, known).row("point_given")]
         for metric, level, among in (
             ("median_mm", 0.5, placed),
             ("lower_quartile_mm", 0.25, placed),
             ("upper_quartile_mm", 0.75, placed),
-            ("median_if_right_mm", 0.5, right),
+            ("median_if_correct_mm", 0.5, right),
         ):
             rows.append(self._quantile(error, level, among).row(metric))
         for limit in limits_mm:
@@ -233,7 +233,10 @@ def _fold_spread(cases: pd.DataFrame, detected: BoolArray, confidence: float) ->
     if "fold" not in cases or cases["fold"].nunique() < 2:
         return pd.DataFrame(columns=columns)
     rows = []
-    for column, metric in (("segment_right", "segment_accuracy"), ("side_right", "side_accuracy")):
+    for column, metric in (
+        ("segment_correct", "segment_accuracy"),
+        ("side_correct", "side_accuracy"),
+    ):
         right = cases[column].to_numpy() & detected
         shares = []
         for fold in sorted(cases["fold"].dropna().unique()):

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 UNKNOWN: Final = "not recorded"
 RIGHT: Final = {
-    "side_accuracy": "side_right",
-    "segment_accuracy": "segment_right",
-    "side_and_segment_accuracy": "both_right",
+    "side_accuracy": "side_correct",
+    "segment_accuracy": "segment_correct",
+    "side_and_segment_accuracy": "both_correct",
 }
 
 
@@ -64,14 +64,14 @@ def compare_locations(
         raise TableError("no LVO case in common", "the same cases", "compare others")
     a, b = (t.set_index("case_id", drop=False).loc[common].reset_index(drop=True) for t in (a, b))
     for table in (a, b):
-        table["both_right"] = table["side_right"] & table["segment_right"]
+        table["both_correct"] = table["side_correct"] & table["segment_correct"]
     everyone = np.ones(len(common), dtype=bool)
     rows = _rows(a, b, (everyone, everyone), options.confidence, scope="all_lvo")
     for name in [n for n in operating_points[0] if n in operating_points[1]]:
         found = calls_of(a, operating_points[0][name]), calls_of(b, operating_points[1][name])
         place = {"scope": "end_to_end", "operating_point": name}
         rows += _rows(a, b, found, options.confidence, **place)
-    columns = ["scope", "operating_point", *COLUMNS, "only_a_right", "only_b_right", "p_value"]
+    columns = ["scope", "operating_point", *COLUMNS, "only_a_correct", "only_b_correct", "p_value"]
     return pd.DataFrame(rows, columns=columns).fillna({"operating_point": ""}), _moved(a, b)
 
 
@@ -113,7 +113,7 @@ def _moved(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
     for name, run in (("a", a), ("b", b)):
         named = run["called_side"] + " " + run["called_class"]
         table[f"called_{name}"] = named.where(run["called_class"] != NO_CALL, NO_CALL)
-    right = a["both_right"].to_numpy(), b["both_right"].to_numpy()
+    right = a["both_correct"].to_numpy(), b["both_correct"].to_numpy()
     table["right"] = np.select(
         [right[0] & right[1], right[0], right[1]], ["both", "A", "B"], default="neither"
     )

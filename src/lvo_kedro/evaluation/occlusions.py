@@ -29,7 +29,7 @@ def occlusion_cases(
         cohort: As :func:`~lvo_kedro.evaluation.evaluate_localization`.
 
     Returns:
-        Sorted by case_id, with called_class, side_right, segment_right, segment_touched and
+        Sorted by case_id, with called_class, side_correct, segment_correct, segment_touched and
         clot_annotated (whether there is a true point to compare with).
 
     Raises:
@@ -42,8 +42,8 @@ def occlusion_cases(
     table["clot_annotated"] = pd.to_numeric(annotated).fillna(1).astype(bool)
     named = table["called_segment"].isin(SEGMENT_CLASSES)
     table["called_class"] = table["called_segment"].where(named, NO_CALL)
-    table["side_right"] = table["side"] == table["called_side"]
-    table["segment_right"] = (table["segment"] == table["called_class"]) & named
+    table["side_correct"] = table["side"] == table["called_side"]
+    table["segment_correct"] = (table["segment"] == table["called_class"]) & named
     pairs = zip(table["segment"], table["called_class"], strict=True)
     table["segment_touched"] = [bool(set(a.split("+")) & set(b.split("+"))) for a, b in pairs]
     return table
@@ -56,7 +56,7 @@ def _scored_occlusions(calls: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFram
     twice = calls.loc[calls["case_id"].duplicated(), "case_id"]
     if not twice.empty:
         raise TableError(
-            f"case {twice.iloc[0]!r} twice in the call table", "one row a case", "drop one"
+            f"case {twice.iloc[0]!r} twice in the call table", "one row per case", "drop one"
         )
     kept = [c for c in ("case_id", "patient_id", "split", "fold", "probability") if c in scores]
     wanted = [c for c in ("case_id", *TRUTH, *CALLED, *OPTIONAL) if c in calls]

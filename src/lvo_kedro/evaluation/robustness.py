@@ -46,7 +46,7 @@ def evaluate_robustness(
     Returns:
         A tidy table with change, operating_point and p_value: ``auc_changed``, differences changed
         minus unchanged on the same cases, the share of calls that changed, and how many cases
-        could not be computed. And each case's two probabilities, one row a case and change.
+        could not be computed. And each case's two probabilities, one row per case and change.
 
     Raises:
         TableError: As :func:`compare_runs`; a changed scan of an unknown case.

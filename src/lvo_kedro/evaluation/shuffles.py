@@ -49,7 +49,7 @@ def evaluate_shuffles(
             raise TableError(
                 f"{len(table)} cases in shuffle {name!r}, {len(first)} in the first",
                 "the same cases in all shuffles",
-                "run the control again for all of them",
+                "run the permutation test again for all of them",
             )
     pairs = [(t["lvo"].to_numpy(), t["probability"].to_numpy(dtype=float)) for t in tables.values()]
 

@@ -12,7 +12,7 @@ def summarize_evaluation(
 
     Args:
         overall: ``summary`` of :func:`lvo_kedro.evaluation.evaluate_detection`.
-        operating: ``operating`` of the same: a row a metric and operating point.
+        operating: ``operating`` of the same: a row per metric and operating point.
         places: ``summary`` of :func:`lvo_kedro.evaluation.evaluate_localization`.
         operating_point: At which side and segment count; the first where empty.
 

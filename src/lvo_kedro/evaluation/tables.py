@@ -54,7 +54,7 @@ def prepare_scores(scores: pd.DataFrame) -> pd.DataFrame:
     if "probability_raw" not in table:
         table["probability_raw"] = table["probability"]
     if table.empty:
-        raise TableError("a score table without rows", "one row a case", "score the cases first")
+        raise TableError("a score table without rows", "one row per case", "score the cases first")
     twice = table.loc[table["case_id"].duplicated(), "case_id"]
     if not twice.empty:
         raise TableError(

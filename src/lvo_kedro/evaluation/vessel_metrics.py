@@ -37,7 +37,7 @@ def measure_vessels(
         labels: Names and values.
 
     Returns:
-        A row a label: ``dice``, ``cldice`` (Shit et al. 2021, on skeletons), ``hd95_mm`` and
+        A row per label: ``dice``, ``cldice`` (Shit et al. 2021, on skeletons), ``hd95_mm`` and
         ``msd_mm`` (symmetric surface distances), ``volume_error`` (predicted over annotated minus
         1) and ``missing`` (annotated but not predicted). Distances are NaN where one is empty,
         everything is NaN where both are.

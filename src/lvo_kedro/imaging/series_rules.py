@@ -141,7 +141,7 @@ def _crooked(slices: list[Slice], _: ScanLimits) -> str | None:
 
 
 SERIES_RULES: tuple[Rule, ...] = (
-    Rule(_multi_frame, "one file a slice", "convert the series to NIfTI first"),
+    Rule(_multi_frame, "one file per slice", "convert the series to NIfTI first"),
     Rule(
         _malformed,
         "numbers with a decimal point",

@@ -111,7 +111,7 @@ def describe_segments(
         options: Lengths and densities.
 
     Returns:
-        A row a side and segment: ``volume_ml`` of its label, and minus the other side's value in
+        A row per side and segment: ``volume_ml`` of its label, and minus the other side's value in
         the mirrored region, calcium left out: ``peak_difference`` (HU), the densest part when
         averaged along the artery; ``ridge_difference`` (HU), the same of the densest points of
         each cross section; ``dense_ml_difference``, the dense volume. ``x_mm``, ``y_mm``, ``z_mm``:

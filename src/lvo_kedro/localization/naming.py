@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -21,9 +21,11 @@ if TYPE_CHECKING:
 class LocalizationOptions(Options):
     """Which of the two methods names the occlusion; both are computed and kept side by side."""
 
+    renamed: ClassVar[dict[str, str]] = {"guess": "force_call"}
+
     method: Literal["network", "densities"] = "network"
     """``network``: the published way. ``densities``: the transparent baseline."""
-    guess: bool = True
+    force_call: bool = True
     """Name the likeliest segment and side even where none reaches its threshold.
 
     Whether there is an occlusion at all is the second stage's to say. The finding tells when.
@@ -102,7 +104,7 @@ def merge_calls(
         without a side), and ``<method>_side`` and ``<method>_segment``.
     """
     chosen = by[options.method]
-    kind = "best" if options.guess else "called"
+    kind = "best" if options.force_call else "called"
     row = {f"called_{part}": chosen[f"{kind}_{part}"] for part in ("side", "segment")}
     row |= {"confidence": chosen["confidence"], "finding": chosen["finding"]}
     point = (chosen["point_mm"] if row["called_side"] else None) or (np.nan,) * 3

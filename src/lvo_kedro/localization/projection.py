@@ -7,7 +7,7 @@ Vocabulary
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 from nibabel.affines import apply_affine, voxel_sizes
@@ -32,7 +32,9 @@ LARGE_VESSELS = tuple(OCCLUSION_LABELS.values())
 class ProjectionOptions(Options):
     """How vessels are projected."""
 
-    spacing: float = Field(default=1.0, gt=0)
+    renamed: ClassVar[dict[str, str]] = {"ceiling": "max_hu", "spacing": "spacing_mm"}
+
+    spacing_mm: float = Field(default=1.0, gt=0)
     """Pixel edge and step along z, in mm."""
     margin: float = Field(default=10.0, ge=0)
     """Free border around the vessels, in mm."""
@@ -40,7 +42,7 @@ class ProjectionOptions(Options):
     """Least extent in mm, to the side (x) and to the front (y)."""
     dilation: float = Field(default=0.0, ge=0)
     """Widening of the vessels before projection, in mm."""
-    ceiling: float | None = None
+    max_hu: float | None = None
     """Where set, denser points (HU) are calcium or bone, and the next brightest one counts."""
     add_labels: bool = False
     """Add a channel with the vessel label of the brightest point."""
@@ -105,14 +107,14 @@ def project_vessels(
     grid = _world_grid(large, options)
     hu = np.asarray(resample(ncct, grid, fill=-1024.0).dataobj)
     labels = np.asarray(resample(large, grid, order=0).dataobj)
-    ceiling = np.inf if options.ceiling is None else options.ceiling
-    # what is denser than the ceiling stays behind everything else that the vessel holds
-    inside = np.where(labels > 0, np.where(hu > ceiling, -2048.0, hu), -np.inf)
+    max_hu = np.inf if options.max_hu is None else options.max_hu
+    # what is denser than that stays behind everything else that the vessel holds
+    inside = np.where(labels > 0, np.where(hu > max_hu, -2048.0, hu), -np.inf)
     top = inside.argmax(axis=2)[..., None]
     filled = (labels > 0).any(axis=2, keepdims=True)
     depth = grid.affine[2, 3] + grid.affine[2, 2] * top
     flat = _flat_affine(grid, options)
-    brightest = np.clip(np.take_along_axis(hu, top, axis=2), 1, ceiling)
+    brightest = np.clip(np.take_along_axis(hu, top, axis=2), 1, max_hu)
     return Projection(
         make_image(np.where(filled, brightest, 0).astype(np.float32), flat),
         make_image(np.where(filled, depth, np.nan).astype(np.float32), flat),
@@ -238,17 +240,17 @@ def _world_grid(large: nib.Nifti1Image, options: ProjectionOptions) -> Grid:
     least = np.array([*options.size, 0.0])
     half = np.maximum((high - low) / 2 + options.margin * np.array([1, 1, 0]), least / 2)
     centre = (low + high) / 2
-    count = np.ceil(2 * half / options.spacing).astype(int) + 1
+    count = np.ceil(2 * half / options.spacing_mm).astype(int) + 1
     count[:2] = -(-count[:2] // 8) * 8  # sizes that a network can halve
-    affine = np.diag([*[options.spacing] * 3, 1.0])
-    affine[:3, 3] = centre - (count - 1) * options.spacing / 2
+    affine = np.diag([*[options.spacing_mm] * 3, 1.0])
+    affine[:3, 3] = centre - (count - 1) * options.spacing_mm / 2
     x, y, z = (int(n) for n in count)
     return Grid((x, y, z), affine)
 
 
 def _flat_affine(grid: Grid, options: ProjectionOptions) -> NDArray[np.float64]:
     affine = grid.affine.copy()
-    affine[2, 3] += (grid.shape[2] - 1) * options.spacing / 2
+    affine[2, 3] += (grid.shape[2] - 1) * options.spacing_mm / 2
     return affine
 
 

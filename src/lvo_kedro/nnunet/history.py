@@ -40,7 +40,7 @@ def history_row(trainer: FoldTrainer) -> dict[str, float]:
 
 
 def read_history(path: Path) -> list[dict[str, float]]:
-    """Read one row an epoch."""
+    """Read one row per epoch."""
     with path.open(newline="", encoding="utf-8") as file:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 

@@ -112,7 +112,7 @@ def signed_difference(
     Returns:
         HU(here) - HU(there), 0 by the rules and outside the brain, and its grid.
     """
-    hounsfield, inside, grid = average_blocks(ncct, brain_mask, options.spacing)
+    hounsfield, inside, grid = average_blocks(ncct, brain_mask, options.spacing_mm)
     there = np.stack([change_grid(part, working, grid) for part in counterpart])
     opposite = engine.sample(hounsfield, grid, there)
     # both after the warp: a median takes away the brain's outermost voxels, and one side's alone if

@@ -87,7 +87,8 @@ def compute_priors(
         ...     lvo=True, side="left", segment="M1", spacing=2.0, slice_thickness=(5.0,)
         ... )
         >>> ncct = simulate_case(7, stroke).ncct
-        >>> quick = PriorOptions(spacing=6.0, iterations=(10, 0, 0), mirror_iterations=(10, 0, 0))
+        >>> few = (10, 0, 0)
+        >>> quick = PriorOptions(spacing_mm=6.0, iterations=few, mirror_iterations=few)
         >>> priors = compute_priors(ncct, extract_brain(ncct), load_atlas(), quick)
         >>> left = priors.hemispheres.get_fdata() == 1
         >>> territory = priors.territory_probability.get_fdata() > 0.5
@@ -98,7 +99,7 @@ def compute_priors(
     options = options or PriorOptions()
     began = time.perf_counter()
     scan, mask = _canonical(ncct, brain_mask)
-    compute = _published_maps if options.way == "published" else _fast_maps
+    compute = _published_maps if options.variant == "published" else _fast_maps
     with threadpool_limits(1, user_api="blas"):  # sums differ with the number of threads
         maps, quality = compute(scan, mask, atlas, options)
     quality["seconds"] = time.perf_counter() - began
@@ -148,8 +149,8 @@ def _fast_maps(
 ) -> tuple[Maps, dict[str, float | str | list[str]]]:
     """One registration on a coarse grid serves territory, sides and mirror; resample at the end."""
     ticks = [time.perf_counter()]
-    scan = prepare_scan(ncct, mask, options.spacing)
-    working = prepare_atlas(atlas, options.spacing)
+    scan = prepare_scan(ncct, mask, options.spacing_mm)
+    working = prepare_atlas(atlas, options.spacing_mm)
     ticks.append(time.perf_counter())
     alignment = align(scan, working, options)
     side = engine.sample(working.side, working.grid, alignment.points, mode="nearest")
@@ -204,7 +205,7 @@ def _published_maps(
             "straighten the scan first, or use the fast way",
         )
     maps, scan, alignment, seconds = compute_published(ncct, mask, atlas, options)
-    working = prepare_atlas(atlas, options.spacing)
+    working = prepare_atlas(atlas, options.spacing_mm)
     side = engine.sample(working.side, working.grid, alignment.points, mode="nearest")
     quality = measure(scan, alignment, side)
     quality.update({f"seconds_{step}": value for step, value in seconds.items()})

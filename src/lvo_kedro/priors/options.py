@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -36,7 +36,7 @@ class QualityLimits(Options):
 class DifferenceOptions(Options):
     """The hemispheric difference map."""
 
-    spacing: float = Field(1.0, gt=0)
+    spacing_mm: float = Field(1.0, gt=0)
     """Edge in mm, about, of the blocks of the scan's voxels on which sides are compared."""
     median_mm: float = Field(3.0, ge=0)
     """Edge of the median filter's cube in mm; at least 3 blocks along every axis."""
@@ -49,9 +49,11 @@ class DifferenceOptions(Options):
 class PriorOptions(Options):
     """How priors are computed; the defaults are the fast way."""
 
-    way: Literal["fast", "published"] = "fast"
+    renamed: ClassVar[dict[str, str]] = {"way": "variant", "spacing": "spacing_mm"}
+
+    variant: Literal["fast", "published"] = "fast"
     """``published``: two native-grid SyN registrations, a one-sided map, medians in voxels."""
-    spacing: float = Field(3.0, gt=0)
+    spacing_mm: float = Field(3.0, gt=0)
     """Edge of the cubic voxels, in mm, on which brain and atlas are registered."""
     iterations: tuple[int, ...] = (40, 20, 0)
     """SyN iterations per level, coarse to fine; the last is the working grid itself."""

@@ -43,7 +43,7 @@ def align_published(
         seed=options.seed,
     )
     scan = WorkingScan(grid, tissue, brain.astype(np.float32), np.ones(brain.shape, dtype=bool))
-    return scan, judge(scan, prepare_atlas(atlas, options.spacing), mapping, "first")
+    return scan, judge(scan, prepare_atlas(atlas, options.spacing_mm), mapping, "first")
 
 
 def warp_atlas(

@@ -226,7 +226,7 @@ def _search_start(
     scan: WorkingScan, atlas: WorkingAtlas, options: PriorOptions
 ) -> NDArray[np.float64]:
     """Register affinely at twice the spacing from many poses and return the best pose found."""
-    spacing = 2.0 * options.spacing
+    spacing = 2.0 * options.spacing_mm
     coarse = _coarser(scan, spacing)
     target = Grid(atlas.grid.shape, atlas.grid.affine)
     centre = _centre(coarse.brain, coarse.grid)

@@ -194,7 +194,7 @@ def plot_vessels(vessels: pd.DataFrame, metric: str = "dice", title: str = "") -
         title: Above the axes.
 
     Returns:
-        The figure, one row a split and label.
+        The figure, one row per split and label.
     """
     table = vessels.loc[(vessels["metric"] == metric) & vessels["value"].notna()]
     if table.empty:

@@ -22,7 +22,7 @@ SHOWN: Final = ("auc_difference", "sensitivity_difference", "specificity_differe
 
 
 def plot_robustness(table: pd.DataFrame, point: str, title: str = "Robustness") -> Figure:
-    """Differences of AUC, sensitivity and specificity, a row a change, with their intervals.
+    """Differences of AUC, sensitivity and specificity, a row per change, with their intervals.
 
     Args:
         table: Of :func:`lvo_kedro.evaluation.evaluate_robustness`.

@@ -52,7 +52,7 @@ def long_history(
     """Bring one wide history a fold into the form that :func:`plot_training` takes.
 
     Args:
-        histories: Fold to a table with one row an epoch.
+        histories: Fold to a table with one row per epoch.
         metrics: Columns to keep, where they exist.
         step: Column of the epoch.
 

@@ -118,8 +118,8 @@ def cards_of(split: SplitTables, point: str) -> list[Card]:
         where = {"scope": "end_to_end", "operating_point": point, "segment": "all"}
         table = split.localization["summary"]
         chosen += [
-            ("Side right, end to end", w.pick(table, "side_accuracy", **where)),
-            ("Segment right, end to end", w.pick(table, "segment_accuracy", **where)),
+            ("Side correct, end to end", w.pick(table, "side_accuracy", **where)),
+            ("Segment correct, end to end", w.pick(table, "segment_accuracy", **where)),
         ]
     return [_card(name, row) for name, row in chosen if row is not None]
 
@@ -186,7 +186,7 @@ def _by_metric(part: pd.DataFrame) -> dict[str, dict[Any, Any]]:
 def metric_rows(
     table: pd.DataFrame, title: str, keys: Sequence[str], source: str = ""
 ) -> TableView:
-    """A tidy table with one row a metric and one column a combination of ``keys``."""
+    """A tidy table with one row per metric and one column a combination of ``keys``."""
     index = table[list(keys)].fillna("").astype(str)
     combinations = list(dict.fromkeys(map(tuple, index.to_numpy())))
     columns = [_by_metric(table.loc[(index == list(key)).all(axis=1)]) for key in combinations]
@@ -234,7 +234,7 @@ def wide_view(
     extra: str = "",
     folded: bool = False,
 ) -> TableView:
-    """A tidy table with one column a metric and one row a combination of ``index``."""
+    """A tidy table with one column per metric and one row a combination of ``index``."""
     rows = []
     keys = table[list(index)].fillna("").astype(str)
     for key in dict.fromkeys(map(tuple, keys.to_numpy())):

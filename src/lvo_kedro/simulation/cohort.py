@@ -1,4 +1,4 @@
-"""A plan for a whole cohort: one row a scan, balanced over segments and sides."""
+"""A plan for a whole cohort: one row per scan, balanced over segments and sides."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def plan_cohort(options: CohortOptions) -> pd.DataFrame:
     """Plan a simulated cohort without simulating it.
 
     Returns:
-        One row a scan with :data:`COLUMNS`. Each split has its own scanner and prevalence; the
+        One row per scan with :data:`COLUMNS`. Each split has its own scanner and prevalence; the
         occluded patients are balanced over the five segment classes and both sides; a few
         patients have two scans (one anatomy, two positions and noises).
     """

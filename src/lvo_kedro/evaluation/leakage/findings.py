@@ -52,7 +52,7 @@ def findings_table(findings: Iterable[Finding]) -> pd.DataFrame:
         findings: Of any checks.
 
     Returns:
-        Columns check, severity, message, cases (joined with a blank), one row a finding.
+        Columns check, severity, message, cases (joined with a blank), one row per finding.
     """
     rows = [(f.check, f.severity, f.message, " ".join(f.cases)) for f in findings]
     return pd.DataFrame(rows, columns=list(COLUMNS))

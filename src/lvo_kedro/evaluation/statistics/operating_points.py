@@ -61,7 +61,7 @@ def thresholds_of(scores: pd.DataFrame, threshold: Threshold, name: str = "") ->
 
     Args:
         scores: Score table; a column fold where ``threshold`` is a mapping from fold.
-        threshold: One probability for all, or one a fold.
+        threshold: One probability for all, or one per fold.
         name: Name of the operating point, for messages.
 
     Returns:
@@ -90,7 +90,7 @@ def calls_of(scores: pd.DataFrame, threshold: Threshold, name: str = "") -> Bool
 
     Args:
         scores: Score table: probability; fold where thresholds differ by fold.
-        threshold: One probability for all, or one a fold.
+        threshold: One probability for all, or one per fold.
         name: Name of the operating point, for messages.
 
     Returns:

@@ -71,7 +71,7 @@ def paired_row(
     figure = not_estimable("no case")
     if n:
         figure = paired_difference(both, only_a, only_b, n - both - only_a - only_b, confidence)
-    counts = {"only_a_right": only_a, "only_b_right": only_b, "p_value": p_value}
+    counts = {"only_a_correct": only_a, "only_b_correct": only_b, "p_value": p_value}
     return {**figure.row(metric, **place), **counts}
 
 

@@ -73,10 +73,10 @@ def train_detectors(
     cohort: pd.DataFrame,
     options: TrainingOptions,
 ) -> dict[str, Task]:
-    """Train one McResNet a fold (and seed, if there are several), on the cases of other folds.
+    """Train one McResNet per fold (and seed, if there are several), on the cases of other folds.
 
     In: the channels and the cohort's labels; the scans' content hashes, so that given starting
-    weights that have seen one of them are refused. Out: a model folder a training, with curves.
+    weights that have seen one of them are refused. Out: a model folder per training, with curves.
     """
     hashes = stages.hashes_of(scans)
     start = stages.unseen_start(options, hashes)
@@ -211,7 +211,7 @@ def tabulate_scores(
 ) -> pd.DataFrame:
     """Put the scores of all cases into one table: logit, probability before and after calibration.
 
-    Out: a row a case; probabilities from 0 to 1 of an occluded large vessel.
+    Out: a row per case; probabilities from 0 to 1 of an occluded large vessel.
     """
     return add_probabilities(tabulate_logits(cohort, scan_scores.records("score")), calibration)
 
@@ -245,7 +245,7 @@ def gather_detection_results(
 
 
 def tabulate_histories(detectors: Cases) -> pd.DataFrame:
-    """One row a fold, epoch and curve of the detectors' training."""
+    """One row per fold, epoch and curve of the detectors' training."""
     histories = {
         number: pd.read_csv(detectors[name].folder / "history.csv")
         for number, name in enumerate(sorted(detectors))

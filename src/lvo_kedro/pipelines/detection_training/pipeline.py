@@ -8,7 +8,7 @@ from lvo_kedro.pipelines.detection_training import nodes
 
 
 def create_pipeline(**_: object) -> Pipeline:
-    """Scans, vessels and priors to channels, a network a fold, scores and operating points."""
+    """Scans, vessels and priors to channels, a network per fold, scores and operating points."""
     return pipeline(
         [
             node(

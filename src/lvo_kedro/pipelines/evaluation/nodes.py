@@ -84,7 +84,7 @@ def describe_cohort(cohort: pd.DataFrame) -> pd.DataFrame:
 def list_exclusions(
     cohort: pd.DataFrame, scans: Cases, priors: Cases, stages: Mapping[str, Case]
 ) -> pd.DataFrame:
-    """One row a case that could not be computed: the step and what was wrong, in their order."""
+    """One row per case that could not be computed: the step and what was wrong, in their order."""
     rows = [
         {"case_id": case, "stage": step, "error": error}
         for step, cases in (("scans", scans), ("priors", priors))
@@ -98,7 +98,7 @@ def list_exclusions(
 def list_quality_findings(
     scans: Cases, priors: Cases, vessels: Mapping[str, list[str]]
 ) -> pd.DataFrame:
-    """One row a finding about a case's scan, priors or vessels, in words."""
+    """One row per finding about a case's scan, priors or vessels, in words."""
     found = {
         "scan": {c: r["findings"] for c, r in scans.records("quality").items()},
         "priors": {c: r["findings"] for c, r in priors.records("quality").items()},

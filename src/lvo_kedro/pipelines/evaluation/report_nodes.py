@@ -62,7 +62,7 @@ def choose_gallery(
 ) -> pd.DataFrame:
     """Choose whose pictures the report shows: the worst wrong calls and some correct ones.
 
-    Out: a row a picture: case, what kind of call, what was called, a caption in words.
+    Out: a row per picture: case, what kind of call, what was called, a caption in words.
     """
     failures = pd.concat([tables["failures"]() for tables in evaluated.values()])
     scores, calls = detection["scores"], localization["calls"]

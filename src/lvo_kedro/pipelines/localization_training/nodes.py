@@ -132,10 +132,10 @@ def _labelled_projection(projection: Case, labels: Case) -> tuple[nib.Nifti1Imag
 def train_occlusion_folds(
     occlusion_dataset: Cases, scans: Cases, cohort: pd.DataFrame, options: NnUNetOptions
 ) -> dict[str, Task]:
-    """Train one 2D nnU-Net a fold that marks the clot on the projection.
+    """Train one 2D nnU-Net per fold that marks the clot on the projection.
 
     In: the nnU-Net dataset; the scans' content hashes, so that given starting weights that have
-    seen one of them are refused. Out: a model folder a fold, with curves and a manifest.
+    seen one of them are refused. Out: a model folder per fold, with curves and a manifest.
     """
     return stages.fold_tasks(occlusion_dataset, scans, cohort, options, "occlusion_models")
 
@@ -199,7 +199,7 @@ def describe_densities(
 ) -> dict[str, Task]:
     """Compare the densities of each segment on both sides, for the baseline.
 
-    Out: for each case a row a side and segment: differences in HU and ml, a point in world mm.
+    Out: for each case a row per side and segment: differences in HU and ml, a point in world mm.
     """
     return stages.each_case(describe_densities_of_case, scans, vessels, priors, options=options)
 
@@ -207,7 +207,7 @@ def describe_densities(
 def describe_densities_of_case(
     scan: Case, vessels: Case, priors: Case, options: BaselineOptions
 ) -> dict[str, Any]:
-    """Describe one case: a row a side and segment."""
+    """Describe one case: a row per side and segment."""
     maps = {
         name: priors[name] for name in ("hemispheres", "territory_probability", "signed_difference")
     }
@@ -237,7 +237,7 @@ def tabulate_calls(
 ) -> pd.DataFrame:
     """Put the calls of all cases into one table: what is known, what was called, by each method.
 
-    Out: a row a case: side (the patient's), segment, confidence (0 to 1), point in world mm.
+    Out: a row per case: side (the patient's), segment, confidence (0 to 1), point in world mm.
     """
     wanted = ("case_id", "patient_id", "split", "lvo", "side", "segment")
     known = [name for name in wanted if name in cohort]

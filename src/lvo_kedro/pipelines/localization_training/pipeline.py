@@ -8,7 +8,7 @@ from lvo_kedro.pipelines.localization_training import nodes
 
 
 def create_pipeline(**_: object) -> Pipeline:
-    """Scans and vessels to projections, a network a fold, and where the occlusion is."""
+    """Scans and vessels to projections, a network per fold, and where the occlusion is."""
     return pipeline(
         [
             node(

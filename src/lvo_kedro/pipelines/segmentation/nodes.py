@@ -49,10 +49,10 @@ def _labelled_scan(
 def train_vessel_folds(
     vessel_dataset: Cases, scans: Cases, cohort: pd.DataFrame, options: NnUNetOptions
 ) -> dict[str, Task]:
-    """Train one nnU-Net a fold that finds large vessels on plain CT.
+    """Train one nnU-Net per fold that finds large vessels on plain CT.
 
     In: the nnU-Net dataset; the scans' content hashes, so that given starting weights that have
-    seen one of them are refused. Out: a model folder a fold, with curves and a manifest.
+    seen one of them are refused. Out: a model folder per fold, with curves and a manifest.
     """
     return stages.fold_tasks(vessel_dataset, scans, cohort, options, "vessel_models")
 
@@ -84,19 +84,19 @@ def predict_vessels_of_case(
 def measure_vessel_overlap(vessels: Cases, vessel_annotations: Cases) -> dict[str, Task]:
     """Measure predicted against hand-drawn vessels in every case that has both.
 
-    Out: for each case a row a label: Dice, centre-line Dice, 95 % Hausdorff and mean surface
+    Out: for each case a row per label: Dice, centre-line Dice, 95 % Hausdorff and mean surface
     distance (mm), relative volume error.
     """
     return stages.each_case(measure_vessels_of_case, vessels, vessel_annotations)
 
 
 def measure_vessels_of_case(vessels: Case, annotation: Case) -> dict[str, Any]:
-    """Measure one case: a row a label."""
+    """Measure one case: a row per label."""
     return {"metrics": measure_vessels(vessels["vessel_labels"], annotation["vessel_labels"])}
 
 
 def tabulate_vessel_metrics(vessel_measures: Cases, cohort: pd.DataFrame) -> pd.DataFrame:
-    """Put the vessel metrics of all cases into one table, a row a case and label."""
+    """Put the vessel metrics of all cases into one table, a row per case and label."""
     tables = [
         table.assign(case_id=case) for case, table in vessel_measures.records("metrics").items()
     ]

@@ -23,7 +23,7 @@ FOLDER = "scans"
 def plan_simulation(options: CohortOptions) -> pd.DataFrame:
     """Decide who has an occlusion, where, how old they are, and which scans are annotated.
 
-    Out: a row a scan, with the seed that its simulation starts from.
+    Out: a row per scan, with the seed that its simulation starts from.
     """
     return plan_cohort(options)
 

@@ -1,4 +1,4 @@
-"""Nodes of the control pipeline."""
+"""Nodes of the permutation_test pipeline."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""The control pipeline; the registry puts detection's own nodes in between."""
+"""The permutation_test pipeline; the registry puts detection's own nodes in between."""
 
 from __future__ import annotations
 
 from kedro.pipeline import Pipeline, node, pipeline
 
 from lvo_kedro.cohort import shuffle_labels
-from lvo_kedro.pipelines.control import nodes
+from lvo_kedro.pipelines.permutation_test import nodes
 from lvo_kedro.settings import EVALUATED_SPLITS, SHUFFLES
 
 
@@ -17,7 +17,7 @@ def create_pipeline(**_: object) -> Pipeline:
             node(
                 nodes.summarize_shuffles,
                 inputs={name: name for name in names} | {"options": "params:evaluation"},
-                outputs=["control_summary", "control_metrics"],
+                outputs=["permutation_summary", "permutation_metrics"],
                 name="summarize_shuffles",
             )
         ]
