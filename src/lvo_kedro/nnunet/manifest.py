@@ -34,7 +34,7 @@ def write_manifest(folder: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
         **facts,
         "versions": {"python": platform.python_version()}
         | {name: metadata.version(name) for name in _PACKAGES},
-        "files": {name: sha256_of(folder / name) for name in model_files(folder)},
+        "files": {name: sha256_of(folder / name) for name in _files(folder)},
     }
     write_json(folder / MANIFEST, manifest)
     return manifest
@@ -70,7 +70,6 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def model_files(folder: Path) -> list[str]:
-    """Return the names of a model's own files in ``folder`` (:data:`MODEL_FILES`)."""
+def _files(folder: Path) -> list[str]:
     found = (p for pattern in MODEL_FILES for p in folder.glob(pattern) if p.is_file())
     return sorted(p.relative_to(folder).as_posix() for p in found)

@@ -15,7 +15,6 @@ from lvo_kedro.nnunet.environment import DATASET, PLANS, nnunet_environment, own
 from lvo_kedro.nnunet.history import HISTORY, read_history
 from lvo_kedro.nnunet.manifest import (
     MANIFEST,
-    model_files,
     read_manifest,
     write_manifest,
 )
@@ -52,8 +51,8 @@ def train_fold(
     Args:
         dataset_folder: What :func:`~lvo_kedro.nnunet.prepare_dataset` filled.
         fold: Number of the split to train on.
-        model_folder: Gets plans, weights, ``history.csv`` and ``manifest.json``. Without a model's
-            files, or with what the same training left there.
+        model_folder: Gets plans, weights, ``history.csv``, ``manifest.json``. Without weights, or
+            with what the same training left there.
         options: As at preparation, and those for training.
         log: Called after each epoch with its metrics and number.
         start: Where the weights lie that are started from; by default where the options say.
@@ -182,10 +181,13 @@ def _split(prepared: Mapping[str, Any], fold: int) -> dict[str, list[str]]:
 
 
 def _refuse_other(model_folder: Path, purpose: str) -> None:
-    """Raise where files of a model are there and not known to be of this training."""
-    under_way = _read(model_folder / _UNDER_WAY).get("purpose")
-    finished = _read(model_folder / MANIFEST).get("purpose")
-    if (model_files(model_folder) or under_way) and purpose not in (under_way, finished):
+    """Raise where weights are there that are not known to be of this training.
+
+    One that ended before its first checkpoint, for instance as given weights did not fit, left
+    nothing that another could go on from.
+    """
+    known = {_read(model_folder / name).get("purpose") for name in (_UNDER_WAY, MANIFEST)}
+    if any(model_folder.glob("fold_*/*")) and purpose not in known:
         raise ModelError(
             f"in {model_folder} what another training left (of other images, fold, options or "
             "given weights)",
