@@ -10,7 +10,7 @@ import pytest
 
 WITH_EXAMPLE = {
     "imaging": {"read_ncct", "extract_brain", "describe_scan"},
-    "priors": {"load_atlas", "compute_priors", "preview_priors"},
+    "priors": {"load_atlas", "compute_priors"},
     "detection": {"load_detector", "McResNet"},
     "localization": {"project_vessels"},
     "evaluation": {"auc_interval", "evaluate_detection"},

@@ -258,11 +258,23 @@ def test_records_hold_no_voxels_and_no_paths_of_the_machine(tmp_path, trace):
     cases = dataset(tmp_path / "d")
     cases.save({"a": functools.partial(measure, 1, trace)})
     record = json.loads((tmp_path / "d" / "a" / "case.json").read_text())
-    assert set(record) == {"fingerprint", "state", "written", "seconds"}
+    assert set(record) == {"fingerprint", "state", "options", "written", "seconds"}
 
 
 class Blur(Options):
     width: float = 1.0
+
+
+def blur(value: int, options: Blur) -> dict[str, object]:
+    return {"quality": {"value": value * options.width}}
+
+
+def test_a_case_tells_which_options_it_was_computed_with(tmp_path):
+    cases = dataset(tmp_path / "d")
+    cases.save({"a": partial(blur, 1, options=Blur(width=2.0)), "b": partial(blur, 1, Blur())})
+    found = cases.load()
+    assert found["a"].options == {"options": {"width": 2.0}}
+    assert found["b"].options == {"options": {"width": 1.0}}
 
 
 def test_fingerprints_follow_content(tmp_path):

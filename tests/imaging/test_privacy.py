@@ -13,11 +13,12 @@ import pandas as pd
 import pydicom
 import pytest
 
-from lvo_kedro.datasets import CaseDataset
+from lvo_kedro.datasets import CaseDataset, Cases
 from lvo_kedro.imaging import BrainOptions, QualityLimits, ScanLimits
 from lvo_kedro.imaging.geometry import make_image
 from lvo_kedro.pipelines.evaluation.nodes import list_exclusions
-from lvo_kedro.pipelines.preprocessing.nodes import align_annotations, preprocess_scans
+from lvo_kedro.pipelines.preprocessing.nodes import preprocess_scans
+from lvo_kedro.stages import align_annotations
 from tests.imaging.phantoms import Series
 
 NAME = "Smith^John 4711"
@@ -105,7 +106,7 @@ def shown(folder: Path, failed: dict[str, str], caplog: pytest.LogCaptureFixture
     records = [path.read_text() for path in folder.rglob("case.json")]
     cohort = pd.DataFrame({"case_id": list(failed), "split": "external"})
     cases = CaseDataset(path=str(folder), files={}).load()
-    exclusions = list_exclusions(cohort, scans=cases)
+    exclusions = list_exclusions(cohort, cases, Cases({}, {}), {})
     assert set(exclusions["case_id"]) == set(failed)
     return "\n".join([exclusions.to_csv(), *records, caplog.text])
 
@@ -154,7 +155,9 @@ def test_an_annotation_that_fails_is_told_by_its_column(
     cohort[column] = [str(raw / f"{NAME} {case}.nii.gz") for case in images]
     nib.save(head, tmp_path / "head.nii")
     scans = compute({case: partial(take, tmp_path / "head.nii") for case in images}, tmp_path / "s")
-    failed = compute(align_annotations(cohort, scans.load()), tmp_path / "labels").load().failed
+    failed = (
+        compute(align_annotations(cohort, scans.load(), column), tmp_path / "labels").load().failed
+    )
     assert set(failed) == set(images)
     assert all(column in error for error in failed.values())
     assert_no_name(shown(tmp_path / "labels", failed, caplog))

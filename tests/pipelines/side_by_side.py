@@ -2,7 +2,7 @@
 
 ``python -m tests.pipelines.side_by_side COMMANDS`` tries each command (a JSON list of lists) and
 prints a JSON list of what came of it. In the place of the real pipelines there are a training that
-writes ``calibration`` and an inference whose results say which scan they are of.
+writes ``vessel_metrics`` and an inference whose results say which scan they are of.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def registry(meanwhile: Callable[[], object] = lambda: None) -> ModuleType:
 
     def train(seed: int) -> pd.DataFrame:
         meanwhile()
-        return pd.DataFrame({"patient_id": ["a"], "fold": [0]})
+        return pd.DataFrame({"case_id": ["a"], "dice": [0.5]})
 
     def read_scans(cohort: pd.DataFrame) -> pd.DataFrame:
         meanwhile()
@@ -45,7 +45,9 @@ def registry(meanwhile: Callable[[], object] = lambda: None) -> ModuleType:
             node(read_scans, "cohort", "outcome", name="read_scans"),
         ]
         new = pipeline(nodes, namespace="new", parameters={"params:new_scans"})
-        training = pipeline([node(train, "params:permutation_1.seed", "calibration", name="train")])
+        training = pipeline(
+            [node(train, "params:permutation_1.seed", "vessel_metrics", name="train")]
+        )
         return {"__default__": training, "inference": new}
 
     module = ModuleType(REGISTRY)

@@ -22,7 +22,7 @@ MAPS = ("territory_probability", "hemispheres", "difference", "signed_difference
 
 def files_of(entry: str) -> dict:
     """The files that the project's own catalog names for an entry."""
-    catalog = (ROOT / "conf" / "base" / "catalog.yml").read_text()
+    catalog = (ROOT / "conf" / "base" / "catalog_priors.yml").read_text()
     return yaml.safe_load(catalog)[entry]["files"]
 
 

@@ -110,7 +110,7 @@ def test_new_scans_are_stored_and_computed_as_those_of_the_cohort(empty):
     for name, entry in again.items():
         base = name.removeprefix("{run}.")
         if base not in own:
-            expected, places = dict(catalog[base]), ("path", "filepath")
+            expected, places = dict(catalog[base]), ("path", "filepath", "metadata")
             assert {k: v for k, v in entry.items() if k not in places} == {
                 k: v for k, v in expected.items() if k not in places
             }, name

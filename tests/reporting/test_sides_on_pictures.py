@@ -20,6 +20,7 @@ from matplotlib.image import imread
 
 from lvo_kedro.imaging.geometry import make_image
 from lvo_kedro.localization import (
+    ProjectionOptions,
     back_project,
     mark_called,
     midplane_of,
@@ -187,14 +188,14 @@ def test_the_nodes_draw_these_pictures(monkeypatch):
     channels = SimpleNamespace(name="case-1", path=lambda name: name)
     shown = CasePictures("case-1", head.ncct, explanation=pictures.explanation)
     explained = detection_nodes.explain_scan(
-        scan, vars(priors), channels, [], SimpleNamespace(layer="layer1")
+        channels, [], scan, vars(priors), SimpleNamespace(layer="layer1")
     )
     assert to_png(explained["picture"]) == to_png(plot_case(shown))
 
 
 def test_the_report_shows_these_pictures(content, html):
     shown = re.findall(r"data:image/png;base64,[A-Za-z0-9+/=]+", html)
-    assert shown == [to_png(plot_case(case)) for case in content.gallery]
+    assert [base64.b64decode(s.split(",")[1]) for s in shown] == [c.png for c in content.gallery]
     assert "<figcaption>missed &lt;script&gt;" in html  # the caption, as text
     image = imread(io.BytesIO(base64.b64decode(shown[0].split(",")[1])))
     assert min(image.shape[:2]) > 300
@@ -209,20 +210,20 @@ class Named(dict):
 
 
 def test_the_gallery_takes_the_call_on_the_called_side(head):
-    projection = project_vessels(head.ncct, head.vessels)
-    inputs = {
-        "projections": {"case-1": {"mip": projection.mip, "labels": projection.labels}},
-        "priors": {"case-1": vars(priors_of(head))},
-        "annotations": {"case-1": {"occlusion_mask": head.clot}},
-        "scans": {"case-1": {"ncct": head.ncct}},
-        "occlusions": {"case-1": {"occlusion_mask": head.clot}},
-        "explanations": {},
-    }
-    row = {"case_id": "case-1", "called_side": "left", "called_segment": "M1", "caption": "found"}
-    figure = plot_case(report_nodes._pictures_of(row, inputs))
+    places = {f"{name}_{axis}": x for name in ("point", "clot") for axis, x in zip("xyz", PLACE)}
+    row = {"called_side": "left", "called_segment": "M1", "caption": "found"} | places
+    scan, vessels = Named("case-1", ncct=head.ncct), {"vessel_labels": head.vessels}
+    priors, options = vars(priors_of(head)), ProjectionOptions()
+    drawn = report_nodes.draw_case(row, scan, vessels, priors, options)
+    figure = drawn["picture"]
     figure.canvas.draw()
     axes = panels_of(figure)[1]
     check_sides(axes, mark_on_screen(axes, axes.images[1], lambda call: call > 0.5), PLANES[0])
+    for panel in panels_of(figure)[:2]:
+        rings = [line for line in panel.lines if line.get_label() in ("annotated", "called")]
+        assert len(rings) == 2
+        for line in rings:
+            assert np.allclose(line.get_xydata()[0], PLACE[:2])
 
 
 DRAWING = re.compile(r"\.(imshow|matshow|pcolor\w*|figimage|contourf?)\(")

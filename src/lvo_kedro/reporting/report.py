@@ -166,7 +166,7 @@ def _quality_tables(content: ReportContent) -> list[TableView]:
         tables.append(plain_view(content.exclusions, "Excluded cases", here("exclusions")))
     if content.quality is not None and not content.quality.empty:
         title = "Quality findings by case"
-        tables.append(plain_view(content.quality, title, here("quality_findings"), folded=True))
+        tables.append(plain_view(content.quality, title, here("quality"), folded=True))
     return tables
 
 
