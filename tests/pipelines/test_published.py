@@ -33,12 +33,12 @@ LEFT_TO_US: dict[str, tuple[type, set[str]]] = {
     "priors": (
         PriorOptions,  # the rest is about the fast way, or says nothing about the maps
         {
-            *("spacing", "iterations", "mirror_iterations", "mirror_sigma", "sampling"),
+            *("spacing_mm", "iterations", "mirror_iterations", "mirror_sigma", "sampling"),
             *("seed", "limits", "published_side"),
         },
     ),
     "calibration": (CalibrationOptions, {"sensitivity"}),
-    "projection": (ProjectionOptions, {"spacing", "margin", "size"}),
+    "projection": (ProjectionOptions, {"spacing_mm", "margin", "size"}),
     "localization": (LocalizationOptions, set()),
 }
 """Options of each block that the published method says nothing about."""

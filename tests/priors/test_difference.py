@@ -93,24 +93,24 @@ def test_fluid_on_one_side_is_zero_on_both():
 
 def test_counterparts_lie_on_the_other_side_and_lead_back():
     phantom = make_phantom(turn=(8, -6, 12), shift=(9, 0, 0))
-    scan = prepare_scan(phantom.ncct, phantom.mask, COARSE.spacing)
-    atlas = prepare_atlas(load_atlas(), COARSE.spacing)
+    scan = prepare_scan(phantom.ncct, phantom.mask, COARSE.spacing_mm)
+    atlas = prepare_atlas(load_atlas(), COARSE.spacing_mm)
     alignment = align(scan, atlas, COARSE)
     side = sample(atlas.side, atlas.grid, alignment.points, mode="nearest")
     there = find_counterparts(scan, side, atlas, alignment, COARSE)
-    clear = (scan.brain > 0.9) & (np.abs(side) > COARSE.spacing)
+    clear = (scan.brain > 0.9) & (np.abs(side) > COARSE.spacing_mm)
     opposite = sample(side, scan.grid, there)
     assert (np.sign(opposite) == -np.sign(side))[clear].mean() > 0.99
     back = np.stack([sample(part, scan.grid, there) for part in there])
     away = np.linalg.norm(back - grid_points(scan.grid), axis=0)[clear]
     assert np.median(away) < 1.0
-    assert np.percentile(away, 95) < 0.5 * COARSE.spacing
+    assert np.percentile(away, 95) < 0.5 * COARSE.spacing_mm
 
 
 def test_a_brain_on_one_side_only_has_no_counterpart():
     phantom = make_phantom()
-    scan = prepare_scan(phantom.ncct, phantom.mask, COARSE.spacing)
-    atlas = prepare_atlas(load_atlas(), COARSE.spacing)
+    scan = prepare_scan(phantom.ncct, phantom.mask, COARSE.spacing_mm)
+    atlas = prepare_atlas(load_atlas(), COARSE.spacing_mm)
     one_sided = np.full(scan.grid.shape, -5.0, dtype=np.float32)
     with pytest.raises(RegistrationError, match="one side of the midline only"):
         find_counterparts(scan, one_sided, atlas, align(scan, atlas, COARSE), COARSE)

@@ -17,7 +17,7 @@ second; only the last step returns to the scan's own grid.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from nibabel.affines import apply_affine
@@ -48,7 +48,9 @@ Mask = NDArray[np.bool_]
 class BrainOptions(Options):
     """How the brain is found; lengths in mm, intensities in HU."""
 
-    spacing: float = 2.0
+    renamed: ClassVar[dict[str, str]] = {"spacing": "spacing_mm"}
+
+    spacing_mm: float = 2.0
     """Edge (mm) of a voxel of the working grid."""
     tissue_hu: tuple[float, float] = (-15.0, 130.0)
     """Range of brain, CSF and blood after averaging; fat and bone lie outside."""
@@ -101,12 +103,12 @@ def extract_brain(ncct: nib.Nifti1Image, options: BrainOptions = BrainOptions())
         >>> round(float(litres), 1)
         1.4
     """
-    work = working_image(ncct, options.spacing)
+    work = working_image(ncct, options.spacing_mm)
     hu = np.asarray(work.dataobj)
     low, high = options.tissue_hu
     # scalp is as dense as brain. Where bone is near, it lies between both; where bone is missing
     # (craniectomy), scalp is what the air around the head is close to
-    walls = _widened(hu > options.bone_hu, options.wall_distance, options.spacing)
+    walls = _widened(hu > options.bone_hu, options.wall_distance, options.spacing_mm)
     tissue = _fill_small_holes((hu > low) & (hu < high), options) & ~(_skin(hu, options) & ~walls)
     brain = _choose_brain(_bodies(tissue, options), walls, options)
     edge = _soft_edge(brain, hu, options)
@@ -132,15 +134,15 @@ def _bodies(tissue: Mask, options: BrainOptions) -> Iterator[Mask]:
     Three at most: in a scan that shows more than the head another core may be larger than the
     brain's. Which of them bone walls in, the caller finds out.
     """
-    depth = _depth(tissue, options.spacing)
+    depth = _depth(tissue, options.spacing_mm)
     cores, _ = ndimage.label(depth > options.bridge_radius)
     sizes = np.bincount(cores.ravel())[1:]
     # an opening: what a ball of the corner's radius cannot reach is a nerve, or a layer of half
     # bone, half fat. Distances are between voxel centres, so that without half a millimetre more
     # the ball would not give back all that it was (1 ml of a brain)
-    fine = _grow(depth > options.corner_radius, options.corner_radius + 0.5, options.spacing)
+    fine = _grow(depth > options.corner_radius, options.corner_radius + 0.5, options.spacing_mm)
     for label in np.argsort(-sizes)[:3] + 1:
-        away = _depth(cores != label, options.spacing)
+        away = _depth(cores != label, options.spacing_mm)
         # a core ends a bridge's radius below the surface: so much brings it back there, and the
         # reach on into corners
         parts, _ = ndimage.label(tissue & fine & (away <= options.bridge_radius + options.reach))
@@ -152,7 +154,7 @@ def _bodies(tissue: Mask, options: BrainOptions) -> Iterator[Mask]:
 def _choose_brain(bodies: Iterator[Mask], walls: Mask, options: BrainOptions) -> Mask:
     seen = []
     for body in bodies:
-        volume = float(body.sum()) * options.spacing**3 / 1000
+        volume = float(body.sum()) * options.spacing_mm**3 / 1000
         surface = body & ~ndimage.binary_erosion(body, border_value=1)
         walled = float(walls[surface].mean()) if surface.any() else 0.0
         if (
@@ -182,7 +184,7 @@ def _soft_edge(brain: Mask, hu: NDArray, options: BrainOptions) -> NDArray[np.fl
     mixed = shell & (skull > options.bone_hu) & (hu >= options.tissue_hu[1])
     edge = np.where(mixed, np.clip(part, 0, 1), brain).astype(np.float32)
     # takes away single voxels that stick out and leaves a smooth surface where it is
-    edge = ndimage.gaussian_filter(edge, options.smoothing / options.spacing, mode="nearest")
+    edge = ndimage.gaussian_filter(edge, options.smoothing / options.spacing_mm, mode="nearest")
     edge[~brain & (hu < options.tissue_hu[0])] = 0.0  # fat of the orbits, air of the sinuses
     return edge
 
@@ -247,13 +249,13 @@ def _skin(hu: NDArray[np.float32], options: BrainOptions) -> Mask:
     The largest body of air alone counts: that in the sinuses lies close to brain, too.
     """
     around = _largest(hu < FAT_HU / 2)
-    return _widened(around, options.skin_thickness, options.spacing)
+    return _widened(around, options.skin_thickness, options.spacing_mm)
 
 
 def _fill_small_holes(tissue: Mask, options: BrainOptions) -> Mask:
     """Fill what is too small to be the skull: scalp is tissue, too, and may enclose all of it."""
     holes, _ = ndimage.label(~tissue)
-    small = np.bincount(holes.ravel()) * options.spacing**3 / 1000 <= options.max_hole_ml
+    small = np.bincount(holes.ravel()) * options.spacing_mm**3 / 1000 <= options.max_hole_ml
     return tissue | small[holes]
 
 

@@ -36,6 +36,8 @@ class QualityLimits(Options):
 class DifferenceOptions(Options):
     """The hemispheric difference map."""
 
+    renamed: ClassVar[dict[str, str]] = {"spacing": "spacing_mm"}
+
     spacing_mm: float = Field(1.0, gt=0)
     """Edge in mm, about, of the blocks of the scan's voxels on which sides are compared."""
     median_mm: float = Field(3.0, ge=0)
