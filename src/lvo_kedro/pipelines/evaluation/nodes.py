@@ -245,6 +245,7 @@ def summarize_split(
 
 def tell_results(summary: pd.DataFrame, roc: Path, confusion: Path) -> None:
     """Say the main figures of one split in the log, and where its pictures are."""
-    figures = summary.drop_duplicates("title").set_index("title")["value"]
-    logger.info("%s", ", ".join(f"{title} {value:.2f}" for title, value in figures.items()))
-    logger.info("pictures: %s, %s", roc, confusion.name)
+    figures = summary.set_index("title")["value"]
+    side, segment = (figures[f"{part} accuracy end to end"] for part in ("side", "segment"))
+    logger.info("AUC %.2f, side %.2f, segment %.2f", figures["AUC"], side, segment)
+    logger.info("pictures: %s, %s in %s", roc.name, confusion.name, roc.parent.name)

@@ -85,4 +85,4 @@ def tell_prior_findings(prior_quality: pd.DataFrame, prior_previews: Cases) -> N
     found = prior_quality.loc[prior_quality["findings"] != "", "case_id"]
     shown = [case for case in found if case in prior_previews]
     if shown:
-        logger.info("pictures: %s", prior_previews[shown[0]].folder.parent)
+        logger.info("their pictures are in %s", prior_previews[shown[0]].folder.parent.name)
