@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import os
 import re
 import subprocess
@@ -100,3 +102,23 @@ def test_the_site_loads_nothing_from_another_host(site):
 )
 def test_what_comes_from_another_host_is_recognized(text):
     assert LOADED.search(text)
+
+
+SCIENCE = (
+    *("imaging", "priors", "nnunet", "detection", "localization", "evaluation"),
+    *("simulation", "reporting", "weights"),
+)
+
+
+@pytest.mark.parametrize("package", SCIENCE)
+def test_exported_functions_say_what_they_take_and_what_they_give(package):
+    module = importlib.import_module(f"lvo_kedro.{package}")
+    exported = [getattr(module, name) for name in module.__all__]
+    functions = [item for item in exported if inspect.isfunction(item)]
+    assert functions
+    for function in functions:
+        text, signature = inspect.getdoc(function) or "", inspect.signature(function)
+        if signature.parameters:
+            assert "Args:" in text, function.__name__
+        if signature.return_annotation not in (None, "None"):
+            assert re.search(r"^(Returns:|Return |Yields:)", text, re.M), function.__name__

@@ -22,6 +22,12 @@ def flip_sides(batch: Tensor) -> Tensor:
     """Exchange left and right in a batch of shape (batch, channel, x, y, z).
 
     A signed difference is "this side minus the opposite one": its values move, their sign stays.
+
+    Args:
+        batch: Cases on a grid whose x axis runs across the head, its middle on the midline.
+
+    Returns:
+        A copy with the x axis turned round.
     """
     return batch.flip(2)
 

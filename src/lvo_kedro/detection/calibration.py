@@ -57,6 +57,9 @@ def calibrate(
             Machines", 1999: with 20 cases of a class 21/22, not 1); ``isotonic`` fits more freely,
             makes ties, and wants some hundred cases; ``none`` is the sigmoid.
 
+    Returns:
+        The map from logits to probabilities.
+
     Raises:
         TableError: One class alone, or scores that are not finite.
     """

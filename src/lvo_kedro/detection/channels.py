@@ -83,6 +83,12 @@ def plan_grid(
 ) -> Grid:
     """Return the grid on which the case's channels are sampled (see ``ChannelOptions.grid``).
 
+    Args:
+        ncct: Scan in HU.
+        priors: Those of the scan; their hemispheres give the midline where the grid follows it.
+        options: Grid, spacing and shape.
+        brain_mask: Of the scan, > 0 inside; without it the hemispheres say where the brain is.
+
     Raises:
         ScanError: Too large for the published grid, or no brain to centre on.
         CaseError: The hemispheres are needed and missing.

@@ -104,6 +104,9 @@ def add_probabilities(scores: pd.DataFrame, calibration: Mapping[str, Any]) -> p
         scores: Score table: fold, logit.
         calibration: Of :func:`cross_fit_calibration`: a case that a fold holds out gets that
             fold's, any other case that of all.
+
+    Returns:
+        The table with both columns.
     """
     probabilities = [
         float(_fit_for(calibration, fold).apply(logit))

@@ -107,13 +107,22 @@ def channel_names(sample: Mapping[str, Tensor]) -> tuple[ChannelName, ...]:
 
 
 def sample_grid(sample: Mapping[str, Tensor]) -> Grid:
-    """Return the grid on which a sample lies."""
+    """Return the grid on which a sample lies.
+
+    Args:
+        sample: Of :func:`open_sample` or :func:`~lvo_kedro.detection.encode_channels`.
+    """
     x, y, z = (int(n) for n in sample["shape"])
     return Grid((x, y, z), sample["affine"].numpy().astype(np.float64))
 
 
 def save_sample(path: Path, sample: Sample) -> None:
-    """Write a compact sample; a reader never meets half a file."""
+    """Write a compact sample; a reader never meets half a file.
+
+    Args:
+        path: A ``.safetensors`` file.
+        sample: Of :func:`~lvo_kedro.detection.encode_channels`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as part:
         save_file(sample, str(part))
@@ -121,6 +130,9 @@ def save_sample(path: Path, sample: Sample) -> None:
 
 def open_sample(path: Path) -> Sample:
     """Return a sample whose values stay on the disk until they are touched.
+
+    Args:
+        path: What :func:`save_sample` wrote.
 
     Raises:
         CaseError: Missing, cut off, or not a sample.

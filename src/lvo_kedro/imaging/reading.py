@@ -144,7 +144,14 @@ def read_labels(
 
 
 def read_mask(path: str | Path, ncct: nib.Nifti1Image) -> nib.Nifti1Image:
-    """Read a brain mask made by another tool onto ``ncct``'s grid (uint8, 0 and 1).
+    """Read a brain mask made by another tool onto ``ncct``'s grid.
+
+    Args:
+        path: NIfTI file, on any grid that overlaps the scan.
+        ncct: The scan, whose grid counts.
+
+    Returns:
+        Mask, (X, Y, Z) uint8: 1 inside, 0 outside.
 
     Raises:
         ScanError: As :func:`read_labels`; a mask holds 0 and 1 alone.

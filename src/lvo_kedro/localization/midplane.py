@@ -42,7 +42,11 @@ class Midplane(NamedTuple):
 
 
 def midplane_at(x: float = 0.0) -> Midplane:
-    """Return the sagittal plane at world ``x`` (mm)."""
+    """Return the sagittal plane at world ``x``.
+
+    Args:
+        x: Position in mm; 0 is the origin of the scan's world.
+    """
     return Midplane(np.array([x, 0.0, 0.0]), np.array([1.0, 0.0, 0.0]))
 
 

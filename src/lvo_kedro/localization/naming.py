@@ -33,7 +33,11 @@ class LocalizationOptions(Options):
 
 
 def call_record(call: OcclusionCall) -> dict[str, Any]:
-    """Return a call as plain values; nothing called is empty text, ``point_mm`` is in world mm."""
+    """Return a call as plain values; nothing called is empty text, ``point_mm`` is in world mm.
+
+    Args:
+        call: Of :func:`lvo_kedro.localization.name_occlusion` or of the baseline.
+    """
     return {
         "called_side": call.side or "",
         "called_segment": call.segment or "",
@@ -78,6 +82,9 @@ def call_by_densities(fitted: Mapping[str, Any], densities: pd.DataFrame) -> dic
     Args:
         fitted: Weights of a baseline.
         densities: Table of :func:`lvo_kedro.localization.describe_segments`.
+
+    Returns:
+        The call; without a name, and with the reason, where the segment was not found at all.
     """
     call = SegmentBaseline.from_json(fitted).call(densities)
     # a segment that was found on neither side has no density to go by: that names nothing

@@ -158,7 +158,16 @@ def project_labels(
 def label_clot(
     occlusion: nib.Nifti1Image, vessel_labels: nib.Nifti1Image, segments: Sequence[Segment]
 ) -> nib.Nifti1Image:
-    """Give every voxel of a clot the label of the nearest vessel among ``segments``."""
+    """Give every voxel of a clot the label of the nearest vessel among ``segments``.
+
+    Args:
+        occlusion: Clot, > 0 inside, (X, Y, Z).
+        vessel_labels: 1 C7, 2 M1, 3 M2, 4 other, on the same grid.
+        segments: The segments that it lies in, as the cohort table names them.
+
+    Returns:
+        The clot with labels instead of ones, on its grid.
+    """
     _check_one_grid(occlusion, vessel_labels)
     vessels = np.asarray(vessel_labels.dataobj)
     wanted = [OCCLUSION_LABELS[segment] for segment in segments]

@@ -40,6 +40,9 @@ def load_predictor(
         model_folders: What :func:`~lvo_kedro.nnunet.train_fold` left.
         options: Device, step size and mirroring count here; the rest is the models' own.
 
+    Returns:
+        The predictor; asked again for the same, unchanged folders and options, the same one.
+
     Raises:
         ModelError: Where a folder does not match its manifest or the models do not fit together.
     """

@@ -123,7 +123,14 @@ def unit_square(axes: Axes, x: str, y: str) -> None:
 
 
 def to_svg(figure: Figure) -> str:
-    """The figure as a data address of an SVG image, the same bytes for the same figure."""
+    """Return the figure as a data address of an SVG image.
+
+    Args:
+        figure: Any.
+
+    Returns:
+        ``data:image/svg+xml;base64,...``, the same bytes for the same figure.
+    """
     buffer = io.BytesIO()
     with style():
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
@@ -131,7 +138,15 @@ def to_svg(figure: Figure) -> str:
 
 
 def to_png(figure: Figure, dpi: int = 110) -> str:
-    """The figure as a data address of a PNG image; smaller than SVG where it shows scans."""
+    """Return the figure as a data address of a PNG image; smaller than SVG where it shows scans.
+
+    Args:
+        figure: Any.
+        dpi: Pixels per inch.
+
+    Returns:
+        ``data:image/png;base64,...``.
+    """
     buffer = io.BytesIO()
     with style():
         figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})

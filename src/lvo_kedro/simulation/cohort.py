@@ -26,6 +26,9 @@ _SPLITS: Final = ("development", "external")
 def plan_cohort(options: CohortOptions) -> pd.DataFrame:
     """Plan a simulated cohort without simulating it.
 
+    Args:
+        options: Sizes, prevalence, scanners, seed.
+
     Returns:
         One row per scan with :data:`COLUMNS`. Each split has its own scanner and prevalence; the
         occluded patients are balanced over the five segment classes and both sides; a few
@@ -54,7 +57,12 @@ def plan_cohort(options: CohortOptions) -> pd.DataFrame:
 
 
 def case_options(row: pd.Series, options: CohortOptions) -> SimulationOptions:
-    """Return what :func:`~lvo_kedro.simulation.simulate_case` needs beside the row's ``seed``."""
+    """Return what :func:`~lvo_kedro.simulation.simulate_case` needs beside the row's ``seed``.
+
+    Args:
+        row: Of :func:`plan_cohort`.
+        options: Those of the cohort.
+    """
     base = _simulation(str(row["split"]), options)
     lvo = bool(row["lvo"])
     return SimulationOptions(

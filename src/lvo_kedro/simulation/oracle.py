@@ -30,6 +30,9 @@ TISSUE_HU: Final = (15.0, 60.0)
 def oracle_scores(case: SimulatedCase) -> dict[str, float]:
     """Read asymmetries from a case's scan and true masks; ``lvo``, side and clot are not used.
 
+    Args:
+        case: A simulated case.
+
     Returns:
         ``clot``: largest difference (HU) of a stretch of artery to its mirrored stretch;
         ``territory``: absolute difference (HU) between the MCA territories of both sides;
@@ -51,6 +54,9 @@ def oracle_scores(case: SimulatedCase) -> dict[str, float]:
 
 def artefact_features(case: SimulatedCase) -> dict[str, float]:
     """Read what must not tell occluded from open: geometry, noise, volume and file size.
+
+    Args:
+        case: A simulated case.
 
     Returns:
         Voxel counts, spacings (mm), array directions, position of the scan and of the head (mm),
@@ -82,7 +88,11 @@ def artefact_features(case: SimulatedCase) -> dict[str, float]:
 
 
 def territory_difference(case: SimulatedCase) -> float:
-    """Return the density (HU) of the left minus the right MCA territory."""
+    """Return the density (HU) of the left minus the right MCA territory.
+
+    Args:
+        case: A simulated case.
+    """
     hu = np.asarray(case.ncct.dataobj, dtype=np.float32)
     inside = np.asarray(case.territory_probability.dataobj) > 0.5
     tissue = inside & (hu > TISSUE_HU[0]) & (hu < TISSUE_HU[1])

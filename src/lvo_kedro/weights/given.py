@@ -122,6 +122,9 @@ class Weights:
 def find_start(options: StartOptions | None) -> Start | None:
     """Return where the weights lie that a training is to start from; None where it is not.
 
+    Args:
+        options: ``start_from`` of a network's options.
+
     Raises:
         ModelError: No such weights, a folder of no known kind, or another sha256 than given.
     """
@@ -158,6 +161,12 @@ def read_weights(start: Start) -> Weights:
     """Read what is known about given weights; their tensors are read when they are asked for.
 
     A model folder's files must be those that it lists.
+
+    Args:
+        start: Of :func:`find_start`.
+
+    Returns:
+        Shapes, labels, channels, the cases that they were trained on, sha256.
 
     Raises:
         ModelError: A file is missing, unreadable or altered.
