@@ -132,3 +132,24 @@ def _make_vessels(cohort: pd.DataFrame, generator: np.random.Generator) -> pd.Da
         for label in ("C7", "M1", "M2", "other")
     ]
     return pd.DataFrame(rows)
+
+
+def by_hand() -> pd.DataFrame:
+    """Ten cases: at 0.5 three true and one false positive, one missed, five rightly negative."""
+    return pd.DataFrame(
+        {
+            "case_id": [f"c{i}" for i in range(10)],
+            "patient_id": [f"p{i}" for i in range(10)],
+            "lvo": [1, 1, 1, 1, 0, 0, 0, 0, 0, 0],
+            "probability": [0.9, 0.8, 0.5, 0.2, 0.7, 0.4, 0.3, 0.3, 0.1, 0.05],
+            "fold": [0, 1] * 5,
+        }
+    )
+
+
+def value(table: pd.DataFrame, metric: str, **where: object) -> float:
+    mask = table["metric"] == metric
+    for column, wanted in where.items():
+        mask &= table[column] == wanted
+    (found,) = table.loc[mask, "value"]
+    return float(found)

@@ -37,6 +37,17 @@ def test_a_field_that_is_left_out_is_gone_and_other_files_stay(tmp_path):
     assert (tmp_path / "results" / "own.txt").read_text() == "mine"
 
 
+def test_a_folder_that_was_written_in_part_is_not_there(tmp_path):
+    dataset = folder(tmp_path)
+    dataset.save({"table": TABLE, "notes": {"run": 1}})
+    with pytest.raises(DatasetError):
+        dataset.save({"table": TABLE, "notes": {"run": object()}})
+    assert not dataset.exists()
+    dataset.save({"table": TABLE, "notes": {"run": 2}})
+    (tmp_path / "results" / "table.csv").unlink()
+    assert not dataset.exists()
+
+
 def test_a_field_without_a_file_is_refused(tmp_path):
     with pytest.raises(DatasetError, match="no file for other"):
         folder(tmp_path).save({"other": 1})

@@ -17,30 +17,9 @@ from lvo_kedro.evaluation import (
     evaluate_detection,
 )
 from lvo_kedro.evaluation.subgroups import TOO_FEW, UNKNOWN
-from tests.synthetic_study import OPERATING_POINTS, make_study
+from tests.synthetic_study import OPERATING_POINTS, by_hand, make_study, value
 
 FAST = EvaluationOptions(resamples=200)
-
-
-def by_hand() -> pd.DataFrame:
-    """Ten cases: at 0.5 three true and one false positive, one missed, five rightly negative."""
-    return pd.DataFrame(
-        {
-            "case_id": [f"c{i}" for i in range(10)],
-            "patient_id": [f"p{i}" for i in range(10)],
-            "lvo": [1, 1, 1, 1, 0, 0, 0, 0, 0, 0],
-            "probability": [0.9, 0.8, 0.5, 0.2, 0.7, 0.4, 0.3, 0.3, 0.1, 0.05],
-            "fold": [0, 1] * 5,
-        }
-    )
-
-
-def value(table: pd.DataFrame, metric: str, **where: object) -> float:
-    mask = table["metric"] == metric
-    for column, wanted in where.items():
-        mask &= table[column] == wanted
-    (found,) = table.loc[mask, "value"]
-    return float(found)
 
 
 def test_a_perfect_score_has_no_interval_without_width() -> None:

@@ -131,7 +131,8 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
             where they share a GPU or a model in memory).
         threads: Threads that each of them computes on. Sums of many floats, and with them what a
             network learns, differ in their last digits with the number of threads, never with that
-            of workers. By default one per worker, and all cores where there is one worker.
+            of workers. By default one per worker, and all cores where there is one worker; the
+            workers of a Dask cluster have their own.
         scheduler: Address of a Dask scheduler (extra ``dask``) on whose workers the cases run
             instead. They must see the same files under the same paths.
         resumable: The task gets its ``folder`` and works in it; what it left there when it was

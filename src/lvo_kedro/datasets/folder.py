@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import HTMLPreview
 
+from lvo_kedro.artifacts import write_json
 from lvo_kedro.datasets.cases import Case, typed_files, write_fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+
+COMPLETE = "fields.json"
+"""Lists the files of a folder that was written to the end."""
 
 
 class FolderDataset(AbstractDataset["Mapping[str, Any]", Case]):
@@ -53,12 +59,18 @@ class FolderDataset(AbstractDataset["Mapping[str, Any]", Case]):
             DatasetError: The catalog names no file for a field.
         """
         self._path.mkdir(parents=True, exist_ok=True)
+        # a run that is stopped here must not leave new fields beside old ones that pass for theirs
+        (self._path / COMPLETE).unlink(missing_ok=True)
         written = write_fields(self._path, data, self._files)
         for file in set(self._files) - set(written):
             (self._path / file).unlink(missing_ok=True)
+        write_json(self._path / COMPLETE, written)
 
     def _exists(self) -> bool:
-        return any((self._path / file).is_file() for file in self._files)
+        if not (self._path / COMPLETE).is_file():
+            return False
+        written = json.loads((self._path / COMPLETE).read_text(encoding="utf-8"))
+        return all((self._path / file).is_file() for file in written)
 
     def _describe(self) -> dict[str, Any]:
         return {"path": str(self._path), "files": list(self._files)}

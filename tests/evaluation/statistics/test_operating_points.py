@@ -5,34 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from lvo_kedro.errors import TableError
 from lvo_kedro.evaluation import fixed_points, patient_weights
 from lvo_kedro.evaluation.statistics.curves import decision_curve
 from lvo_kedro.evaluation.statistics.operating_points import operating_table, predictive_values
-
-
-def by_hand() -> pd.DataFrame:
-    """Ten cases: at 0.5 three true and one false positive, one missed, five rightly negative."""
-    return pd.DataFrame(
-        {
-            "case_id": [f"c{i}" for i in range(10)],
-            "patient_id": [f"p{i}" for i in range(10)],
-            "lvo": [1, 1, 1, 1, 0, 0, 0, 0, 0, 0],
-            "probability": [0.9, 0.8, 0.5, 0.2, 0.7, 0.4, 0.3, 0.3, 0.1, 0.05],
-            "fold": [0, 1] * 5,
-        }
-    )
-
-
-def value(table: pd.DataFrame, metric: str, **where: object) -> float:
-    mask = table["metric"] == metric
-    for column, wanted in where.items():
-        mask &= table[column] == wanted
-    (found,) = table.loc[mask, "value"]
-    return float(found)
+from tests.synthetic_study import by_hand, value
 
 
 def test_counts_at_an_operating_point_by_hand() -> None:
