@@ -70,7 +70,7 @@ SETS: dict[str, tuple[ChannelName, ...]] = {
 }
 """Name of each channel set in tables and figures."""
 
-SCANNER: dict[str, Any] = {"spacing": 1.5, "slice_thickness": (2.5, 3.0, 5.0)}
+SCANNER: dict[str, Any] = {"spacing_mm": 1.5, "slice_thickness_mm": (2.5, 3.0, 5.0)}
 """Coarser than the preset, for speed: the channels are sampled at 3 mm anyway."""
 BASE = TrainingOptions(base_width=16, epochs=40, checkpoint_every=10)
 GRID = ChannelOptions(channels=CHANNELS, spacing_mm=3.0, shape=(52, 64, 48))

@@ -21,10 +21,14 @@ from lvo_kedro.imaging.geometry import grid_of
 from lvo_kedro.simulation import SimulationOptions, simulate_case
 
 CONDITIONS: dict[str, dict] = {
-    "0.6 mm, bone kernel": {"spacing": 0.6, "slice_thickness": (0.6,), "kernel": (-0.9, -0.9)},
-    "1.25 mm, noise x 3": {"slice_thickness": (1.25,), "noise_hu": (12.0, 12.0)},
-    "2.5 mm": {"slice_thickness": (2.5,)},
-    "5 mm, soft kernel": {"slice_thickness": (5.0,), "kernel": (0.8, 0.8), "spacing": 0.7},
+    "0.6 mm, bone kernel": {
+        "spacing_mm": 0.6,
+        "slice_thickness_mm": (0.6,),
+        "kernel": (-0.9, -0.9),
+    },
+    "1.25 mm, noise x 3": {"slice_thickness_mm": (1.25,), "noise_hu": (12.0, 12.0)},
+    "2.5 mm": {"slice_thickness_mm": (2.5,)},
+    "5 mm, soft kernel": {"slice_thickness_mm": (5.0,), "kernel": (0.8, 0.8), "spacing_mm": 0.7},
     "turned 25, pitch 25": {"rotation_deg": 25.0, "pitch_deg": 25.0},
     "tilted gantry, sheared": {"gantry_tilt_deg": 22.0},
     "vertex cut 40 mm": {"cut_vertex_mm": 40.0},

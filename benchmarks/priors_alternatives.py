@@ -65,7 +65,7 @@ def simulate(number: int) -> Truth:
         "off_centre_mm": 40.0,
         "hypodensity_hu": (4.0, 10.0),
         "lvo": number % 3 != 2,
-        "slice_thickness": ((0.625, 1.25, 2.5, 5.0)[number % 4],),
+        "slice_thickness_mm": ((0.625, 1.25, 2.5, 5.0)[number % 4],),
         "cut_vertex_mm": 40.0 if number % 8 == 3 else 0.0,
         "cut_base_mm": 40.0 if number % 8 == 5 else 0.0,
         "gantry_tilt_deg": 20.0 if number % 8 == 6 else 0.0,

@@ -28,7 +28,7 @@ from lvo_kedro.priors import PriorOptions, Priors, compute_priors, load_atlas
 from lvo_kedro.priors.engine import sample
 from lvo_kedro.simulation import SimulatedCase, SimulationOptions, simulate_case
 
-REALISTIC = {"difficulty": "realistic", "spacing": 1.5, "hypodensity_hu": (4.0, 10.0)}
+REALISTIC = {"difficulty": "realistic", "spacing_mm": 1.5, "hypodensity_hu": (4.0, 10.0)}
 KINDS = {
     "fresh infarct": {"lvo": True},
     "healthy, distractors": {"lvo": False},

@@ -42,7 +42,7 @@ def main() -> None:
         grid = figure.subplots(len(CASES), len(TITLES), squeeze=False)
         for row, (seed, side, segment, thickness) in zip(grid, CASES, strict=True):
             options = SimulationOptions(
-                lvo=True, side=side, segment=segment, slice_thickness=(thickness,)
+                lvo=True, side=side, segment=segment, slice_thickness_mm=(thickness,)
             )
             draw(row, simulate_case(seed, options))
             row[0].set_ylabel(f"{side} {segment}, {thickness:g} mm", color=MUTED)

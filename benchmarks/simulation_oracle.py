@@ -41,7 +41,7 @@ ARTEFACTS = {
 
 def read_cohort(cases: int, preset: str, spacing: float) -> pd.DataFrame:
     """Simulate a cohort and keep its readings."""
-    simulation = SimulationOptions(difficulty=preset, spacing=spacing)  # type: ignore[arg-type]
+    simulation = SimulationOptions(difficulty=preset, spacing_mm=spacing)  # type: ignore[arg-type]
     options = CohortOptions(
         seed=7, development=cases, external=0, repeat_scans=0, simulation=simulation
     )

@@ -46,6 +46,16 @@ def test_an_option_without_a_meaning_is_an_error(options):
         options.meanings(Silent)
 
 
+def test_an_option_in_millimetres_or_hounsfield_units_says_so_in_its_name(options):
+    rows = re.findall(r"^\| `([^`]+)` \|[^|]*\| (mm|mm²|HU) \|", options.render(), re.MULTILINE)
+    assert len(rows) > 50
+    parts = {"mm": "mm", "mm²": "mm2", "HU": "hu"}
+    # in mm where it smooths, without a unit where it sharpens
+    mixed = {"simulation.kernel"}
+    odd = {name for name, unit in rows if parts[unit] not in name.split(".")[-1].split("_")}
+    assert odd == mixed
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory) -> Path:
     if find_spec("mkdocstrings") is None or find_spec("material") is None:

@@ -6,14 +6,38 @@ import pytest
 from pydantic import ValidationError
 
 from lvo_kedro.detection import TrainingOptions
+from lvo_kedro.imaging import BrainOptions
+from lvo_kedro.localization import (
+    BaselineOptions,
+    CallOptions,
+    LocalizationOptions,
+    ProjectionOptions,
+)
 from lvo_kedro.nnunet import NnUNetOptions
+from lvo_kedro.options import Options
+from lvo_kedro.priors import DifferenceOptions, PriorOptions
+from lvo_kedro.simulation import CohortOptions, SimulationOptions
+
+RENAMED: list[type[Options]] = [
+    *(BaselineOptions, BrainOptions, CallOptions, DifferenceOptions, LocalizationOptions),
+    *(NnUNetOptions, PriorOptions, ProjectionOptions, SimulationOptions),
+]
 
 
-@pytest.mark.parametrize(("former", "present"), NnUNetOptions.renamed.items())
-def test_a_former_name_is_refused_with_the_present_one(former: str, present: str) -> None:
-    assert present in NnUNetOptions.model_fields
-    with pytest.raises(ValidationError, match=f"{former} is now {present}"):
-        NnUNetOptions.model_validate({former: None})
+@pytest.mark.parametrize("model", RENAMED)
+def test_a_former_name_is_refused_with_the_present_one(model: type[Options]) -> None:
+    assert model.renamed
+    for former, present in model.renamed.items():
+        assert present in model.model_fields
+        assert former not in model.model_fields
+        with pytest.raises(ValidationError, match=f"{former} is now {present}"):
+            model.model_validate({former: None})
+
+
+def test_a_former_name_among_the_external_changes_is_refused() -> None:
+    options = CohortOptions(external_changes={"spacing": 1.4})
+    with pytest.raises(ValidationError, match="spacing is now spacing_mm"):
+        _ = options.external_simulation
 
 
 def test_several_former_names_are_named_together() -> None:

@@ -34,8 +34,8 @@ CHANNELS = ChannelOptions(
     channels=("ncct", "vessels", "territory", "hypodensity"), spacing_mm=4.0, shape=(40, 48, 36)
 )
 EASY = {
-    "spacing": 3.0,
-    "slice_thickness": (3.0,),
+    "spacing_mm": 3.0,
+    "slice_thickness_mm": (3.0,),
     "hypodensity_hu": (14, 16),
     "territory_part": (0.8, 1.0),
     "clot_hu": (68, 75),

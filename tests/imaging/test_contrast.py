@@ -19,7 +19,7 @@ NAMED = "a contrast agent is named in the header; its vessels are not bright"
 
 def simulated(blood_hu: float = 40.0, **fields: Any) -> tuple[nib.Nifti1Image, nib.Nifti1Image]:
     """Return a scan whose arteries have the given density, and the simulator's brain mask."""
-    options = {"spacing": 1.5, "slice_thickness": (2.0,), "lvo": False, "calcification": 1.0}
+    options = {"spacing_mm": 1.5, "slice_thickness_mm": (2.0,), "lvo": False, "calcification": 1.0}
     case = simulate_case(
         3, SimulationOptions(**options | {"blood_hu": (blood_hu, blood_hu)} | fields)
     )

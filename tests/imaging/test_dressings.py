@@ -43,7 +43,7 @@ QUALITY = QualityLimits(max_in_plane_mm=2.5)
 
 @pytest.fixture(scope="module")
 def head() -> Head:
-    options = SimulationOptions(spacing=2.0, slice_thickness=(3.0,))
+    options = SimulationOptions(spacing_mm=2.0, slice_thickness_mm=(3.0,))
     case = simulate_case(5, options)
     return head_of(case.ncct, case.vessel_labels)
 

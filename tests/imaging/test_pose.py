@@ -43,7 +43,7 @@ HARD: dict[str, dict[str, Any]] = {
 
 
 def simulated(**fields: Any) -> Pair:
-    options = SimulationOptions(spacing=2.0, slice_thickness=(3.0,), **fields)
+    options = SimulationOptions(spacing_mm=2.0, slice_thickness_mm=(3.0,), **fields)
     ncct = to_ras(simulate_case(5, options).ncct)
     return ncct, extract_brain(ncct)
 

@@ -10,8 +10,8 @@ from lvo_kedro.imaging import extract_brain
 from lvo_kedro.simulation import SimulationOptions, simulate_case
 
 SCANS = {
-    "thin, bone kernel": {"slice_thickness": (1.25,), "kernel": (-0.9, -0.9)},
-    "5 mm, soft kernel": {"slice_thickness": (5.0,), "kernel": (0.8, 0.8)},
+    "thin, bone kernel": {"slice_thickness_mm": (1.25,), "kernel": (-0.9, -0.9)},
+    "5 mm, soft kernel": {"slice_thickness_mm": (5.0,), "kernel": (0.8, 0.8)},
     "turned": {"rotation_deg": 25.0, "pitch_deg": 25.0},
     "tilted gantry": {"gantry_tilt_deg": 22.0},
     "base cut": {"cut_base_mm": 50.0},
@@ -23,7 +23,7 @@ SCANS = {
 
 @pytest.mark.parametrize("name", SCANS)
 def test_the_mask_is_the_simulated_brain(name: str) -> None:
-    defaults = {"spacing": 2.0, "slice_thickness": (3.0,)}
+    defaults = {"spacing_mm": 2.0, "slice_thickness_mm": (3.0,)}
     case = simulate_case(5, SimulationOptions(**defaults | SCANS[name]))
     found = np.asarray(extract_brain(case.ncct).dataobj) > 0
     truth = np.asarray(case.brain_mask.dataobj) > 0

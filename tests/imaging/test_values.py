@@ -38,7 +38,7 @@ def circle(image: nib.Nifti1Image) -> NDArray[np.bool_]:
 
 
 def simulated(seed: int = 3, **options: object) -> nib.Nifti1Image:
-    defaults = {"spacing": 2.0, "slice_thickness": (3.0,)}
+    defaults = {"spacing_mm": 2.0, "slice_thickness_mm": (3.0,)}
     case = simulate_case(seed, SimulationOptions(**defaults | options))
     return make_image(case.ncct.get_fdata(dtype=np.float32), case.ncct.affine)
 
@@ -85,11 +85,11 @@ def test_values_that_are_no_hounsfield_units(
 
 RIGHT: dict[str, dict] = {
     "thin, bone kernel, noise": {
-        "slice_thickness": (1.25,),
+        "slice_thickness_mm": (1.25,),
         "kernel": (-0.9, -0.9),
         "noise_hu": (15.0, 15.0),
     },
-    "5 mm, soft kernel": {"slice_thickness": (5.0,), "kernel": (0.8, 0.8)},
+    "5 mm, soft kernel": {"slice_thickness_mm": (5.0,), "kernel": (0.8, 0.8)},
     "turned": {"rotation_deg": 25.0, "pitch_deg": 25.0},
     "tilted gantry": {"gantry_tilt_deg": 22.0},
     "base cut": {"cut_base_mm": 80.0},

@@ -149,6 +149,14 @@ def test_it_is_plain_numbers(baseline: SegmentBaseline) -> None:
     assert again.call(table) == baseline.call(table)
 
 
+def test_options_that_were_stored_under_former_names_are_read(baseline: SegmentBaseline) -> None:
+    stored = baseline.to_json()
+    former = {present: name for name, present in BaselineOptions.renamed.items()}
+    options = {former.get(name, name): value for name, value in stored["options"].items()}
+    assert options != stored["options"]
+    assert SegmentBaseline.from_json(stored | {"options": options}).to_json() == stored
+
+
 @pytest.mark.parametrize("truth", [None, ("left", "M1")])
 def test_one_kind_of_case_is_not_enough(truth) -> None:
     with pytest.raises(TableError, match="of 2 cases"):

@@ -108,8 +108,8 @@ def test_the_point_of_one_side_is_not_drawn_to_the_other() -> None:
 
 def test_small_marks_do_not_count() -> None:
     mask = mask_with({("left", "M1"): 40, ("left", "M2"): 8, ("right", "C7"): 5})
-    assert name_occlusion(mask, options=CallOptions(minimum_area=10)).segment == "M1"
-    assert name_occlusion(mask, options=CallOptions(minimum_area=41)).finding == NO_OCCLUSION
+    assert name_occlusion(mask, options=CallOptions(minimum_area_mm2=10)).segment == "M1"
+    assert name_occlusion(mask, options=CallOptions(minimum_area_mm2=41)).finding == NO_OCCLUSION
 
 
 def test_confidence_is_lower_when_the_other_side_competes() -> None:

@@ -17,7 +17,7 @@ from lvo_kedro.simulation import SimulationOptions, simulate_case
 
 @pytest.fixture(scope="module")
 def case():
-    return simulate_case(3, SimulationOptions(spacing=2.4, slice_thickness=(4.0,)))
+    return simulate_case(3, SimulationOptions(spacing_mm=2.4, slice_thickness_mm=(4.0,)))
 
 
 def preprocess(folder, case, mask) -> dict:

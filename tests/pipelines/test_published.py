@@ -38,7 +38,7 @@ LEFT_TO_US: dict[str, tuple[type, set[str]]] = {
         },
     ),
     "calibration": (CalibrationOptions, {"sensitivity"}),
-    "projection": (ProjectionOptions, {"spacing_mm", "margin", "size"}),
+    "projection": (ProjectionOptions, {"spacing_mm", "margin_mm", "size_mm"}),
     "localization": (LocalizationOptions, set()),
 }
 """Options of each block that the published method says nothing about."""
@@ -65,7 +65,7 @@ PUBLISHED = {
     "priors.difference.limit_hu": 70,
     "calibration.method": "none",
     "projection.max_hu": None,
-    "projection.dilation": 0,
+    "projection.dilation_mm": 0,
     "projection.add_labels": False,
     "occlusion_call": CallOptions(),
     "localization.method": "network",

@@ -12,7 +12,7 @@ from lvo_kedro.priors import PriorOptions, compute_priors, load_atlas
 from lvo_kedro.simulation import SimulationOptions, simulate_case
 
 QUICK = PriorOptions(spacing_mm=4.0)
-SCANNER = {"difficulty": "realistic", "spacing": 2.0, "slice_thickness": (4.0,)}
+SCANNER = {"difficulty": "realistic", "spacing_mm": 2.0, "slice_thickness_mm": (4.0,)}
 
 
 def side_means(seed: int, **options) -> np.ndarray:

@@ -18,7 +18,7 @@ from lvo_kedro.priors import PriorOptions, Priors, compute_priors, load_atlas
 from lvo_kedro.simulation import SimulatedCase, SimulationOptions, simulate_case
 
 QUICK = PriorOptions(spacing_mm=4.0, mirror_iterations=(20, 10, 0))
-SCANNER = {"spacing": 2.0, "slice_thickness": (4.0,), "orientations": ("RAS",)}
+SCANNER = {"spacing_mm": 2.0, "slice_thickness_mm": (4.0,), "orientations": ("RAS",)}
 
 SCANS = {
     "midline shift": {"midline_shift_mm": 15.0},

@@ -15,13 +15,13 @@ from lvo_kedro.simulation import (
     simulate_case,
 )
 
-COARSE = {"spacing": 3.0, "slice_thickness": (4.0,)}
+COARSE = {"spacing_mm": 3.0, "slice_thickness_mm": (4.0,)}
 
 
 @pytest.fixture(scope="session")
 def occluded() -> SimulatedCase:
     options = SimulationOptions(
-        lvo=True, side="left", segment="M1", spacing=1.5, slice_thickness=(1.5,)
+        lvo=True, side="left", segment="M1", spacing_mm=1.5, slice_thickness_mm=(1.5,)
     )
     return simulate_case(5, options)
 
@@ -29,7 +29,7 @@ def occluded() -> SimulatedCase:
 @pytest.fixture(scope="session")
 def readings() -> pd.DataFrame:
     """Oracle scores and artefacts of a small cohort, one row per case."""
-    simulation = SimulationOptions(spacing=2.5, slice_thickness=(2.5, 4.0))
+    simulation = SimulationOptions(spacing_mm=2.5, slice_thickness_mm=(2.5, 4.0))
     options = CohortOptions(development=60, external=0, repeat_scans=0, simulation=simulation)
 
     def read(row: pd.Series) -> dict[str, float]:

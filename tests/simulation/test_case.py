@@ -89,7 +89,7 @@ def test_clot_replaces_the_lumen_over_its_length(occluded: SimulatedCase) -> Non
 def test_bone_never_swallows_the_arteries() -> None:
     for seed in range(8):
         options = SimulationOptions(
-            lvo=False, calcification=0.0, dense_arteries=0.0, slice_thickness=(5.0,)
+            lvo=False, calcification=0.0, dense_arteries=0.0, slice_thickness_mm=(5.0,)
         )
         case = simulate_case(seed, options)
         for side in ("left", "right"):

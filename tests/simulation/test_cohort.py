@@ -58,8 +58,8 @@ def test_options_follow_the_row(plan: pd.DataFrame) -> None:
         assert options.lvo == bool(row["lvo"])
         assert (options.age, options.sex, options.nihss) == (row["age"], row["sex"], row["nihss"])
         assert options.side == (row["side"] if row["lvo"] else None)
-        assert options.slice_thickness == (row["slice_thickness"],)
-        assert options.spacing == (1.5 if row["split"] == "development" else 1.4)
+        assert options.slice_thickness_mm == (row["slice_thickness"],)
+        assert options.spacing_mm == (1.5 if row["split"] == "development" else 1.4)
 
 
 def test_plan_survives_a_csv_file(plan: pd.DataFrame, tmp_path: object) -> None:

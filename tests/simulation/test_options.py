@@ -22,8 +22,8 @@ def test_a_preset_sets_defaults_and_a_given_field_wins() -> None:
     [
         {"difficulty": "easy"},
         {"clot_hu": (75, 62)},
-        {"slice_thickness": ()},
-        {"slice_thickness": (0.1,)},
+        {"slice_thickness_mm": ()},
+        {"slice_thickness_mm": (0.1,)},
         {"segment": "M3"},
         {"colour": "blue"},
     ],

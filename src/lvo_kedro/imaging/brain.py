@@ -48,7 +48,16 @@ Mask = NDArray[np.bool_]
 class BrainOptions(Options):
     """How the brain is found; lengths in mm, intensities in HU."""
 
-    renamed: ClassVar[dict[str, str]] = {"spacing": "spacing_mm"}
+    renamed: ClassVar[dict[str, str]] = {
+        "spacing": "spacing_mm",
+        "rim_average": "rim_average_mm",
+        "bridge_radius": "bridge_radius_mm",
+        "corner_radius": "corner_radius_mm",
+        "reach": "reach_mm",
+        "skin_thickness": "skin_thickness_mm",
+        "smoothing": "smoothing_mm",
+        "wall_distance": "wall_distance_mm",
+    }
 
     spacing_mm: float = 2.0
     """Edge (mm) of a voxel of the working grid."""
@@ -56,23 +65,23 @@ class BrainOptions(Options):
     """Range of brain, CSF and blood after averaging; fat and bone lie outside."""
     bone_hu: float = 250.0
     """Averaged HU above which a voxel is bone."""
-    rim_average: float = 1.5
+    rim_average_mm: float = 1.5
     """Edge (mm) of the cube over which the rim is averaged, to tell partly bone from noise."""
-    bridge_radius: float = 12.0
+    bridge_radius_mm: float = 12.0
     """Half the width (mm) up to which tissue that joins two bodies is cut (foramen magnum)."""
-    corner_radius: float = 3.0
+    corner_radius_mm: float = 3.0
     """Half the width (mm) of the finest corner that belongs to the brain."""
-    reach: float = 6.0
+    reach_mm: float = 6.0
     """How far (mm) such corners may reach beyond what grows back from the core."""
-    skin_thickness: float = 7.0
+    skin_thickness_mm: float = 7.0
     """Scalp (mm) that is taken off where no bone separates it from the brain (craniectomy)."""
     max_hole_ml: float = 30.0
     """Largest calcification, clip or air bubble inside the brain that is filled."""
-    smoothing: float = 1.5
+    smoothing_mm: float = 1.5
     """Standard deviation (mm) of the Gaussian that smooths the mask's surface."""
     min_walled: float = 0.5
     """Least part of the brain's surface with bone next to it; less is not a head."""
-    wall_distance: float = 8.0
+    wall_distance_mm: float = 8.0
     """Distance (mm) that counts as next to it."""
     min_volume_ml: float = 100.0
     """Smallest body that is taken for (a part of) a brain."""
@@ -95,7 +104,7 @@ def extract_brain(ncct: nib.Nifti1Image, options: BrainOptions = BrainOptions())
 
     Examples:
         >>> from lvo_kedro.simulation import SimulationOptions, simulate_case
-        >>> case = simulate_case(7, SimulationOptions(spacing=2.0, slice_thickness=(5.0,)))
+        >>> case = simulate_case(7, SimulationOptions(spacing_mm=2.0, slice_thickness_mm=(5.0,)))
         >>> brain = extract_brain(case.ncct)
         >>> brain.shape == case.ncct.shape
         True
@@ -108,7 +117,7 @@ def extract_brain(ncct: nib.Nifti1Image, options: BrainOptions = BrainOptions())
     low, high = options.tissue_hu
     # scalp is as dense as brain. Where bone is near, it lies between both; where bone is missing
     # (craniectomy), scalp is what the air around the head is close to
-    walls = _widened(hu > options.bone_hu, options.wall_distance, options.spacing_mm)
+    walls = _widened(hu > options.bone_hu, options.wall_distance_mm, options.spacing_mm)
     tissue = _fill_small_holes((hu > low) & (hu < high), options) & ~(_skin(hu, options) & ~walls)
     brain = _choose_brain(_bodies(tissue, options), walls, options)
     edge = _soft_edge(brain, hu, options)
@@ -135,17 +144,21 @@ def _bodies(tissue: Mask, options: BrainOptions) -> Iterator[Mask]:
     brain's. Which of them bone walls in, the caller finds out.
     """
     depth = _depth(tissue, options.spacing_mm)
-    cores, _ = ndimage.label(depth > options.bridge_radius)
+    cores, _ = ndimage.label(depth > options.bridge_radius_mm)
     sizes = np.bincount(cores.ravel())[1:]
     # an opening: what a ball of the corner's radius cannot reach is a nerve, or a layer of half
     # bone, half fat. Distances are between voxel centres, so that without half a millimetre more
     # the ball would not give back all that it was (1 ml of a brain)
-    fine = _grow(depth > options.corner_radius, options.corner_radius + 0.5, options.spacing_mm)
+    fine = _grow(
+        depth > options.corner_radius_mm, options.corner_radius_mm + 0.5, options.spacing_mm
+    )
     for label in np.argsort(-sizes)[:3] + 1:
         away = _depth(cores != label, options.spacing_mm)
         # a core ends a bridge's radius below the surface: so much brings it back there, and the
         # reach on into corners
-        parts, _ = ndimage.label(tissue & fine & (away <= options.bridge_radius + options.reach))
+        parts, _ = ndimage.label(
+            tissue & fine & (away <= options.bridge_radius_mm + options.reach_mm)
+        )
         # the distance is 0 in the core itself: the part that holds it, not one beside it
         inside = parts[np.unravel_index(int(away.argmin()), away.shape)]
         yield ndimage.binary_fill_holes(parts == inside)
@@ -184,7 +197,7 @@ def _soft_edge(brain: Mask, hu: NDArray, options: BrainOptions) -> NDArray[np.fl
     mixed = shell & (skull > options.bone_hu) & (hu >= options.tissue_hu[1])
     edge = np.where(mixed, np.clip(part, 0, 1), brain).astype(np.float32)
     # takes away single voxels that stick out and leaves a smooth surface where it is
-    edge = ndimage.gaussian_filter(edge, options.smoothing / options.spacing_mm, mode="nearest")
+    edge = ndimage.gaussian_filter(edge, options.smoothing_mm / options.spacing_mm, mode="nearest")
     edge[~brain & (hu < options.tissue_hu[0])] = 0.0  # fat of the orbits, air of the sinuses
     return edge
 
@@ -214,7 +227,7 @@ def _mixed_with_bone(
     HU are cut off as far above the limit as brain lies below it: each voxel has one vote, and the
     skull next door does not outvote a voxel of brain.
     """
-    size = [2 * round(options.rim_average / (2 * edge)) + 1 for edge in spacing]
+    size = [2 * round(options.rim_average_mm / (2 * edge)) + 1 for edge in spacing]
     limit = options.tissue_hu[1]
     votes = np.clip(hu, FAT_HU, 2 * limit - BRAIN_HU, dtype=np.float32)
     mixed = ndimage.uniform_filter(votes, size, mode="nearest") > limit
@@ -249,7 +262,7 @@ def _skin(hu: NDArray[np.float32], options: BrainOptions) -> Mask:
     The largest body of air alone counts: that in the sinuses lies close to brain, too.
     """
     around = _largest(hu < FAT_HU / 2)
-    return _widened(around, options.skin_thickness, options.spacing_mm)
+    return _widened(around, options.skin_thickness_mm, options.spacing_mm)
 
 
 def _fill_small_holes(tissue: Mask, options: BrainOptions) -> Mask:

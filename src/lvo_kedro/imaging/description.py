@@ -48,7 +48,7 @@ def describe_scan(
     Examples:
         >>> from lvo_kedro.imaging import extract_brain
         >>> from lvo_kedro.simulation import SimulationOptions, simulate_case
-        >>> case = simulate_case(7, SimulationOptions(spacing=2.0, slice_thickness=(5.0,)))
+        >>> case = simulate_case(7, SimulationOptions(spacing_mm=2.0, slice_thickness_mm=(5.0,)))
         >>> description = describe_scan(case.ncct, extract_brain(case.ncct))
         >>> description["slice_thickness_mm"]
         5.0

@@ -61,7 +61,7 @@ def read_ncct(path: str | Path, limits: ScanLimits = ScanLimits()) -> nib.Nifti1
         >>> from tempfile import mkdtemp
         >>> import nibabel as nib
         >>> from lvo_kedro.simulation import SimulationOptions, simulate_case
-        >>> case = simulate_case(7, SimulationOptions(spacing=2.0, slice_thickness=(5.0,)))
+        >>> case = simulate_case(7, SimulationOptions(spacing_mm=2.0, slice_thickness_mm=(5.0,)))
         >>> nib.aff2axcodes(case.ncct.affine)  # as the scanner left it
         ('L', 'A', 'S')
         >>> path = f"{mkdtemp()}/ncct.nii.gz"

@@ -9,7 +9,7 @@ model weighs them: eleven possible answers, nine numbers to learn.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import numpy as np
 import pandas as pd
@@ -62,17 +62,26 @@ _MARGIN_MM: Final = 10.0
 class BaselineOptions(Options):
     """How densities are read and weighed. Lengths in mm, densities in HU."""
 
-    around: float = Field(default=1.6, ge=0)
+    renamed: ClassVar[dict[str, str]] = {
+        "around": "around_mm",
+        "smooth": "smooth_mm",
+        "calibre": "calibre_mm",
+        "along": "along_mm",
+        "dense": "dense_hu",
+        "old_infarct": "old_infarct_hu",
+    }
+
+    around_mm: float = Field(default=1.6, ge=0)
     """How far (mm) beyond the vessels' labels is searched."""
-    smooth: float = Field(default=0.6, ge=0)
+    smooth_mm: float = Field(default=0.6, ge=0)
     """Standard deviation (mm) of the Gaussian that takes off the noise."""
-    calibre: float = Field(default=2.5, gt=0)
+    calibre_mm: float = Field(default=2.5, gt=0)
     """Radius (mm) in which the densest point stands for an artery's lumen."""
-    along: float = Field(default=3.0, gt=0)
+    along_mm: float = Field(default=3.0, gt=0)
     """Standard deviation (mm) of the Gaussian along the artery, about a clot's length."""
-    dense: float = 52.0
+    dense_hu: float = 52.0
     """Density (HU) from which a voxel counts as dense."""
-    old_infarct: float = Field(default=15.0, gt=0)
+    old_infarct_hu: float = Field(default=15.0, gt=0)
     """Limit (HU) of a voxel's difference between the territories: old infarcts do not outweigh."""
     penalty: float = Field(default=0.33, ge=0)
     """Strength of the penalty on the squared distance of the weights from what is expected."""
@@ -129,7 +138,7 @@ def describe_segments(
     rows: list[dict[str, Any]] = []
     for segment in SEGMENTS:
         own, other = (part == OCCLUSION_LABELS[segment] for part in (labels, mirrored))
-        region = ndimage.binary_dilation(own | other, lumen.ball(options.around))
+        region = ndimage.binary_dilation(own | other, lumen.ball(options.around_mm))
         read = {side: lumen.read(region & half) for side, half in halves.items()}
         for side, opposite in (SIDES, SIDES[::-1]):
             volume = float((own & halves[side]).sum()) * lumen.voxel_ml
@@ -148,7 +157,7 @@ def _compare_territories(
     difference = np.asarray(priors["signed_difference"].dataobj, dtype=np.float32)
     # 0 is not a difference but a place that cannot be compared, beside fluid or at calcium
     compared = (np.asarray(priors["territory_probability"].dataobj) > 0.5) & (difference != 0)
-    limited = np.clip(difference, -options.old_infarct, options.old_infarct)
+    limited = np.clip(difference, -options.old_infarct_hu, options.old_infarct_hu)
     means = {}
     for side, label in HEMISPHERES.items():
         values = limited[compared & (sides == label)]
@@ -183,9 +192,11 @@ class _Lumen:
         self.voxel_ml = float(self.spacing.prod()) / 1000
         self.options = options
         self.usable = ~ndimage.binary_dilation(hu > _CALCIUM_HU)
-        smooth = ndimage.gaussian_filter(np.clip(hu, 0, _CALCIUM_HU), options.smooth / self.spacing)
+        smooth = ndimage.gaussian_filter(
+            np.clip(hu, 0, _CALCIUM_HU), options.smooth_mm / self.spacing
+        )
         self.density = np.where(self.usable, smooth, 0)
-        self.ridge = ndimage.maximum_filter(self.density, footprint=self.ball(options.calibre))
+        self.ridge = ndimage.maximum_filter(self.density, footprint=self.ball(options.calibre_mm))
 
     def read(self, region: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return peak and ridge (HU), dense volume (ml) and where the ridge is densest (world mm).
@@ -196,13 +207,13 @@ class _Lumen:
         if not usable.any():
             return np.zeros(len(FEATURES)), np.full(len(PLACE), np.nan)
         weight = usable.astype(np.float32)
-        sigma = self.options.along / self.spacing
+        sigma = self.options.along_mm / self.spacing
         total = np.maximum(ndimage.gaussian_filter(weight, sigma), 1e-6)
         peak, ridge = (
             (ndimage.gaussian_filter(weight * values, sigma) / total)[usable]
             for values in (self.density, self.ridge)
         )
-        dense = (self.density[usable] > self.options.dense).sum() * self.voxel_ml
+        dense = (self.density[usable] > self.options.dense_hu).sum() * self.voxel_ml
         place = apply_affine(self.affine, np.argwhere(usable)[ridge.argmax()])
         return np.array([peak.max(), ridge.max(), dense], dtype=float), place
 
@@ -302,8 +313,10 @@ class SegmentBaseline:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> SegmentBaseline:
-        """Rebuild from :meth:`to_json`."""
-        baseline = cls(BaselineOptions.model_validate(content["options"]))
+        """Rebuild from :meth:`to_json`, also where options were stored under former names."""
+        former = BaselineOptions.renamed
+        options = {former.get(name, name): value for name, value in content["options"].items()}
+        baseline = cls(BaselineOptions.model_validate(options))
         weights = [content["weights"][name] for name in WEIGHED]
         constants = [content["constants"][name] for name in CLASS_OF.values()]
         baseline._weights = np.array([*weights, *constants], dtype=float)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import numpy as np
 from pydantic import Field
@@ -37,7 +37,9 @@ CLASS_OF: Final[dict[frozenset[Segment], SegmentClass]] = {
 class CallOptions(Options):
     """When a segment counts as occluded."""
 
-    minimum_area: float = Field(default=12.0, ge=0)
+    renamed: ClassVar[dict[str, str]] = {"minimum_area": "minimum_area_mm2"}
+
+    minimum_area_mm2: float = Field(default=12.0, ge=0)
     """Least marked area of a segment in mm2."""
     minimum_share: float = Field(default=0.4, ge=0, le=1)
     """Least area of a further segment, on either side, as a share of the largest."""
@@ -101,7 +103,7 @@ def name_occlusion(
         chances = {s: p[..., OCCLUSION_LABELS[s]] for s in SEGMENTS}
     areas, expected = (_areas(weights, distance, pixel) for weights in (present, chances))
     least = options.minimum_share * max(area for side in SIDES for area in areas[side].values())
-    found = {side: _segments(areas[side], max(least, options.minimum_area)) for side in SIDES}
+    found = {side: _segments(areas[side], max(least, options.minimum_area_mm2)) for side in SIDES}
     call = _call(found, areas, expected, options)
     if projection is None:
         return call

@@ -32,15 +32,21 @@ LARGE_VESSELS = tuple(OCCLUSION_LABELS.values())
 class ProjectionOptions(Options):
     """How vessels are projected."""
 
-    renamed: ClassVar[dict[str, str]] = {"ceiling": "max_hu", "spacing": "spacing_mm"}
+    renamed: ClassVar[dict[str, str]] = {
+        "ceiling": "max_hu",
+        "spacing": "spacing_mm",
+        "margin": "margin_mm",
+        "size": "size_mm",
+        "dilation": "dilation_mm",
+    }
 
     spacing_mm: float = Field(default=1.0, gt=0)
     """Pixel edge and step along z, in mm."""
-    margin: float = Field(default=10.0, ge=0)
+    margin_mm: float = Field(default=10.0, ge=0)
     """Free border around the vessels, in mm."""
-    size: tuple[float, float] = (150.0, 100.0)
+    size_mm: tuple[float, float] = (150.0, 100.0)
     """Least extent in mm, to the side (x) and to the front (y)."""
-    dilation: float = Field(default=0.0, ge=0)
+    dilation_mm: float = Field(default=0.0, ge=0)
     """Widening of the vessels before projection, in mm."""
     max_hu: float | None = None
     """Where set, denser points (HU) are calcium or bone, and the next brightest one counts."""
@@ -97,13 +103,13 @@ def project_vessels(
 
     Examples:
         >>> from lvo_kedro.simulation import SimulationOptions, simulate_case
-        >>> case = simulate_case(7, SimulationOptions(spacing=2.0, slice_thickness=(5.0,)))
+        >>> case = simulate_case(7, SimulationOptions(spacing_mm=2.0, slice_thickness_mm=(5.0,)))
         >>> projection = project_vessels(case.ncct, case.vessel_labels)
         >>> projection.mip.shape[2], np.unique(projection.labels.dataobj).tolist()
         (1, [0, 1, 2, 3])
     """
     _check_one_grid(ncct, vessel_labels)
-    large = _large(vessel_labels, options.dilation)
+    large = _large(vessel_labels, options.dilation_mm)
     grid = _world_grid(large, options)
     hu = np.asarray(resample(ncct, grid, fill=-1024.0).dataobj)
     labels = np.asarray(resample(large, grid, order=0).dataobj)
@@ -239,15 +245,15 @@ def _large(vessel_labels: nib.Nifti1Image, dilation: float) -> nib.Nifti1Image:
 
 
 def _world_grid(large: nib.Nifti1Image, options: ProjectionOptions) -> Grid:
-    """Return a grid along the world's axes around the vessels, at least ``options.size`` wide."""
+    """Return a grid along the world's axes around the vessels, ``size_mm`` wide or wider."""
     index = np.argwhere(np.asarray(large.dataobj) > 0)
     if len(index) == 0:
         index = np.array([np.asarray(large.shape[:3]) / 2])
     world = apply_affine(large.affine, index)
     pad = float(voxel_sizes(large.affine).max())
     low, high = world.min(axis=0) - pad, world.max(axis=0) + pad
-    least = np.array([*options.size, 0.0])
-    half = np.maximum((high - low) / 2 + options.margin * np.array([1, 1, 0]), least / 2)
+    least = np.array([*options.size_mm, 0.0])
+    half = np.maximum((high - low) / 2 + options.margin_mm * np.array([1, 1, 0]), least / 2)
     centre = (low + high) / 2
     count = np.ceil(2 * half / options.spacing_mm).astype(int) + 1
     count[:2] = -(-count[:2] // 8) * 8  # sizes that a network can halve

@@ -84,7 +84,7 @@ def compute_priors(
         >>> from lvo_kedro.priors import PriorOptions, load_atlas
         >>> from lvo_kedro.simulation import SimulationOptions, simulate_case
         >>> stroke = SimulationOptions(
-        ...     lvo=True, side="left", segment="M1", spacing=2.0, slice_thickness=(5.0,)
+        ...     lvo=True, side="left", segment="M1", spacing_mm=2.0, slice_thickness_mm=(5.0,)
         ... )
         >>> ncct = simulate_case(7, stroke).ncct
         >>> few = (10, 0, 0)

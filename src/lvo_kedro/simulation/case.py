@@ -113,7 +113,7 @@ def simulate_case(
 
     Examples:
         >>> options = SimulationOptions(
-        ...     lvo=True, side="left", segment="M1", spacing=2.0, slice_thickness=(5.0,)
+        ...     lvo=True, side="left", segment="M1", spacing_mm=2.0, slice_thickness_mm=(5.0,)
         ... )
         >>> case = simulate_case(7, options)
         >>> case.ncct.ndim

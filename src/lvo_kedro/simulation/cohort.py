@@ -75,7 +75,7 @@ def case_options(row: pd.Series, options: CohortOptions) -> SimulationOptions:
             "sex": row["sex"],
             "nihss": int(row["nihss"]),
             "site": row["site"],
-            "slice_thickness": (float(row["slice_thickness"]),),
+            "slice_thickness_mm": (float(row["slice_thickness"]),),
             "patient_seed": int(row["patient_seed"]),
         }
     )
@@ -86,7 +86,7 @@ def _simulation(split: str, options: CohortOptions) -> SimulationOptions:
 
 
 def _choose_thickness(rng: np.random.Generator, split: str, options: CohortOptions) -> float:
-    return float(rng.choice(_simulation(split, options).slice_thickness))
+    return float(rng.choice(_simulation(split, options).slice_thickness_mm))
 
 
 def _plan_patients(

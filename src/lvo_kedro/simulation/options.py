@@ -6,7 +6,7 @@ changes the defaults only: a field that is given always wins.
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -19,8 +19,8 @@ Range = tuple[float, float]
 PRESETS: Final[dict[str, dict[str, Any]]] = {
     "didactic": {},
     "realistic": {
-        "spacing": 1.0,
-        "slice_thickness": (0.625, 1.0, 1.25, 2.5, 3.0, 5.0),
+        "spacing_mm": 1.0,
+        "slice_thickness_mm": (0.625, 1.0, 1.25, 2.5, 3.0, 5.0),
         "noise_hu": (3.0, 5.5),
         "shading_hu": 1.0,
         "clot_hu": (50.0, 75.0),
@@ -46,6 +46,11 @@ Orientation = Literal["RAS", "LAS", "LPS", "RPS", "LPI", "RPI", "RAI", "ASR", "S
 
 class SimulationOptions(Options):
     """One scan of one simulated patient. Lengths in mm, densities in HU, angles in degrees."""
+
+    renamed: ClassVar[dict[str, str]] = {
+        "spacing": "spacing_mm",
+        "slice_thickness": "slice_thickness_mm",
+    }
 
     difficulty: Literal["didactic", "realistic"] = "didactic"
     """Which preset gives the defaults of the fields below."""
@@ -128,9 +133,9 @@ class SimulationOptions(Options):
     """How much of the usual lower end is missing."""
 
     # Scanner
-    spacing: float = Field(default=1.5, ge=0.3, le=3)
+    spacing_mm: float = Field(default=1.5, ge=0.3, le=3)
     """Pixel edge (mm) within a slice."""
-    slice_thickness: tuple[float, ...] = (1.5, 2.0, 2.5, 3.0, 5.0)
+    slice_thickness_mm: tuple[float, ...] = (1.5, 2.0, 2.5, 3.0, 5.0)
     """Thicknesses (mm; = distances) of slices, of which one is drawn."""
     noise_hu: Range = (2.5, 4.0)
     """Noise of a slice of 2.5 mm; thinner slices are noisier by the square root."""
@@ -150,7 +155,7 @@ class SimulationOptions(Options):
             return {**PRESETS.get(values.get("difficulty", "didactic"), {}), **values}
         return values
 
-    @field_validator("slice_thickness")
+    @field_validator("slice_thickness_mm")
     @classmethod
     def _plausible_thickness(cls, value: tuple[float, ...]) -> tuple[float, ...]:
         if not value or min(value) < 0.5 or max(value) > 10:
@@ -172,8 +177,8 @@ _RANGES = tuple(
 
 OTHER_SCANNER: Final[dict[str, Any]] = {
     "site": "site-b",
-    "spacing": 1.4,
-    "slice_thickness": (1.25, 2.0, 3.0, 4.0),
+    "spacing_mm": 1.4,
+    "slice_thickness_mm": (1.25, 2.0, 3.0, 4.0),
     "noise_hu": (3.0, 5.0),
     "kernel": (-0.6, 0.2),
     "hu_offset": (0.5, 3.0),

@@ -40,12 +40,12 @@ def draw_grid(rng: np.random.Generator, head: HeadMap, options: SimulationOption
 
     Array axes run to the right, to the front and to the head; a tilted gantry shears them.
     """
-    thickness = float(rng.choice(options.slice_thickness))
+    thickness = float(rng.choice(options.slice_thickness_mm))
     tilt = np.deg2rad(options.gantry_tilt_deg)
-    axes = np.diag([options.spacing, options.spacing * np.cos(tilt), thickness])
-    axes[2, 1] = options.spacing * np.sin(tilt)
+    axes = np.diag([options.spacing_mm, options.spacing_mm * np.cos(tilt), thickness])
+    axes[2, 1] = options.spacing_mm * np.sin(tilt)
     points = apply_affine(np.linalg.inv(head.pose), _head_points()) @ np.linalg.inv(axes).T
-    size = np.array([options.spacing, options.spacing, thickness])
+    size = np.array([options.spacing_mm, options.spacing_mm, thickness])
     low = points.min(axis=0) - rng.uniform(4, 10, 3) / size
     high = points.max(axis=0) + rng.uniform(4, 10, 3) / size
     low[2] += options.cut_base_mm / thickness
