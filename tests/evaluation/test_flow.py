@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from lvo_kedro.evaluation import choose_cases, count_flow
+from lvo_kedro.evaluation import choose_cases, count_flow, list_exclusions
 
 
 def test_the_flow_accounts_for_every_case() -> None:
@@ -26,6 +26,21 @@ def test_the_flow_accounts_for_every_case() -> None:
         ["with LVO", "", 2],
     ]
     assert count_flow(cohort, scores)["count"].tolist() == [6, 3, 3, 2]
+
+
+def test_exclusions_are_those_of_the_cohort_in_the_order_of_the_steps() -> None:
+    cohort = pd.DataFrame({"case_id": ["b", "a"], "split": ["external", "development"], "lvo": 0})
+    columns = ["case_id", "stage", "error"]
+    failures = [
+        pd.DataFrame([("a", "scans", "found no head"), ("gone", "scans", "?")], columns=columns),
+        pd.DataFrame([], columns=columns),
+        pd.DataFrame([("a", "vessels", "x"), ("b", "vessels", "y")], columns=columns),
+    ]
+    assert list_exclusions(cohort, failures).to_numpy().tolist() == [
+        ["b", "external", "vessels", "y"],
+        ["a", "development", "scans", "found no head"],
+        ["a", "development", "vessels", "x"],
+    ]
 
 
 def test_pictures_are_given_to_the_worst_of_both_kinds_first() -> None:

@@ -13,12 +13,12 @@ import pandas as pd
 import pydicom
 import pytest
 
-from lvo_kedro.datasets import CaseDataset, Cases
+from lvo_kedro.datasets import CaseDataset
+from lvo_kedro.evaluation import list_exclusions
 from lvo_kedro.imaging import BrainOptions, QualityLimits, ScanLimits
 from lvo_kedro.imaging.geometry import make_image
-from lvo_kedro.pipelines.evaluation.nodes import list_exclusions
 from lvo_kedro.pipelines.preprocessing.nodes import preprocess_scans
-from lvo_kedro.stages import align_annotations
+from lvo_kedro.stages import align_annotations, failures
 from tests.imaging.phantoms import Series
 
 NAME = "Smith^John 4711"
@@ -106,7 +106,7 @@ def shown(folder: Path, failed: dict[str, str], caplog: pytest.LogCaptureFixture
     records = [path.read_text() for path in folder.rglob("case.json")]
     cohort = pd.DataFrame({"case_id": list(failed), "split": "external"})
     cases = CaseDataset(path=str(folder), files={}).load()
-    exclusions = list_exclusions(cohort, cases, Cases({}, {}), {})
+    exclusions = list_exclusions(cohort, [failures(scans=cases)])
     assert set(exclusions["case_id"]) == set(failed)
     return "\n".join([exclusions.to_csv(), *records, caplog.text])
 

@@ -13,7 +13,7 @@ from lvo_kedro.evaluation.comparison import Comparison, compare_runs
 from lvo_kedro.evaluation.detection import DetectionEvaluation, evaluate_detection
 from lvo_kedro.evaluation.explanations import evaluate_explanations
 from lvo_kedro.evaluation.failures import choose_cases
-from lvo_kedro.evaluation.flow import count_flow
+from lvo_kedro.evaluation.flow import count_flow, list_exclusions
 from lvo_kedro.evaluation.leakage import (
     Finding,
     check_duplicate_scans,
@@ -25,6 +25,7 @@ from lvo_kedro.evaluation.leakage import (
     check_patient_separation,
     check_same_cases,
     check_study,
+    check_study_design,
     findings_table,
     raise_on_errors,
     training_patients,
@@ -32,6 +33,7 @@ from lvo_kedro.evaluation.leakage import (
 from lvo_kedro.evaluation.localization import LocalizationEvaluation, evaluate_localization
 from lvo_kedro.evaluation.localization_comparison import compare_locations, compare_methods
 from lvo_kedro.evaluation.options import EvaluationOptions, Subgroup
+from lvo_kedro.evaluation.quality import list_quality_findings
 from lvo_kedro.evaluation.robustness import evaluate_robustness
 from lvo_kedro.evaluation.shuffles import evaluate_shuffles
 from lvo_kedro.evaluation.statistics import (
@@ -76,6 +78,7 @@ __all__ = [
     "check_patient_separation",
     "check_same_cases",
     "check_study",
+    "check_study_design",
     "choose_cases",
     "compare_locations",
     "compare_methods",
@@ -91,6 +94,8 @@ __all__ = [
     "findings_table",
     "fixed_points",
     "likelihood_ratio_interval",
+    "list_exclusions",
+    "list_quality_findings",
     "measure_vessels",
     "paired_delong",
     "patient_weights",

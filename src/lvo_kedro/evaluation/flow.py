@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pandas as pd
 
 from lvo_kedro.evaluation.tables import require_columns
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 IN_COHORT, EXCLUDED, NOT_SCORED, EVALUATED, WITH_LVO = (
     "in the cohort",
@@ -14,6 +19,22 @@ IN_COHORT, EXCLUDED, NOT_SCORED, EVALUATED, WITH_LVO = (
     "with LVO",
 )
 """Steps of the flow; those excluded and those without a score fall out."""
+
+
+def list_exclusions(cohort: pd.DataFrame, failures: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """One row per case and step that could not be computed.
+
+    Args:
+        cohort: case_id, split.
+        failures: Of each step, in the order in which they are computed: case_id, stage (the step),
+            error (what was wrong).
+
+    Returns:
+        Columns case_id, split, stage, error, in the order of the cohort and, of a case, of the
+        steps; nothing of cases that are not in the cohort.
+    """
+    require_columns(cohort, ("case_id", "split"), "cohort")
+    return cohort[["case_id", "split"]].merge(pd.concat(failures), on="case_id")
 
 
 def count_flow(

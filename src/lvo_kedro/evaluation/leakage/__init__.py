@@ -1,10 +1,11 @@
 """Bias and leakage checks: ways in which figures come out better than they are.
 
-``study`` looks at the study's tables as a whole, ``separation`` at what is fitted and what is
+``design`` and ``study`` look at the study as a whole, ``separation`` at what is fitted and what is
 reported (patients, scans, predictions), ``scores`` at one table of scores that is to be reported.
 Each check returns findings; :func:`raise_on_errors` stops on those that make the figures invalid.
 """
 
+from lvo_kedro.evaluation.leakage.design import check_study_design
 from lvo_kedro.evaluation.leakage.findings import Finding, findings_table, raise_on_errors
 from lvo_kedro.evaluation.leakage.scores import (
     check_epoch_choice,
@@ -31,6 +32,7 @@ __all__ = [
     "check_patient_separation",
     "check_same_cases",
     "check_study",
+    "check_study_design",
     "findings_table",
     "raise_on_errors",
     "training_patients",

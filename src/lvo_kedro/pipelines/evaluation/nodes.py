@@ -13,8 +13,7 @@ from lvo_kedro.cohort import fold_of_cases
 from lvo_kedro.datasets.cases import Case, Cases
 from lvo_kedro.evaluation import (
     EvaluationOptions,
-    check_epoch_choice,
-    check_study,
+    check_study_design,
     compare_methods,
     count_flow,
     evaluate_detection,
@@ -23,10 +22,12 @@ from lvo_kedro.evaluation import (
     evaluate_vessels,
     findings_table,
     fixed_points,
+    list_exclusions,
+    list_quality_findings,
     raise_on_errors,
     summarize_evaluation,
 )
-from lvo_kedro.stages import fold_of, options_of
+from lvo_kedro.stages import failures, fold_of, options_of
 from lvo_kedro.tracking import package_versions, provenance
 
 logger = logging.getLogger(__name__)
@@ -59,90 +60,44 @@ def describe_study(
     copies, a shared site), the overlap of the vessels, the curves of the trainings, and where all
     of it comes from: versions, digests, options. A leak stops the run, unless that is allowed.
     """
-    stages = {
-        "segmentation": segmentation,
-        "detection": detection,
-        "localization": localization,
-    }
+    stages = {"segmentation": segmentation, "detection": detection, "localization": localization}
+    failed = [failures(scans=scans, priors=priors), *(s["failures"] for s in stages.values())]
+    found = {"scan": _recorded(scans, "findings"), "priors": _recorded(priors, "findings")}
     return {
         "cohort": describe_cohort(cohort),
-        "exclusions": list_exclusions(cohort, scans, priors, stages),
-        "quality": list_quality_findings(scans, priors, localization["findings"]),
-        "findings": check_study_design(cohort, scans, stages, options),
+        "exclusions": list_exclusions(cohort, failed),
+        "quality": list_quality_findings(found | {"vessels": localization["findings"]}),
+        "findings": check_design(cohort, scans, stages, options),
         "vessels": evaluate_vessels(segmentation["metrics"], options),
         "history": detection["history"],
         "provenance": record_provenance(cohort, scans, priors, stages, options),
     }
 
 
+def _recorded(cases: Cases, value: str) -> dict[str, Any]:
+    return {case: record[value] for case, record in cases.records("quality").items()}
+
+
+def check_design(
+    cohort: pd.DataFrame, scans: Cases, stages: Mapping[str, Case], options: EvaluationOptions
+) -> pd.DataFrame:
+    """Look for what would make the figures better than they should be, and stop at a leak."""
+    models = {name: stage["models"] for name, stage in stages.items()}
+    found = check_study_design(
+        cohort,
+        stages["detection"]["scores"],
+        models=models,
+        networks={name: stages[name]["networks"] for name in ("segmentation", "localization")},
+        detectors={name: fold_of(name) for name in models["detection"]},
+        hashes=_recorded(scans, "content_hash"),
+    )
+    return findings_table(raise_on_errors(found, options.allow_errors))
+
+
 def describe_cohort(cohort: pd.DataFrame) -> pd.DataFrame:
     """Keep of each case what the report draws, without its files and its patient's id."""
     wanted = ["case_id", "split", "lvo", "simulated", *COHORT_COLUMNS]
     return cohort[[name for name in wanted if name in cohort]]
-
-
-def list_exclusions(
-    cohort: pd.DataFrame, scans: Cases, priors: Cases, stages: Mapping[str, Case]
-) -> pd.DataFrame:
-    """One row per case that could not be computed: the step and what was wrong, in their order."""
-    rows = [
-        {"case_id": case, "stage": step, "error": error}
-        for step, cases in (("scans", scans), ("priors", priors))
-        for case, error in cases.failed.items()
-    ]
-    first = pd.DataFrame(rows, columns=["case_id", "stage", "error"])
-    table = pd.concat([first, *(stage["failures"] for stage in stages.values())])
-    return cohort[["case_id", "split"]].merge(table, on="case_id")
-
-
-def list_quality_findings(
-    scans: Cases, priors: Cases, vessels: Mapping[str, list[str]]
-) -> pd.DataFrame:
-    """One row per finding about a case's scan, priors or vessels, in words."""
-    found = {
-        "scan": {c: r["findings"] for c, r in scans.records("quality").items()},
-        "priors": {c: r["findings"] for c, r in priors.records("quality").items()},
-        "vessels": vessels,
-    }
-    rows = [
-        {"case_id": case, "stage": stage, "finding": finding}
-        for stage, cases in found.items()
-        for case, findings in cases.items()
-        for finding in findings
-    ]
-    return pd.DataFrame(rows, columns=["case_id", "stage", "finding"])
-
-
-def check_study_design(
-    cohort: pd.DataFrame, scans: Cases, stages: Mapping[str, Case], options: EvaluationOptions
-) -> pd.DataFrame:
-    """Look for what would make the figures better than they should be, and stop at a leak."""
-    patients = cohort.set_index("case_id")["patient_id"]
-    held_out = fold_of_cases(cohort)
-    development = cohort[cohort["case_id"].isin(list(held_out))]
-    table = development[["case_id", "patient_id"]].assign(fold=development["case_id"].map(held_out))
-    scores = stages["detection"]["scores"]
-    scored = scores[scores["split"] == "development"]
-    trained_on: dict[str, dict[int, set[str]]] = {stage: {} for stage in stages}
-    predictions = {"detection": scored}
-    for stage in ("segmentation", "localization"):
-        models, networks = stages[stage]["models"], stages[stage]["networks"]
-        predictions[stage] = table[table["case_id"].isin(list(networks))]
-        for case in set(networks) & set(held_out):
-            seen = {patients[c] for name in networks[case] for c in models[name]["trained_on"]}
-            trained_on[stage].setdefault(held_out[case], set()).update(seen)
-    chosen_on: dict[int, set[str]] = {}
-    for name, model in stages["detection"]["models"].items():
-        seen = {patients[case] for case in model["trained_on"]}
-        trained_on["detection"].setdefault(fold_of(name), set()).update(seen)
-        chosen_on.setdefault(fold_of(name), set()).update(model["chosen_on"])
-    hashes = pd.DataFrame(
-        [(case, r["content_hash"]) for case, r in scans.records("quality").items()],
-        columns=["case_id", "content_hash"],
-    )
-    found = check_study(cohort, table, predictions, hashes, trained_on)
-    found += check_epoch_choice(scored, chosen_on)
-    return findings_table(raise_on_errors(found, options.allow_errors))
 
 
 def record_provenance(
