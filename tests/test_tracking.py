@@ -1,4 +1,4 @@
-"""Models in MLflow: copies of the catalogued folders, registered by configuration."""
+"""MLflow: models are copies of the catalogued folders; what a run left is fetched again."""
 
 from __future__ import annotations
 
@@ -24,9 +24,18 @@ from lvo_kedro.detection import (
     save_sample,
     train_fold,
 )
+from lvo_kedro.errors import RunError
 from lvo_kedro.hooks import TrackingHooks
 from lvo_kedro.imaging.geometry import Grid
-from lvo_kedro.tracking import FoldLog, TrackingOptions, end_run, log_parameters, use_tracking
+from lvo_kedro.tracking import (
+    FoldLog,
+    TrackingOptions,
+    describe_run,
+    end_run,
+    fetch_artifacts,
+    log_parameters,
+    use_tracking,
+)
 
 SHAPE = (32, 32, 32)
 
@@ -181,3 +190,35 @@ def test_places_that_others_chose_are_left_alone(tmp_path, monkeypatch):
     (tmp_path / "a").rename(tmp_path / "a2")
     use_tracking(TrackingOptions(), tmp_path / "a2")
     assert mlflow.get_experiment_by_name("other").artifact_location == elsewhere
+
+
+@pytest.fixture
+def run_id(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    use_tracking(TrackingOptions(folder="mlflow"), tmp_path)
+    table = tmp_path / "detection_scores.csv"
+    table.write_text("case_id,probability\na,0.5\n")
+    tags = {"git.revision": "abc", "cohort.sha256": "123"}
+    with mlflow.start_run(run_name="demo: all", tags=tags) as run:
+        mlflow.log_metric("auc", 0.9)
+        mlflow.log_artifact(str(table))
+    return run.info.run_id
+
+
+def test_files_of_a_run_come_back(run_id, tmp_path):
+    (path,) = fetch_artifacts(run_id, ["detection_scores.csv"], tmp_path)
+    assert path.read_text().startswith("case_id")
+    described = describe_run(run_id)
+    assert described["MLflow run"] == run_id
+    assert described["Name"] == "demo: all"
+    assert described["Source revision"] == "abc"
+    assert described["Cohort (SHA-256)"] == "123"
+
+
+@pytest.mark.parametrize("wrong", ["", "f00", None])
+def test_what_is_not_there_is_said_with_the_runs_that_are(run_id, tmp_path, wrong):
+    name = "detection_scores.csv" if wrong is not None else "calibration.json"
+    with pytest.raises(RunError, match="take one of") as caught:
+        fetch_artifacts(run_id if wrong is None else wrong, [name], tmp_path)
+    assert f"{run_id} (demo: all)" in str(caught.value)
+    assert name in str(caught.value)

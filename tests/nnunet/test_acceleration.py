@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import blosc2
@@ -148,3 +151,18 @@ def test_preparation(dataset: Path, tmp_path: Path, cases) -> None:
         values = [blosc2.open(str(folder / name), mode="r")[:] for folder in (plain, quick)]
         assert values[0].tobytes() == values[1].tobytes()
     assert (plain / "nnUNetPlans.json").read_text() == (quick / "nnUNetPlans.json").read_text()
+
+
+def test_a_processor_that_is_told_to_be_an_older_one_does_without_bfloat16() -> None:
+    command = (
+        "import torch\n"
+        "from lvo_kedro.nnunet import NnUNetOptions\n"
+        "from lvo_kedro.nnunet.acceleration.network import cpu_autocast\n"
+        "with cpu_autocast(torch.device('cpu'), NnUNetOptions(precision='bfloat16')):\n"
+        "    print(torch.is_autocast_enabled('cpu'))"
+    )
+    older = os.environ | {"ATEN_CPU_CAPABILITY": "avx2"}
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", command], env=older, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split()[-1] == "False"
