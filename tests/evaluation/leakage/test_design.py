@@ -63,7 +63,7 @@ def test_a_leak_stops_the_run_unless_it_is_allowed(
         study["cohort"].loc[study["cohort"]["case_id"] == "x", "patient_id"] = "pa"
     else:
         study["networks"]["segmentation"]["a"] = ["fold_1"]
-    with pytest.raises(TableError, match="make the figures invalid") as caught:
+    with pytest.raises(TableError, match="make the metrics invalid") as caught:
         study_findings(study)
     assert all(words in str(caught.value) for words in (*named, "evaluation.allow_errors=true"))
     allowed = study_findings(study, allow_errors=True)

@@ -25,7 +25,7 @@ def check_study_design(
     detectors: Mapping[str, int],
     hashes: Mapping[str, str],
 ) -> list[Finding]:
-    """Look for what would make the figures better than they should be.
+    """Look for what would make the metrics better than they should be.
 
     Args:
         cohort: Cohort table with ``fold``, in which a development case is held out.
