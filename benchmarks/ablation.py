@@ -68,7 +68,7 @@ SETS: dict[str, tuple[ChannelName, ...]] = {
     "signed instead": ("ncct", "vessels", "territory", "signed_difference"),
     "hypodensity instead": ("ncct", "vessels", "territory", "hypodensity"),
 }
-"""Name of each channel set in tables and figures."""
+"""Name of each channel set in tables and plots."""
 
 SCANNER: dict[str, Any] = {"spacing_mm": 1.5, "slice_thickness_mm": (2.5, 3.0, 5.0)}
 """Coarser than the preset, for speed: the channels are sampled at 3 mm anyway."""

@@ -6,7 +6,7 @@
 Trains one fold with the demo's own options, anew for every length (the learning rate's cycle spans
 the whole training), and measures Dice on the fold's held-out cases and on the external ones. Writes
 ``dice.csv`` and ``learning_curve.png``. What is there already is not computed again. Simulated
-data: the figures support no claim about patients.
+data: the numbers support no claim about patients.
 """
 
 from __future__ import annotations

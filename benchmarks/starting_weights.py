@@ -8,7 +8,7 @@ with the demo's settings. Of its development cases 40 are kept for testing; netw
 kind are trained on a draw of the others, with and without the weights, a draw and training anew for
 each seed. They are tested on the 40 and on 40 external cases of another simulated scanner. The
 vessels that the detector sees are the whole method's, out of fold. Writes ``results.csv``; what is
-there already is not computed again. Simulated data: the figures support no claim about patients.
+there already is not computed again. Simulated data: the numbers support no claim about patients.
 """
 
 from __future__ import annotations

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
+import lvo_kedro
 from lvo_kedro.detection import TrainingOptions
 from lvo_kedro.imaging import BrainOptions
 from lvo_kedro.localization import (
@@ -53,3 +57,11 @@ def test_a_former_schedule_is_refused_with_the_present_ones() -> None:
 def test_an_unknown_name_is_named() -> None:
     with pytest.raises(ValidationError, match="spacing_inch"):
         NnUNetOptions.model_validate({"spacing_inch": 1})
+
+
+def test_no_two_option_models_have_one_name() -> None:
+    source = Path(lvo_kedro.__file__).parent
+    text = "\n".join(path.read_text("utf-8") for path in source.rglob("*.py"))
+    names = re.findall(r"^class (\w+)\(\w*Options\):", text, re.MULTILINE)
+    assert len(names) > 20
+    assert len(set(names)) == len(names)

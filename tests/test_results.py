@@ -1,4 +1,4 @@
-"""The main figures in a terminal."""
+"""The main metrics in a terminal."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def cli() -> None:
 @cli.command()
 @env_option
 def results(env: str | None) -> None:
-    """Print the main figures of the last run and where everything lies."""
+    """Print the main metrics of the last run and where everything lies."""
     with _session(env) as session:
         context = session.load_context()
         project = Path(context.project_path)
@@ -126,7 +126,7 @@ def _plain(value: Any) -> str:
 @cli.command("export-weights")
 @click.argument("model", type=click.Path(exists=True, path_type=Path))
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--note", default="", help="What others should know: data, licence, figures.")
+@click.option("--note", default="", help="What others should know: data, licence, numbers.")
 def export_weights(model: Path, file: Path, note: str) -> None:
     """Write a trained fold as one small file that other trainings can start from.
 

@@ -233,7 +233,7 @@ def _homes(requested: Sequence[str]) -> dict[str, str]:
 
 
 class ResultHooks:
-    """Shows the main figures at the end of a run that wrote the report."""
+    """Shows the main metrics at the end of a run that wrote the report."""
 
     def __init__(self) -> None:
         self._project = Path.cwd()

@@ -105,9 +105,9 @@ def _permutation_test(detection: Pipeline, evaluation: Pipeline) -> Pipeline:
 
     Each shuffle has a namespace of its own.
     """
-    figures = [n for n in evaluation.nodes if n.name.endswith("evaluate_detection")]
+    evaluated = [n for n in evaluation.nodes if n.name.endswith("evaluate_detection")]
     nodes = pipeline(
-        [*deal_labels().nodes, *detection.from_nodes("train_detectors").nodes, *figures]
+        [*deal_labels().nodes, *detection.from_nodes("train_detectors").nodes, *evaluated]
     )
     taken = ("channels", "scans", "priors", "study")
     shared = {"true_cohort": "cohort"} | {name: name for name in taken}

@@ -1,4 +1,4 @@
-"""The main figures of a run, in a terminal."""
+"""The main metrics of a run, in a terminal."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
 
 def show_results(catalog: Any, project: Path, tracking: str) -> None:
-    """Print the main figures of the last run and where everything lies.
+    """Print the main metrics of the last run and where everything lies.
 
     Args:
         catalog: Kedro's catalog, in which the run's tables are.
         project: The project's folder, from which the report's path is shown.
         tracking: Address of the tracking database.
     """
-    figures = {name: catalog.load(f"{name}.summary") for name in settings.EVALUATED_SPLITS}
-    click.echo(_as_table(pd.concat(figures)))
+    metrics = {name: catalog.load(f"{name}.summary") for name in settings.EVALUATED_SPLITS}
+    click.echo(_as_table(pd.concat(metrics)))
     if catalog.exists("permutation_summary"):
         click.echo(
             f"\nAUC with shuffled labels:\n{_permutation(catalog.load('permutation_summary'))}"
         )
     if "simulated" in catalog.load("cohort"):
-        click.echo("\nSimulated data: these figures say nothing about patients.")
+        click.echo("\nSimulated data: these numbers say nothing about patients.")
     report = catalog.get("report").report
     if report.is_relative_to(project):  # the data may lie anywhere
         report = report.relative_to(project)
@@ -38,14 +38,14 @@ def show_results(catalog: Any, project: Path, tracking: str) -> None:
     click.echo(RESEARCH_ONLY)
 
 
-def _as_table(figures: pd.DataFrame) -> str:
-    """Show figures with their intervals, one column per split."""
+def _as_table(metrics: pd.DataFrame) -> str:
+    """Show metrics with their intervals, one column per split."""
     cells = {
         split: {
             row.title: f"{row.value:.2f} ({row.low:.2f} to {row.high:.2f}), n = {row.n:.0f}"
-            for row in figures.loc[split].itertuples()
+            for row in metrics.loc[split].itertuples()
         }
-        for split in figures.index.unique(level=0)
+        for split in metrics.index.unique(level=0)
     }
     return pd.DataFrame(cells).fillna("").rename(columns=lambda c: c.replace("_", " ")).to_string()
 

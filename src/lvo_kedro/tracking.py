@@ -146,7 +146,7 @@ def package_versions() -> dict[str, str]:
 
 
 def provenance(cohort: pd.DataFrame | None = None) -> dict[str, str]:
-    """Return where figures come from: date, run, revision, digest of the cohort if there is one."""
+    """Return where results come from: date, run, revision, digest of the cohort if there is one."""
     run = mlflow.active_run()
     digest = {} if cohort is None else {"Cohort (SHA-256)": fingerprint(cohort)}
     return {
@@ -302,7 +302,7 @@ def fetch_artifacts(run_id: str, names: Collection[str], folder: Path) -> list[P
 
     Raises:
         RunError: There is no such run, or it lacks one of the files; recent runs that have
-            figures are listed.
+            metrics are listed.
     """
     client = MlflowClient()
     try:
@@ -330,7 +330,7 @@ def describe_run(run_id: str) -> dict[str, str]:
 
 
 def _recent_runs(client: MlflowClient, limit: int = 8) -> list[str]:
-    """Ids and names of the latest runs that logged figures."""
+    """Ids and names of the latest runs that logged metrics."""
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     runs = [run for run in client.search_runs(experiments) if run.data.metrics]
     parents = [run for run in runs if PARENT_TAG not in run.data.tags]

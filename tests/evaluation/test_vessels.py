@@ -1,4 +1,4 @@
-"""Agreement of vessel labels: in one case, on tubes whose figures are known, and over cases."""
+"""Agreement of vessel labels: in one case, on tubes whose values are known, and over cases."""
 
 from __future__ import annotations
 

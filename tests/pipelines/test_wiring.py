@@ -26,6 +26,13 @@ def registered():
 NAMES = [module.__name__.rpartition(".")[2] for module in METHOD]
 
 
+def test_the_catalog_stays_short_enough_to_be_read():
+    catalog = sorted((ROOT / "conf" / "base").glob("catalog*.yml"))
+    lines = [line for path in catalog for line in path.read_text("utf-8").splitlines()]
+    assert len(lines) <= 300
+    assert max(map(len, lines)) <= 135
+
+
 def test_the_six_pipelines_make_up_the_default(registered):
     assert NAMES == [
         "preprocessing",

@@ -12,8 +12,8 @@ from lvo_kedro.errors import RegistrationError, ScanError
 from lvo_kedro.imaging.geometry import make_image
 from lvo_kedro.imaging.resampling import change_grid
 from lvo_kedro.priors import (
+    PriorLimits,
     PriorOptions,
-    QualityLimits,
     compute_priors,
     load_atlas,
     registration,
@@ -52,13 +52,13 @@ def test_findings_are_words():
         "left_right_ratio": 1.0, "coverage": 1.0, "coverage_asymmetry": 0.01,
         "midline_shift_mm": 2.0,
     }  # fmt: skip
-    assert find_faults(fine, QualityLimits()) == []
+    assert find_faults(fine, PriorLimits()) == []
     bad = {
         "overlap": 0.7, "similarity": 0.1, "jacobian_min": -0.1, "jacobian_max": 12.0,
         "left_right_ratio": 0.7, "coverage": 0.6, "coverage_asymmetry": 0.12,
         "midline_shift_mm": 11.0,
     }  # fmt: skip
-    findings = find_faults(bad, QualityLimits())
+    findings = find_faults(bad, PriorLimits())
     assert len(findings) == len(bad)
     assert any("60 %" in words for words in findings)
     assert any("1.43 times" in words for words in findings)
@@ -107,7 +107,7 @@ def test_poor_first_start_is_repaired_by_the_second(phantom, monkeypatch):
 
 
 def test_hopeless_registration_is_refused(phantom):
-    limits = QualityLimits(overlap=1.0, hopeless_overlap=1.0)
+    limits = PriorLimits(overlap=1.0, hopeless_overlap=1.0)
     with pytest.raises(RegistrationError, match="after two starts"):
         compute_priors(
             phantom.ncct, phantom.mask, load_atlas(), COARSE.model_copy(update={"limits": limits})

@@ -21,7 +21,7 @@ def test_the_card_has_figures_limits_and_blanks(content: ReportContent) -> None:
     for split in content.splits:
         auc = w.pick(split.detection["summary"], "auc")
         assert auc is not None
-        assert w.figure(auc) in card
+        assert w.with_interval(auc) in card
     for limit in content.all_limits:
         assert limit in card
     assert len(BLANK.findall(card)) == 2

@@ -143,7 +143,7 @@ def test_a_report_with_allowed_errors_says_so_first(content: ReportContent) -> N
     table = findings_table(raise_on_errors(found, allow_errors=True))
     source = render_report(dataclasses.replace(content, findings=table))
     alert = source[source.index('role="alert"') :]
-    assert "the figures are not valid" in alert[: alert.index("leak number")]
+    assert "the metrics are not valid" in alert[: alert.index("leak number")]
 
 
 def test_pictures_have_alternatives_and_tables_have_heads(page: Page) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 KNOWN = ("case_id", "patient_id", "split", "lvo", "simulated", "fold")
-"""What the score table takes over from the cohort, so that figures can be made from it alone."""
+"""What the score table takes over from the cohort, so that metrics need nothing else."""
 
 
 class CalibrationOptions(Options):

@@ -1,10 +1,10 @@
-"""Figures of merit that a reviewer believes: intervals, calibration, subgroups, self-checks.
+"""Metrics that a reviewer believes: intervals, calibration, subgroups, self-checks.
 
 Tables go in (scores, cohort, calls, quality), tidy tables and flat metrics come out; see
 :func:`evaluate_detection`, :func:`evaluate_localization`, :func:`evaluate_vessels` and
 :func:`compare_runs`. Every estimate has its n, its interval and the name of its method
 (:mod:`~lvo_kedro.evaluation.statistics`). Operating points and calibrations are fitted elsewhere
-and never re-chosen here; :func:`check_study` and the findings of each evaluation say where figures
+and never re-chosen here; :func:`check_study` and the findings of each evaluation say where metrics
 would be better than they should (:mod:`~lvo_kedro.evaluation.leakage`). Images are looked at by
 :func:`measure_vessels` alone.
 """

@@ -55,14 +55,14 @@ class DetectionEvaluation:
 
     Attributes:
         summary: AUC (DeLong, bootstrap), precision-recall area, prevalence, counts.
-        operating: Figures at each operating point.
+        operating: Metrics at each operating point.
         roc: Curve with band: threshold, fpr, tpr, low, high.
         precision_recall: Curve: threshold, recall, precision.
         predictive_values: PPV and NPV by prevalence.
         decision_curve: Net benefit by threshold probability and strategy.
         calibration: Slope, intercept, Brier before and after calibration.
         reliability: Observed against predicted, before and after.
-        subgroups: Figures by subgroup.
+        subgroups: Metrics by subgroup.
         folds: AUC, sensitivity, specificity by fold, and their spread.
         seeds: AUC by seed, of the mean of all seeds, and their spread; empty with one seed.
         failures: Ranked wrong calls, one a row.

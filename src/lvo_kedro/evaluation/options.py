@@ -15,7 +15,7 @@ class Subgroup(Options):
     column: str
     """Column of the cohort table, such as ``site``."""
     title: str = ""
-    """Name in tables and figures; the column's name where empty."""
+    """Name in tables and plots; the column's name where empty."""
     bands: tuple[float, ...] = ()
     """Inner edges for a numeric column: (65, 80) gives below 65, 65 to below 80, 80 and above."""
 
@@ -33,7 +33,7 @@ DEFAULT_SUBGROUPS = (
 
 
 class EvaluationOptions(Options):
-    """How figures of merit and their intervals are made."""
+    """How metrics and their intervals are made."""
 
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     """Coverage of every interval."""
@@ -62,4 +62,4 @@ class EvaluationOptions(Options):
     distances_mm: tuple[float, ...] = (5.0, 10.0, 20.0)
     """Distances within which the share of called points is given."""
     allow_errors: bool = False
-    """Report figures that the study checks found invalid (a leak), and say so on the report."""
+    """Report metrics that the study checks found invalid (a leak), and say so on the report."""

@@ -1,4 +1,4 @@
-"""How figures of detection differ between folds and between seeds."""
+"""How metrics of detection differ between folds and between seeds."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def seed_table(scores: pd.DataFrame, options: EvaluationOptions) -> pd.DataFrame
 
     Returns:
         Tidy table with seed; ``mean`` is the AUC of the averaged logits, ``spread`` the mean AUC
-        with the smallest and largest value. Empty with fewer than two seeds. All by logit: figures
+        with the smallest and largest value. Empty with fewer than two seeds. All by logit: metrics
         by calibrated probability differ where folds are calibrated one by one.
     """
     columns = ["seed", *COLUMNS]

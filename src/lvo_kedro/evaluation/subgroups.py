@@ -1,4 +1,4 @@
-"""The same figures in parts of the cohort, none of them left out."""
+"""The same metrics in parts of the cohort, none of them left out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lvo_kedro.evaluation.statistics.intervals import (
 from lvo_kedro.evaluation.statistics.operating_points import (
     Threshold,
     calls_of,
-    fixed_point_figures,
+    fixed_point_metrics,
 )
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _level_rows(
         figures["auc"] = auc_interval(
             positives, probability, options.confidence, options.auc_method
         )
-    fixed = fixed_point_figures(positives, called[members], options.confidence)
+    fixed = fixed_point_metrics(positives, called[members], options.confidence)
     figures |= {name: fixed[name] for name in ("sensitivity", "specificity")}
     where = dict(zip(PLACE, place, strict=True))
     return [figure.row(metric, **where, remark=remark) for metric, figure in figures.items()]

@@ -1,4 +1,4 @@
-"""The main figures of one evaluated set, in one short table."""
+"""The main metrics of one evaluated set, in one short table."""
 
 from __future__ import annotations
 

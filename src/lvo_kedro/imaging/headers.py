@@ -253,7 +253,7 @@ def _as_numbers(header: pydicom.Dataset, tag: Any) -> tuple[float, ...] | None:
 
 
 def _quoted(header: pydicom.Dataset, tag: Any) -> str:
-    """Return a value as it is written, if that is nothing but figures and signs."""
+    """Return a value as it is written, if that is nothing but digits and signs."""
     raw = header.get_item(tag)
     value: Any = getattr(raw, "value", b"")
     parts = [value] if isinstance(value, bytes | str) else value

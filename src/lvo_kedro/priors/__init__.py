@@ -9,14 +9,14 @@ side, all on the scan's grid.
 from lvo_kedro.priors.atlas import Atlas, load_atlas
 from lvo_kedro.priors.compute import Priors, compute_priors
 from lvo_kedro.priors.embedded import model_territory
-from lvo_kedro.priors.options import DifferenceOptions, PriorOptions, QualityLimits
+from lvo_kedro.priors.options import DifferenceOptions, PriorLimits, PriorOptions
 
 __all__ = [
     "Atlas",
     "DifferenceOptions",
+    "PriorLimits",
     "PriorOptions",
     "Priors",
-    "QualityLimits",
     "compute_priors",
     "load_atlas",
     "model_territory",

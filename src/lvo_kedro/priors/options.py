@@ -10,7 +10,7 @@ from lvo_kedro.options import Options
 from lvo_kedro.vocabulary import Side
 
 
-class QualityLimits(Options):
+class PriorLimits(Options):
     """Beyond these a finding is written down; for the first three another start is tried."""
 
     overlap: float = 0.88
@@ -71,5 +71,5 @@ class PriorOptions(Options):
     """The hemispheric difference map."""
     published_side: Side = "left"
     """The side that the one-sided map of the published way covers."""
-    limits: QualityLimits = QualityLimits()
+    limits: PriorLimits = PriorLimits()
     """Thresholds of the findings."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lvo_kedro.priors.engine import Mapping
-    from lvo_kedro.priors.options import QualityLimits
+    from lvo_kedro.priors.options import PriorLimits
     from lvo_kedro.priors.registration import Alignment, WorkingScan
 
 
@@ -78,7 +78,7 @@ def measure(
     }
 
 
-def find_faults(quality: dict[str, float | str | list[str]], limits: QualityLimits) -> list[str]:
+def find_faults(quality: dict[str, float | str | list[str]], limits: PriorLimits) -> list[str]:
     """Say in words which measures are outside their limits."""
 
     def value(name: str) -> float:

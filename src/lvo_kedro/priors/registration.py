@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from lvo_kedro.priors.atlas import Atlas
     from lvo_kedro.priors.engine import Mapping
-    from lvo_kedro.priors.options import PriorOptions, QualityLimits
+    from lvo_kedro.priors.options import PriorLimits, PriorOptions
 
 TISSUE_HU = (0.0, 80.0)
 """Brain, CSF and fresh blood; what is denser or less dense is clipped for the registration."""
@@ -155,7 +155,7 @@ def align(scan: WorkingScan, atlas: WorkingAtlas, options: PriorOptions) -> Alig
     return best
 
 
-def _acceptable(alignment: Alignment, limits: QualityLimits) -> bool:
+def _acceptable(alignment: Alignment, limits: PriorLimits) -> bool:
     return (
         alignment.overlap >= limits.overlap
         and alignment.similarity >= limits.similarity

@@ -1,7 +1,7 @@
 """Figures, the HTML report, the model card and the reporting checklist.
 
 Figures take tidy tables and return matplotlib figures; :func:`render_report` puts everything that a
-:class:`ReportContent` holds into one HTML file that needs nothing else. No figure of merit is
+:class:`ReportContent` holds into one HTML file that needs nothing else. No metric is
 computed here, so that every number in a report stands in a table as well.
 """
 

@@ -1,4 +1,4 @@
-"""Figures of parts: subgroups, confusion matrix, vessels, cohort."""
+"""Plots of parts: subgroups, confusion matrix, vessels, cohort."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _forest_lines(rows: list[dict[str, object]]) -> list[tuple[str, dict[str, ob
 def _forest_row(axes: Axes, place: int, row: Mapping[str, object]) -> None:
     value, low, high = (float(str(row[key])) for key in ("value", "low", "high"))
     few = str(row.get("remark", "")).startswith(TOO_FEW)
-    text = w.figure(row) + ("  (few)" if few else "")
+    text = w.with_interval(row) + ("  (few)" if few else "")
     if np.isfinite(value):
         colour = MUTED if few else BLUE
         axes.plot([low, high], [place, place], color=colour, lw=1.4, solid_capstyle="butt")

@@ -183,11 +183,11 @@ def _performance_table(split: SplitTables, point: str) -> list[str]:
     lines = [
         f"Operating point {threshold_of(split, point)}.",
         "",
-        "| Figure | Estimate (interval) | n | Method |",
+        "| Metric | Estimate (interval) | n | Method |",
         "| --- | --- | --- | --- |",
     ]
     return lines + [
-        f"| {name} | {cell(w.figure(row))} | {int(row['n'])} | {cell(str(row['method']))} |"
+        f"| {name} | {cell(w.with_interval(row))} | {int(row['n'])} | {cell(str(row['method']))} |"
         for name, row in rows
         if row is not None
     ]

@@ -1,4 +1,4 @@
-"""Two runs side by side: figures and one HTML page."""
+"""Two runs side by side: plots and one HTML page."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def plot_two_curves(tables: Tables, title: str = "ROC curves") -> Figure:
         axes.plot([0, 1], [0, 1], color=MUTED, lw=0.9, ls=(0, (4, 4)))
         for run, curve in tables["curves"].groupby("run"):
             area = w.pick(tables["summary"], "auc", run=run)
-            label = f"{run}: AUC {w.figure(area)}" if area else str(run)
+            label = f"{run}: AUC {w.with_interval(area)}" if area else str(run)
             draw_curve(axes, curve, label, COLOURS[str(run)])
         unit_square(axes, "1 − specificity", "Sensitivity")
         axes.set_title(title)

@@ -1,6 +1,6 @@
 """What a report is made of.
 
-Everything in it is a table, a picture or a word that was handed over; the report computes no figure
+Everything in it is a table, a picture or a word that was handed over; the report computes no number
 of its own.
 """
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 NOT_TO_BE_USED_FOR: Final = (
     "Diagnosing, treating, triaging or transferring any patient.",
     "Claims about scanners, protocols, sites or patients that the cohort does not contain.",
-    "Comparison with figures published on other cohorts: prevalence, slice thickness and "
+    "Comparison with results published on other cohorts: prevalence, slice thickness and "
     "reference standard differ.",
     "Choosing a new operating point: one chosen on these cases would have to be tested on others.",
 )
 """What a report and a model card say that the model is not for."""
 SIMULATED_LIMIT: Final = (
-    "Any statement about patients. The data are simulated: the figures show that the software "
+    "Any statement about patients. The data are simulated: the numbers show that the software "
     "works, and support no comparison with any published result."
 )
 
@@ -88,7 +88,7 @@ class ReportContent:
         provenance: Run ids, git revision, digest of the cohort table, model hashes, date, ...
         given_weights: Whether a network's training started from given weights; the provenance says
             which and from what.
-        limits: What the figures may not be used for.
+        limits: What the numbers may not be used for.
         confidence: Coverage of the intervals.
     """
 

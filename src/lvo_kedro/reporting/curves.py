@@ -1,4 +1,4 @@
-"""Figures of detection: ROC, precision-recall, calibration, decision curve, scores.
+"""Plots of detection: ROC, precision-recall, calibration, decision curve, scores.
 
 Each takes the tables of :func:`lvo_kedro.evaluation.evaluate_detection` under their names, as its
 ``tables()`` gives them or as they were read back from files, and returns a matplotlib figure.
@@ -58,7 +58,7 @@ def plot_roc(detection: Tables, title: str = "ROC curve") -> Figure:
     with style():
         figure, axes = new_figure()
         axes.plot([0, 1], [0, 1], color=MUTED, lw=0.9, ls=(0, (4, 4)))
-        draw_curve(axes, detection["roc"], f"AUC {w.figure(auc)}" if auc else "ROC")
+        draw_curve(axes, detection["roc"], f"AUC {w.with_interval(auc)}" if auc else "ROC")
         for index, (name, part) in enumerate(_by_point(detection["operating"])):
             sensitivity, specificity = (w.pick(part, m) for m in ("sensitivity", "specificity"))
             if sensitivity is None or specificity is None:
@@ -125,7 +125,7 @@ def plot_precision_recall(detection: Tables, title: str = "Precision and recall"
             level = prevalence["value"]
             axes.axhline(level, color=MUTED, lw=0.9, ls=(0, (4, 4)))
             axes.text(0.01, level + 0.015, f"prevalence {level:.2f}", color=MUTED, size=8)
-        label = f"Area {w.figure(area)}" if area else ""
+        label = f"Area {w.with_interval(area)}" if area else ""
         axes.plot(
             np.r_[0, curve["recall"]],
             np.r_[curve["precision"].iloc[:1], curve["precision"]],

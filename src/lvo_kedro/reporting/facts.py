@@ -62,7 +62,7 @@ def run_facts(content: ReportContent) -> dict[str, str]:
         "ratios, net benefit, calibration, accuracy of side and segment, distance of the point.",
         "uncertainty": f"{100 * content.confidence:g} % intervals: {_auc_methods(content)} (AUC), "
         "Wilson (proportions), log-normal (likelihood ratios), Wald (calibration), patient-level "
-        "bootstrap (the rest); spread between folds. Each is named beside its figure.",
+        "bootstrap (the rest); spread between folds. Each is named beside its metric.",
         "subgroups": "Declared in the configuration: " + ", ".join(_subgroup_titles(content)) + ".",
         "robustness": f"Subgroups: {', '.join(_subgroup_titles(content))}. "
         "Controlled changes of the scans: on a page of their own, where they were computed.",
@@ -130,7 +130,7 @@ def _selection(content: ReportContent) -> str:
     cases = (
         f"{share:g} of the training patients, set aside"
         if share
-        else ("the fold's own validation cases, so that cross-validated figures are optimistic")
+        else ("the fold's own validation cases, so that cross-validated metrics are optimistic")
     )
     return f"Detector: the epoch with the best {chosen} on {cases}. Other stages: the last epoch."
 
@@ -147,12 +147,12 @@ def flow_text(split: SplitTables) -> str:
 
 def _headline(split: SplitTables, point: str) -> str:
     auc = w.pick(split.detection["summary"], "auc")
-    return f"{split.name}: AUC {w.figure(auc)}" if auc else split.name
+    return f"{split.name}: AUC {w.with_interval(auc)}" if auc else split.name
 
 
 def _calibration_text(split: SplitTables) -> str:
     slope = w.pick(split.detection["calibration"], "slope", stage="after")
-    return f"{split.name}: slope {w.figure(slope)}" if slope else ""
+    return f"{split.name}: slope {w.with_interval(slope)}" if slope else ""
 
 
 def _subgroup_titles(content: ReportContent) -> list[str]:

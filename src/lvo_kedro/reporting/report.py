@@ -149,7 +149,7 @@ def _findings(content: ReportContent) -> pd.DataFrame:
 
 
 def _alerts(findings: pd.DataFrame) -> list[tuple[str, str]]:
-    """Severity and message of what a reader must know before the figures; repeats once."""
+    """Severity and message of what a reader must know before the metrics; repeats once."""
     grave = findings.loc[findings["severity"].isin(["error", "warning"])]
     return list(dict.fromkeys(zip(grave["severity"], grave["message"], strict=True)))
 

@@ -118,7 +118,7 @@ def _split_tables(split: SplitTables, point: str) -> dict[str, TableView]:
 
 
 def _detection_tables(split: SplitTables, here: Callable[[str], str]) -> dict[str, TableView]:
-    """Figures at the operating points, without a threshold, and at other prevalences."""
+    """Metrics at the operating points, without a threshold, and at other prevalences."""
     tables, name = split.detection, split.name
     return {
         "operating": metric_rows(
@@ -127,7 +127,7 @@ def _detection_tables(split: SplitTables, here: Callable[[str], str]) -> dict[st
             ["operating_point"],
             here("operating"),
         ),
-        "summary": tidy_view(tables["summary"], f"Threshold-free figures, {name}", here("summary")),
+        "summary": tidy_view(tables["summary"], f"Threshold-free metrics, {name}", here("summary")),
         "predictive_values": wide_view(
             tables["predictive_values"],
             f"Predictive values by prevalence, {name}",
@@ -157,7 +157,7 @@ def _probability_tables(split: SplitTables, here: Callable[[str], str]) -> dict[
 
 
 def _breakdown_tables(split: SplitTables, here: Callable[[str], str]) -> dict[str, TableView]:
-    """The same figures by fold, seed and subgroup, and the cases behind the errors."""
+    """The same metrics by fold, seed and subgroup, and the cases behind the errors."""
     tables, name = split.detection, split.name
     return {
         "folds": wide_view(

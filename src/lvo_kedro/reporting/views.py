@@ -55,7 +55,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Card:
-    """One main figure with its interval as text and as a bar from 0 to 1."""
+    """One main metric with its interval as text and as a bar from 0 to 1."""
 
     name: str
     value: str
@@ -107,7 +107,7 @@ def draw(
 
 
 def cards_of(split: SplitTables, point: str) -> list[Card]:
-    """The main figures of a set: AUC, sensitivity, specificity, segment and side end to end."""
+    """The main metrics of a set: AUC, sensitivity, specificity, segment and side end to end."""
     summary, operating = split.detection["summary"], split.detection["operating"]
     chosen: list[tuple[str, dict[str, Any] | None]] = [
         ("AUC", w.pick(summary, "auc")),
@@ -164,7 +164,7 @@ def source_of(folder: str, name: str) -> str:
     return f"{folder}/{name}.csv" if folder else ""
 
 
-def _figure_cell(entry: Mapping[str, Any] | None) -> Cell:
+def _metric_cell(entry: Mapping[str, Any] | None) -> Cell:
     if entry is None:
         return Cell("–")
     if entry["metric"] == "threshold":
@@ -175,7 +175,7 @@ def _figure_cell(entry: Mapping[str, Any] | None) -> Cell:
     p_value = entry.get("p_value")
     if p_value is not None and not pd.isna(p_value):
         note += f", {w.p_value(float(p_value))}"
-    return Cell(text, note, kind="figure")
+    return Cell(text, note, kind="metric")
 
 
 def _by_metric(part: pd.DataFrame) -> dict[str, dict[Any, Any]]:
@@ -191,7 +191,7 @@ def metric_rows(
     combinations = list(dict.fromkeys(map(tuple, index.to_numpy())))
     columns = [_by_metric(table.loc[(index == list(key)).all(axis=1)]) for key in combinations]
     rows = [
-        [Cell(w.words(metric)), *(_figure_cell(column.get(metric)) for column in columns)]
+        [Cell(w.words(metric)), *(_metric_cell(column.get(metric)) for column in columns)]
         for metric in dict.fromkeys(table["metric"])
     ]
     heads = [", ".join(w.words(part) for part in key if part) for key in combinations]
@@ -215,12 +215,12 @@ def tidy_view(
             [
                 *left,
                 Cell(w.words(record["metric"])),
-                Cell(w.figure(record)),
+                Cell(w.with_interval(record)),
                 Cell(n),
                 Cell("" if pd.isna(record["method"]) else str(record["method"]), kind="quiet"),
             ]
         )
-    columns = [*map(w.words, keys), "Figure", "Estimate (interval)", "n", "Method"]
+    columns = [*map(w.words, keys), "Metric", "Estimate (interval)", "n", "Method"]
     return TableView(title, columns, rows, source, folded)
 
 
@@ -243,8 +243,8 @@ def wide_view(
             Cell(text if name == "level" else w.words(text))
             for name, text in zip(index, key, strict=True)
         ]
-        figures = _by_metric(part)
-        row += [_figure_cell(figures.get(metric)) for metric in metrics]
+        found = _by_metric(part)
+        row += [_metric_cell(found.get(metric)) for metric in metrics]
         if extra:
             remarks = [str(text) for text in part[extra].fillna("").unique() if str(text)]
             row.append(Cell("; ".join(remarks), kind="quiet"))

@@ -133,7 +133,7 @@ def number(value: Any, digits: int = 3) -> str:
     return f"{real:.{digits}f}".replace("-", "−")
 
 
-def figure(row: Mapping[str, Any]) -> str:
+def with_interval(row: Mapping[str, Any]) -> str:
     """A tidy row as ``value (low to high)``, a count without decimals.
 
     Args:
@@ -171,7 +171,7 @@ def estimate(row: Mapping[str, Any]) -> tuple[str, str]:
         return f"{int(value)}", ""
     if math.isnan(value):
         return "–", str(row.get("method", ""))
-    text, _, interval = figure(row).partition(" (")
+    text, _, interval = with_interval(row).partition(" (")
     if interval and str(row.get("method", "")).startswith("mean and range"):
         interval = f"range {interval}"  # of folds or seeds, no confidence interval
     reason = str(row.get("method", "")) if math.isnan(float(row["low"])) else ""

@@ -2,7 +2,7 @@
 
 A case is drawn from a seed: the MNI152 head, deformed and posed (:mod:`.head`, :mod:`.template`),
 its arteries as tubes (:mod:`.arteries`), an occlusion or none and much that looks like one
-(:mod:`.lesions`), all seen by a scanner (:mod:`.scanner`). A figure obtained on simulated scans
+(:mod:`.lesions`), all seen by a scanner (:mod:`.scanner`). A number obtained on simulated scans
 says nothing about patients.
 """
 

@@ -37,7 +37,7 @@ def write_weights(
         trained_on: Instead of the model's own record: content hash of each scan by case id, or a
             statement in words, for instance that all heads were simulated. A statement takes the
             ids and hashes out of the file; what it says cannot be checked against a cohort.
-        facts: Anything else for a data sheet: licence, date, measured figures. Plain values.
+        facts: Anything else for a data sheet: licence, date, measured values. Plain values.
 
     Returns:
         What :func:`~lvo_kedro.weights.read_weights` now says about the file.

@@ -63,7 +63,7 @@ def test_a_leak_stops_the_run_unless_it_is_allowed(
         study["cohort"].loc[study["cohort"]["case_id"] == "x", "patient_id"] = "pa"
     else:
         study["networks"]["segmentation"]["a"] = ["fold_1"]
-    with pytest.raises(TableError, match="make the figures invalid") as caught:
+    with pytest.raises(TableError, match="make the metrics invalid") as caught:
         study_findings(study)
     assert all(words in str(caught.value) for words in (*named, "evaluation.allow_errors=true"))
     allowed = study_findings(study, allow_errors=True)
@@ -76,3 +76,24 @@ def test_a_fold_whose_cases_all_failed_in_a_stage_is_no_leak(study: dict[str, An
     for name in ("a", "b"):
         del study["networks"]["segmentation"][name]
     assert study_findings(study).empty
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_model_that_trained_on_a_case_that_the_cohort_has_no_longer_is_an_error(
+    study: dict[str, Any], stage: str
+) -> None:
+    study["models"][stage]["fold_0"]["trained_on"].append("gone")
+    found = [finding for finding in check_study_design(**study) if finding.severity == "error"]
+    assert [finding.check for finding in found] == ["trained_on_unknown_case"]
+    assert found[0].cases == ("gone",)
+    with pytest.raises(TableError, match=f"models of {stage} .* gone.*train {stage} again"):
+        study_findings(study)
+    allowed = study_findings(study, allow_errors=True)
+    assert allowed["check"].tolist() == ["errors_allowed", "trained_on_unknown_case"]
+
+
+def test_a_leak_beside_an_unknown_training_case_is_still_seen(study: dict[str, Any]) -> None:
+    study["models"]["segmentation"]["fold_1"]["trained_on"].append("gone")
+    study["networks"]["segmentation"]["a"] = ["fold_1"]
+    checks = {finding.check for finding in check_study_design(**study)}
+    assert checks == {"not_out_of_fold", "trained_on_unknown_case"}

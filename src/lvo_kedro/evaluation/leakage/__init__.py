@@ -1,8 +1,8 @@
-"""Bias and leakage checks: ways in which figures come out better than they are.
+"""Bias and leakage checks: ways in which metrics come out better than they are.
 
 ``design`` and ``study`` look at the study as a whole, ``separation`` at what is fitted and what is
 reported (patients, scans, predictions), ``scores`` at one table of scores that is to be reported.
-Each check returns findings; :func:`raise_on_errors` stops on those that make the figures invalid.
+Each check returns findings; :func:`raise_on_errors` stops on those that make the metrics invalid.
 """
 
 from lvo_kedro.evaluation.leakage.design import check_study_design

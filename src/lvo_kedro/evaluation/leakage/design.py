@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from lvo_kedro.evaluation.leakage.findings import Finding, ids_of
 from lvo_kedro.evaluation.leakage.scores import check_epoch_choice
 from lvo_kedro.evaluation.leakage.study import check_study
-from lvo_kedro.evaluation.tables import require_columns
+from lvo_kedro.evaluation.tables import listing, require_columns
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
-
-    from lvo_kedro.evaluation.leakage.findings import Finding
 
 
 def check_study_design(
@@ -25,7 +24,7 @@ def check_study_design(
     detectors: Mapping[str, int],
     hashes: Mapping[str, str],
 ) -> list[Finding]:
-    """Look for what would make the figures better than they should be.
+    """Look for what would make the metrics better than they should be.
 
     Args:
         cohort: Cohort table with ``fold``, in which a development case is held out.
@@ -38,7 +37,8 @@ def check_study_design(
         hashes: Case id to the content hash of its scan.
 
     Returns:
-        All findings: those of :func:`check_study` and :func:`check_epoch_choice`.
+        All findings: those of :func:`check_study` and :func:`check_epoch_choice`, and an error for
+        each stage with a model that trained on a case which the cohort does not have.
     """
     require_columns(cohort, ("case_id", "patient_id", "fold"), "cohort")
     patients = dict(zip(cohort["case_id"], cohort["patient_id"], strict=True))
@@ -59,9 +59,36 @@ def check_study_design(
         chosen_on.setdefault(fold, set()).update(model["chosen_on"])
     table = pd.DataFrame(list(hashes.items()), columns=["case_id", "content_hash"])
     found = check_study(cohort, folds, predictions, table, trained_on)
-    return found + check_epoch_choice(scored, chosen_on)
+    return found + check_epoch_choice(scored, chosen_on) + _check_known(models, patients)
 
 
 def _patients(patients: Mapping[str, str], *models: Mapping[str, Any]) -> set[str]:
-    """Return the patients that models were trained on."""
-    return {patients[case] for model in models for case in model["trained_on"]}
+    """Return the patients that models were trained on, as far as the cohort has them."""
+    return {patients[case] for model in models for case in model["trained_on"] if case in patients}
+
+
+def _check_known(
+    models: Mapping[str, Mapping[str, Mapping[str, Any]]], patients: Mapping[str, str]
+) -> list[Finding]:
+    """Training cases that are not in the cohort: nobody knows whose they are."""
+    found = []
+    for stage, trained in models.items():
+        unknown = {case for model in trained.values() for case in model["trained_on"]}
+        unknown -= set(patients)
+        if not unknown:
+            continue
+        message = (
+            f"models of {stage} trained on {len(unknown)} cases that are not in the cohort table: "
+            f"{listing(unknown)}; whether their patients are evaluated cannot be told"
+        )
+        found.append(
+            Finding(
+                "trained_on_unknown_case",
+                "error",
+                message,
+                ids_of(unknown),
+                expected="models that trained on cases of the cohort table",
+                remedy=f"train {stage} again on the present cohort, or put the cases back into it",
+            )
+        )
+    return found

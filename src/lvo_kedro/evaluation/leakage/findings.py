@@ -1,4 +1,4 @@
-"""What a check found, and the stop where that makes the figures invalid."""
+"""What a check found, and the stop where that makes the metrics invalid."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Finding:
 
     Attributes:
         check: Name of the check.
-        severity: ``error``: the figures are invalid; ``warning``: they need a caveat; ``note``.
+        severity: ``error``: the metrics are invalid; ``warning``: they need a caveat; ``note``.
         message: What was found and what it means.
         cases: Cases concerned, where there are particular ones.
         expected: What would have been right, of an error.
@@ -59,7 +59,7 @@ def findings_table(findings: Iterable[Finding]) -> pd.DataFrame:
 
 
 def raise_on_errors(findings: Sequence[Finding], allow_errors: bool = False) -> list[Finding]:
-    """Stop where a finding makes the figures invalid, unless that is allowed.
+    """Stop where a finding makes the metrics invalid, unless that is allowed.
 
     Args:
         findings: Of any checks.
@@ -78,15 +78,15 @@ def raise_on_errors(findings: Sequence[Finding], allow_errors: bool = False) -> 
     if allow_errors:
         message = (
             f"{len(errors)} error(s) of the self-checks were allowed (evaluation.allow_errors): "
-            "the figures are not valid"
+            "the metrics are not valid"
         )
         return [Finding("errors_allowed", "error", message), *findings]
     listing = "\n".join(f"  {finding}" for finding in errors)
     raise TableError(
-        f"{len(errors)} error(s) in the self-checks, which make the figures invalid:\n{listing}\n",
+        f"{len(errors)} error(s) in the self-checks, which make the metrics invalid:\n{listing}\n",
         "a clean separation of what is fitted and what is reported",
         "correct what is named and run again; what was computed is kept. With "
-        "evaluation.allow_errors=true the report is made all the same, and says that its figures "
+        "evaluation.allow_errors=true the report is made all the same, and says that its metrics "
         "are not valid",
     )
 

@@ -93,7 +93,7 @@ def check_fitted_elsewhere(
         return []
     message = (
         f"the {what} was fitted on {len(overlap)} of the {len(reported)} cases it is reported on: "
-        "figures at that point and calibration figures are apparent, not validated"
+        "metrics at that point and of calibration are apparent, not validated"
     )
     return [
         Finding(
@@ -153,7 +153,7 @@ def check_epoch_choice(
         chosen_on: Fold to the cases that its networks' epoch was chosen on; none for the last.
 
     Returns:
-        A warning where they overlap: cross-validated figures are optimistic, external ones are not.
+        A warning where they overlap: cross-validated metrics are optimistic, external ones are not.
     """
     require_columns(reported, ("case_id", "fold"), "score")
     own = {int(fold): set(map(str, cases)) for fold, cases in chosen_on.items()}
@@ -163,6 +163,6 @@ def check_epoch_choice(
         return []
     message = (
         f"the detectors' epoch was chosen on {len(overlap)} of the {len(reported)} cases that "
-        "cross-validation reports: its figures are optimistic, those of external cases are not"
+        "cross-validation reports: its metrics are optimistic, those of external cases are not"
     )
     return [Finding("epoch_chosen_on_reported_cases", "warning", message, ids_of(overlap))]

@@ -98,10 +98,10 @@ def not_estimable(reason: str, n: int = 0, value: float = math.nan) -> Interval:
 
 
 def spread_interval(values: Iterable[float], n: int, over: str = "folds") -> Interval:
-    """Mean of a figure over folds (or seeds), with the smallest and largest value as limits.
+    """Mean of a metric over folds (or seeds), with the smallest and largest value as limits.
 
     Args:
-        values: The figure in each fold; nan where it cannot be estimated.
+        values: The metric in each fold; nan where it cannot be estimated.
         n: Cases of all folds.
         over: What the values differ in.
 

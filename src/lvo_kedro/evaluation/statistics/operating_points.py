@@ -1,4 +1,4 @@
-"""Figures at fixed operating points, and predictive values.
+"""Metrics at fixed operating points, and predictive values.
 
 An operating point is a threshold on the calibrated probability: a case is called positive at or
 above it. Thresholds come from outside and are never chosen here. In cross-validation the threshold
@@ -120,7 +120,7 @@ def counts(positives: BoolArray, called: BoolArray) -> dict[str, int]:
     }
 
 
-def fixed_point_figures(
+def fixed_point_metrics(
     positives: BoolArray, called: BoolArray, confidence: float = 0.95
 ) -> dict[str, Interval]:
     """Sensitivity, specificity and their relatives at one operating point.
@@ -157,7 +157,7 @@ def fixed_point_figures(
 def operating_table(
     scores: pd.DataFrame, points: OperatingPoints, confidence: float = 0.95
 ) -> pd.DataFrame:
-    """All figures and the four counts at each operating point.
+    """All metrics and the four counts at each operating point.
 
     Args:
         scores: Columns lvo, probability, and fold where thresholds differ by fold.
@@ -181,7 +181,7 @@ def operating_table(
         for metric, number in counts(positives, called).items():
             cell = Interval(number, np.nan, np.nan, len(scores), "count")
             rows.append(cell.row(metric, operating_point=name))
-        for metric, figure in fixed_point_figures(positives, called, confidence).items():
+        for metric, figure in fixed_point_metrics(positives, called, confidence).items():
             rows.append(figure.row(metric, operating_point=name))
     return pd.DataFrame(rows, columns=["operating_point", *COLUMNS])
 
@@ -216,7 +216,7 @@ def predictive_values(
     rows = []
     for name, threshold in points.items():
         called = calls_of(scores, threshold, name)
-        fixed = fixed_point_figures(positives, called, confidence)
+        fixed = fixed_point_metrics(positives, called, confidence)
         sensitivity = (everyone @ (positives & called)) / (everyone @ positives)
         specificity = (everyone @ (~positives & ~called)) / (everyone @ ~positives)
         for prevalence in prevalences:

@@ -1,4 +1,4 @@
-"""Nodes of the evaluation pipeline that make figures of merit and tables."""
+"""Nodes of the evaluation pipeline that make metrics and tables."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def describe_study(
     """Gather what the report says of the study as a whole, and look for bias and leaks.
 
     Out: the cohort without files and patients' ids, the cases that could not be computed and why,
-    what is odd about a case, what would make the figures better than they should be (leaks,
+    what is odd about a case, what would make the metrics better than they should be (leaks,
     copies, a shared site), the overlap of the vessels, the curves of the trainings, and where all
     of it comes from: versions, digests, options. A leak stops the run, unless that is allowed.
     """
@@ -81,7 +81,7 @@ def _recorded(cases: Cases, value: str) -> dict[str, Any]:
 def check_design(
     cohort: pd.DataFrame, scans: Cases, stages: Mapping[str, Case], options: EvaluationOptions
 ) -> pd.DataFrame:
-    """Look for what would make the figures better than they should be, and stop at a leak."""
+    """Look for what would make the metrics better than they should be, and stop at a leak."""
     models = {name: stage["models"] for name, stage in stages.items()}
     found = check_study_design(
         cohort,
@@ -107,7 +107,7 @@ def record_provenance(
     stages: Mapping[str, Case],
     options: EvaluationOptions,
 ) -> dict[str, Any]:
-    """Return where the figures come from, for JSON: origin, versions, starts, options."""
+    """Return where the metrics come from, for JSON: origin, versions, starts, options."""
     models = {block: stages[stage]["models"] for block, stage in NETWORKS.items()}
     named = {f"{block} {n}": m for block, ms in models.items() for n, m in sorted(ms.items())}
     starts = {f"Start of {name}": m["start"] for name, m in named.items() if m["start"]}
@@ -139,7 +139,7 @@ def report_detection(
 ) -> Tables:
     """Evaluate the scores of one split at operating points fixed on other cases.
 
-    Out: figures of merit with n and 95 % interval, ROC and other curves, calibration, subgroups,
+    Out: metrics with n and 95 % interval, ROC and other curves, calibration, subgroups,
     wrong calls, and how many cases came in and fell out.
     """
     points, fitted_on = fixed_points(detection["calibration"], split)
@@ -167,7 +167,7 @@ def report_localization(
 ) -> Tables:
     """Evaluate side and segment of one split's occlusions, end to end and given detection.
 
-    Out: figures with n and 95 % interval, confusion matrices, distances of the called points (mm),
+    Out: metrics with n and 95 % interval, confusion matrices, distances of the called points (mm),
     both methods side by side, and on which side the detector's maps lie.
     """
     points, _ = fixed_points(detection["calibration"], split)
@@ -189,7 +189,7 @@ def _named(metrics: Mapping[str, float]) -> pd.DataFrame:
 def summarize_split(
     detection: StoredTables, localization: StoredTables, options: EvaluationOptions
 ) -> pd.DataFrame:
-    """Gather the main figures of one split, each with its n and interval."""
+    """Gather the main metrics of one split, each with its n and interval."""
     return summarize_evaluation(
         detection["summary"](),
         detection["operating"](),
@@ -199,8 +199,8 @@ def summarize_split(
 
 
 def tell_results(summary: pd.DataFrame, roc: Path, confusion: Path) -> None:
-    """Say the main figures of one split in the log, and where its pictures are."""
-    figures = summary.set_index("title")["value"]
-    side, segment = (figures[f"{part} accuracy end to end"] for part in ("side", "segment"))
-    logger.info("AUC %.2f, side %.2f, segment %.2f", figures["AUC"], side, segment)
+    """Say the main metrics of one split in the log, and where its pictures are."""
+    metrics = summary.set_index("title")["value"]
+    side, segment = (metrics[f"{part} accuracy end to end"] for part in ("side", "segment"))
+    logger.info("AUC %.2f, side %.2f, segment %.2f", metrics["AUC"], side, segment)
     logger.info("pictures: %s, %s in %s", roc.name, confusion.name, roc.parent.name)

@@ -12,7 +12,7 @@ SHARED = {"cohort", "detection_results", "localization_results", "study"}
 
 
 def create_pipeline(**_: object) -> Pipeline:
-    """Scores and calls to figures of merit, a report and the documents that go with it."""
+    """Scores and calls to metrics, a report and the documents that go with it."""
     splits = [
         pipeline(
             _split_nodes(),

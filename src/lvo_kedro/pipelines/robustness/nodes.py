@@ -168,7 +168,7 @@ def measure_robustness(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Tabulate what each change does to AUC, calls and named occlusions of the same cases.
 
-    Out: a row per change and figure, changed minus unchanged with interval; both probabilities of
+    Out: a row per change and metric, changed minus unchanged with interval; both probabilities of
     each case.
     """
     points, _ = fixed_points(detection["calibration"], options.split)
