@@ -140,7 +140,7 @@ def make_case(folder: Path, number: int, difficulty: str, atlas: Atlas) -> None:
 
 
 def out_of_fold(folder: Path, cases: int, row: Row) -> None:
-    """Train all folds of a row and write their scores, one line a case."""
+    """Train all folds of a row and write their scores, one line per case."""
     path = folder / "scores" / row.file
     if path.is_file():
         return

@@ -68,7 +68,7 @@ def measure(seed: int, options: SimulationOptions) -> dict[str, float | str]:
 
 
 def main() -> None:
-    """Print one line a case and a summary."""
+    """Print one line per case and a summary."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--only", default="")

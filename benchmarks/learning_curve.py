@@ -102,7 +102,7 @@ def summarize(dice: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(dice: pd.DataFrame) -> plt.Figure:
-    """Draw mean Dice against iterations, a panel a split and a line a label."""
+    """Draw mean Dice against iterations, a panel per split and a line per label."""
     splits = list(dict.fromkeys(dice["split"]))
     figure, panels = plt.subplots(1, len(splits), figsize=(8, 3.4), sharey=True, squeeze=False)
     for panel, split in zip(panels[0], splits, strict=True):

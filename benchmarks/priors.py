@@ -145,7 +145,7 @@ def report_throughput(files: tuple[Path, Path, str], workers: int, folder: Path)
     """Print what several workers do beside one; the better of two rounds each, as others work.
 
     Returns:
-        Seconds a case that several workers take.
+        Seconds per case that several workers take.
     """
     rounds = [[throughput(files, n, folder) for n in (1, workers)] for _ in range(2)]
     (single, alone), (several, beside) = (max(pair) for pair in zip(*rounds, strict=True))
@@ -192,7 +192,7 @@ def main() -> None:
             seconds = report_throughput(files, arguments.threads, folder)
             if not arguments.skip_published:
                 gain = slow["wall"] / seconds
-                print(f"{gain:.0f} times faster a case in a cohort, both ways on all cores")
+                print(f"{gain:.0f} times faster per case in a cohort, both ways on all cores")
 
 
 def prepare(scan: Path, atlas: str, folder: Path) -> tuple[Path, Path, str]:

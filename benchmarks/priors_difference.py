@@ -85,7 +85,7 @@ def main() -> None:
             truth = np.repeat([1, 0], count)
             print(f"  sick against healthy side: AUC {roc_auc_score(truth, -table.T.ravel()):.3f}")
         seconds = (time.perf_counter() - began) / count
-        print(f"  {seconds:.1f} s a case; findings: {[f for one in findings for f in one]}")
+        print(f"  {seconds:.1f} s per case; findings: {[f for one in findings for f in one]}")
 
 
 if __name__ == "__main__":

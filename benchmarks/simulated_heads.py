@@ -33,7 +33,7 @@ TITLES = ("Through the clot", "Arteries", "Fresh infarct", "Coronal", "Coronal, 
 
 
 def main() -> None:
-    """Simulate three heads, one a row, and draw them."""
+    """Simulate three heads, one per row, and draw them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--file", type=Path, default=Path("docs/images/simulated.png"))
     arguments = parser.parse_args()

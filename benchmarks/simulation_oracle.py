@@ -65,7 +65,7 @@ def main(cases: int = 200, preset: str = "didactic", spacing: float = 1.5) -> No
     """Print oracle, blind readings and artefacts."""
     table = read_cohort(cases, preset, spacing)
     lvo = table["lvo"]
-    print(f"{cases} cases, {preset}, {spacing} mm, {table['seconds'][1:].median():.2f} s a case")
+    print(f"{cases} cases, {preset}, {spacing} mm, {table['seconds'][1:].median():.2f} s per case")
     print("\n| reading | AUC | 95 % interval |\n|---|---|---|")
     for name in ("oracle", "clot", "territory", "position"):
         report(name, lvo, table[name].to_numpy())

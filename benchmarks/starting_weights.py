@@ -112,7 +112,7 @@ def compute_cohort(folder: Path) -> None:
 
 
 def measured(folder: Path, part: str, way: str, count: int, seed: int) -> pd.DataFrame:
-    """Train and test one network; a row a test set."""
+    """Train and test one network; a row per test set."""
     file = folder / "rows" / f"{part} {way} {count} {seed}.csv"
     if not file.is_file():
         train = {"vessels": vessel_rows, "detector": detector_rows}[part]

@@ -110,7 +110,7 @@ def _block(
 def _rows(
     model: type[Options], given: Mapping[str, Options | None], prefix: str = ""
 ) -> Iterator[tuple[str, ...]]:
-    """Yield a row an option; options of a block within the block follow it, with dotted names."""
+    """Yield a row per option; options of a block within the block follow it, with dotted names."""
     said = meanings(model)
     for name, field in model.model_fields.items():
         inner = _models_in(field.annotation)

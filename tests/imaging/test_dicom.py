@@ -165,7 +165,7 @@ REFUSED: dict[str, tuple[Change, str]] = {
     "no position": (drop("ImagePositionPatient"), "no ImagePositionPatient"),
     "slope of 0": (assign("RescaleSlope", 0), "a RescaleSlope of 0 in 1 of 41 slices"),
     "rescale differs": (assign("RescaleSlope", 2), "by 1 x [+] -1024 and 2 x [+] -1024"),
-    "8 bits": (lambda _, d: setattr(d, "BitsStored", 8), "8 bits a pixel"),
+    "8 bits": (lambda _, d: setattr(d, "BitsStored", 8), "8 bits per pixel"),
     "spacing differs": (assign("PixelSpacing", [1.0, 1.0]), "slices of 73 x 62 at 1.0 x 1.0 mm"),
     "orientation differs": (
         assign("ImageOrientationPatient", [1, 0, 0, 0, 0.984808, 0.173648]),

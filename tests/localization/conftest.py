@@ -1,4 +1,4 @@
-"""A head of three vessels a side, drawn in world coordinates on any grid."""
+"""A head of three vessels per side, drawn in world coordinates on any grid."""
 
 from __future__ import annotations
 

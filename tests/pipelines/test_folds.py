@@ -1,4 +1,4 @@
-"""Folds side by side, several seeds a fold, and maps, from the nodes of the detection pipeline."""
+"""Folds side by side, several seeds per fold, and maps, from the detection pipeline's nodes."""
 
 from __future__ import annotations
 

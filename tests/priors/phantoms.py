@@ -12,7 +12,7 @@ from lvo_kedro.priors import PriorOptions, load_atlas
 from lvo_kedro.priors.engine import grid_points, sample, transform
 
 COARSE = PriorOptions(spacing_mm=6.0, iterations=(30, 10), mirror_iterations=(30, 10))
-"""Half a second a case, and good enough to tell left from right."""
+"""Half a second per case, and good enough to tell left from right."""
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ def _parts(value: Any) -> list[str]:
     raise TypeError(f"no fingerprint is defined for a {type(value).__name__}")
 
 
-# a type a line: Python 3.10 does not take unions here
+# a type per line: Python 3.10 does not take unions here
 @_parts.register(str)
 @_parts.register(int)
 @_parts.register(float)

@@ -42,7 +42,7 @@ class ExplanationOptions(Options):
     enabled: bool = False
     """Make a map and a picture of every case. They show patients: off unless you mean it."""
     layer: Layer = "layer1"
-    """Whose activations are weighed; the later, the coarser (the last: 2 or 3 voxels an axis)."""
+    """Whose activations are weighed; the later, the coarser (the last: 2 or 3 voxels per axis)."""
 
 
 def explain(

@@ -65,7 +65,7 @@ class DetectionEvaluation:
         subgroups: Metrics by subgroup.
         folds: AUC, sensitivity, specificity by fold, and their spread.
         seeds: AUC by seed, of the mean of all seeds, and their spread; empty with one seed.
-        failures: Ranked wrong calls, one a row.
+        failures: Ranked wrong calls, one per row.
         quality: Error rate by quality finding.
         findings: What the self-checks found: check, severity, message, cases.
         scores: The validated score table with the call at each operating point.
@@ -110,7 +110,7 @@ def evaluate_detection(
         scores: case_id, patient_id, lvo, probability; probability_raw, fold, split, logit,
             logit_seed_<seed> where there are any. Only the rows of the split to be reported.
         cohort: Cohort table; its columns make the subgroups.
-        operating_points: Name to threshold, or to one threshold a fold (cross-validation).
+        operating_points: Name to threshold, or to one threshold per fold (cross-validation).
         options: Intervals, subgroups and so on; the defaults where None.
         quality: Quality table (case_id, stage, finding) for the failure analysis.
         fitted_on: Cases on which the operating points and the calibration were fitted; for

@@ -49,8 +49,8 @@ def count_flow(
             other sets.
 
     Returns:
-        Columns step, reason, count. ``excluded`` has one row a reason: the stage and what was found
-        there; a case excluded by several stages counts at the first.
+        Columns step, reason, count. ``excluded`` has one row per reason: the stage and what was
+        found there; a case excluded by several stages counts at the first.
     """
     require_columns(cohort, ("case_id",), "cohort")
     ids, evaluated = set(cohort["case_id"].astype(str)), set(scores["case_id"].astype(str))

@@ -82,7 +82,7 @@ def evaluate_localization(
             no annotation to measure a distance from.
         scores: case_id, patient_id, lvo, probability; fold where there is one. These cases are
             evaluated: an LVO case without a row in ``calls`` counts as wrong.
-        operating_points: Name to threshold, or to one threshold a fold.
+        operating_points: Name to threshold, or to one threshold per fold.
         options: Intervals; the defaults where None.
         cohort: Cohort table, for the truth of cases without a row in ``calls``.
 

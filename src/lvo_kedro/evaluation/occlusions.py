@@ -1,4 +1,4 @@
-"""Whether the call of each occlusion is right: one row a scored case with LVO."""
+"""Whether the call of each occlusion is right: one row per scored case with LVO."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def prepare_scores(scores: pd.DataFrame) -> pd.DataFrame:
     if not twice.empty:
         raise TableError(
             f"case {twice.iloc[0]!r} more than once in the score table ({len(twice)} repeats)",
-            "one score a case",
+            "one score per case",
             "average the scores of an ensemble before the evaluation",
         )
     labels = table["lvo"].astype(float).to_numpy()

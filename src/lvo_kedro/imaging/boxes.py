@@ -32,7 +32,7 @@ def bounding_box(mask: NDArray[np.bool_], margin: ArrayLike = 0) -> Box:
 
     Args:
         mask: At least one voxel is true.
-        margin: Voxels by which the box is wider on either side: one number, or one an axis.
+        margin: Voxels by which the box is wider on either side: one number, or one per axis.
 
     Raises:
         ValueError: No voxel is true.

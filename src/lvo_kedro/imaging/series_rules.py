@@ -100,7 +100,7 @@ def _few_bits(slices: list[Slice], _: ScanLimits) -> str | None:
         return lacking
     # a slice of air alone may be stored in as few bits as it needs
     bits = max(int(s.number("BitsStored", s.number("BitsAllocated", 0))) for s in slices)
-    return f"{bits} bits a pixel" if bits <= 8 else None
+    return f"{bits} bits per pixel" if bits <= 8 else None
 
 
 def _mixed_form(slices: list[Slice], _: ScanLimits) -> str | None:

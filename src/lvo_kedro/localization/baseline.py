@@ -247,7 +247,7 @@ class SegmentBaseline:
         """Learn from cases described by :func:`describe_segments` and what is occluded in each.
 
         Args:
-            cases: A table a case.
+            cases: A table per case.
             truths: Side and class of each case; None where nothing is occluded.
 
         Raises:

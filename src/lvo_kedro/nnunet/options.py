@@ -38,7 +38,7 @@ class NnUNetOptions(NetworkOptions):
     gpu_memory_gb: float | None = Field(default=None, gt=0)
     """Memory that the planner may plan for."""
     channel_names: tuple[str, ...] = ("CT",)
-    """A name a channel; ``CT``, ``zscore``, ``noNorm``, ``rescale_to_0_1`` are normalizations."""
+    """A name per channel; ``CT``, ``zscore``, ``noNorm``, ``rescale_to_0_1`` are normalizations."""
 
     spacing_mm: float | None = Field(default=None, gt=0)
     """Cubic voxel edge to which scans are brought before nnU-Net sees them."""

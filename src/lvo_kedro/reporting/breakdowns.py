@@ -36,7 +36,7 @@ MEASURED = ("age", "slice_thickness", "nihss")
 
 
 def plot_subgroups(detection: Tables, metric: str = "auc", title: str = "") -> Figure:
-    """Forest plot: one line a subgroup level, those with too few cases drawn hollow.
+    """Forest plot: one line per subgroup level, those with too few cases drawn hollow.
 
     Args:
         detection: Table subgroups.

@@ -89,7 +89,7 @@ def render_checklist(content: ReportContent, facts: Mapping[str, str] | None = N
         facts: Further answers by key or by the item's text; they win over those of the run.
 
     Returns:
-        Markdown with one table a section.
+        Markdown with one table per section.
     """
     known = run_facts(content) | dict(facts or {})
     lines = [

@@ -212,7 +212,7 @@ def plot_decision_curve(detection: Tables, title: str = "Decision curve") -> Fig
             xlim=(0, 1),
             ylim=(-0.15 * top, 1.05 * top),
             xlabel="Probability of LVO from which one would act",
-            ylabel="Net benefit (true positives a case)",
+            ylabel="Net benefit (true positives per case)",
             title=title,
         )
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, fontsize=7.5)

@@ -42,7 +42,7 @@ def plot_priors(ncct: Nifti1Image, priors: Priors, case_id: str = "") -> Figure:
         case_id: Above the panels, before the findings of the registration.
 
     Returns:
-        The figure: one row a plane, all at one scale.
+        The figure: one row per plane, all at one scale.
     """
     centre = _less_dense(priors)
     views = [

@@ -30,7 +30,7 @@ def plot_robustness(table: pd.DataFrame, point: str, title: str = "Robustness") 
         title: Above the figure.
 
     Returns:
-        The figure, one axes a metric.
+        The figure, one axes per metric.
     """
     here = table["operating_point"].fillna("").isin(["", point]) & table["value"].notna()
     part = table[here & table["metric"].isin(SHOWN)]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def plot_training(history: pd.DataFrame, title: str = "Training") -> Figure:
-    """Loss and validation curves, a thin line a fold and the mean over folds.
+    """Loss and validation curves, a thin line per fold and the mean over folds.
 
     Args:
         history: Long: metric, step, value, and fold. Wide histories are brought to this form by
@@ -24,7 +24,7 @@ def plot_training(history: pd.DataFrame, title: str = "Training") -> Figure:
         title: Above the figure.
 
     Returns:
-        The figure, one axes a metric.
+        The figure, one axes per metric.
     """
     table = history.dropna(subset=["value"])
     metrics = list(dict.fromkeys(table["metric"]))
@@ -49,7 +49,7 @@ def plot_training(history: pd.DataFrame, title: str = "Training") -> Figure:
 def long_history(
     histories: Mapping[int, pd.DataFrame], metrics: tuple[str, ...], step: str = "epoch"
 ) -> pd.DataFrame:
-    """Bring one wide history a fold into the form that :func:`plot_training` takes.
+    """Bring one wide history per fold into the form that :func:`plot_training` takes.
 
     Args:
         histories: Fold to a table with one row per epoch.

@@ -234,7 +234,7 @@ def wide_view(
     extra: str = "",
     folded: bool = False,
 ) -> TableView:
-    """A tidy table with one column per metric and one row a combination of ``index``."""
+    """A tidy table with one column per metric and one row per combination of ``index``."""
     rows = []
     keys = table[list(index)].fillna("").astype(str)
     for key in dict.fromkeys(map(tuple, keys.to_numpy())):

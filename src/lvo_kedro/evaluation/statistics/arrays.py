@@ -30,7 +30,7 @@ def check_labels_and_scores(labels: ArrayLike, scores: ArrayLike) -> tuple[BoolA
     if truth.ndim != 1 or truth.shape != values.shape:
         raise TableError(
             f"labels of shape {truth.shape} and scores of shape {values.shape}",
-            "one label and one score a case",
+            "one label and one score per case",
             "align the two by case id",
         )
     odd = truth[~np.isin(truth, (0, 1))]

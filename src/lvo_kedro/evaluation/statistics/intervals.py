@@ -1,6 +1,6 @@
 """An estimate with its interval, and the intervals of proportions and their ratios.
 
-Every table of this package is long and tidy: one number a row, in the columns of :data:`COLUMNS`
+Every table of this package is long and tidy: one number per row, in the columns of :data:`COLUMNS`
 (and whatever tells the rows apart). An interval is two-sided; ``n`` counts the cases the estimate
 rests on, and ``method`` says how the interval was made. What cannot be estimated is ``nan``, with
 the reason in ``method``, and is never left out.

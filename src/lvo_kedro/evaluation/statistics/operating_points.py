@@ -40,7 +40,7 @@ def fixed_points(
     Args:
         calibration: ``all`` and ``folds`` (fold to the same), each with ``operating_points`` (name
             to threshold) and ``fitted_on`` (case ids).
-        split: ``development`` gets one threshold a fold, fitted on the cases of the other folds;
+        split: ``development`` gets one threshold per fold, fitted on the cases of the other folds;
             any other split those fitted on all development cases.
 
     Returns:

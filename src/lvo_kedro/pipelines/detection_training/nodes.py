@@ -48,7 +48,7 @@ def stack_case_channels(
 ) -> dict[str, Task]:
     """Stack the network's input of every case for which all of it was computed.
 
-    In: scan (HU), vessel labels, priors. Out: one tensor a case, (channel, x, y, z) on the
+    In: scan (HU), vessel labels, priors. Out: one tensor per case, (channel, x, y, z) on the
     network's grid around the brain: NCCT, vessels, territory, difference, as the options say.
     """
     return stages.each_case(stack_channels_of_case, scans, vessels, priors, options=options)
