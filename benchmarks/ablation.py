@@ -1,6 +1,6 @@
 """Which channel helps, and do the base settings beat the published ones?
 
-    python benchmarks/ablation.py --folder build/ablation [--cases 180] [--seeds 3] [--epochs 40]
+    python -m benchmarks.ablation --folder build/ablation [--cases 180] [--seeds 3] [--epochs 40]
         [--train 60] [--compare channels settings] [--sets ncct "all four" ...]
         [--difficulty realistic] [--jobs 1]
 
@@ -36,27 +36,18 @@ import yaml
 from joblib import Parallel, delayed
 from sklearn.model_selection import StratifiedKFold, train_test_split
 
+from benchmarks.cohorts import FIRST_SEED, SCANNER, Cohort, make_cases
 from lvo_kedro.detection import (
-    CHANNELS,
-    ChannelOptions,
     TrainingOptions,
-    encode_channels,
     load_detector,
-    plan_grid,
-    save_sample,
     score_cases,
-    stack_channels,
     train_fold,
 )
 from lvo_kedro.evaluation import auc_interval, paired_delong
-from lvo_kedro.imaging.geometry import make_image
-from lvo_kedro.priors import Atlas, PriorOptions, compute_priors, load_atlas
-from lvo_kedro.simulation import SimulationOptions, simulate_case
 from lvo_kedro.vocabulary import SEGMENT_CLASSES
 
 if TYPE_CHECKING:
     from lvo_kedro.detection import ChannelName
-    from lvo_kedro.vocabulary import Side
 
 ALL_FOUR = "all four"
 SETS: dict[str, tuple[ChannelName, ...]] = {
@@ -70,11 +61,7 @@ SETS: dict[str, tuple[ChannelName, ...]] = {
 }
 """Name of each channel set in tables and plots."""
 
-SCANNER: dict[str, Any] = {"spacing_mm": 1.5, "slice_thickness_mm": (2.5, 3.0, 5.0)}
-"""Coarser than the preset, for speed: the channels are sampled at 3 mm anyway."""
 BASE = TrainingOptions(base_width=16, epochs=40, checkpoint_every=10)
-GRID = ChannelOptions(channels=CHANNELS, spacing_mm=3.0, shape=(52, 64, 48))
-PRIORS = PriorOptions(spacing_mm=4.0)
 FOLDS = 3
 PUBLISHED = Path(__file__).resolve().parents[1] / "conf" / "published" / "parameters.yml"
 
@@ -109,34 +96,6 @@ def settings(row: Row) -> TrainingOptions:
         "seed": row.seed,
     }
     return chosen.model_copy(update=changes)
-
-
-def side_of(number: int) -> Side:
-    """Return the side on which an odd case is occluded."""
-    return "left" if np.random.default_rng([77, number]).random() < 0.5 else "right"
-
-
-def make_case(folder: Path, number: int, difficulty: str, atlas: Atlas) -> None:
-    """Simulate one case and store all of its channels."""
-    path = folder / "samples" / f"case-{number:03d}.safetensors"
-    if path.is_file():
-        return
-    lvo = number % 2 == 1
-    options = SimulationOptions(
-        difficulty=difficulty,
-        lvo=lvo,
-        segment=SEGMENT_CLASSES[number // 2 % len(SEGMENT_CLASSES)] if lvo else None,
-        side=side_of(number) if lvo else None,
-        **SCANNER,
-    )
-    case = simulate_case(40_000 + number, options)
-    ncct = make_image(case.ncct.get_fdata(dtype=np.float32), case.ncct.affine)
-    priors = compute_priors(ncct, case.brain_mask, atlas, PRIORS)
-    grid = plan_grid(ncct, priors, GRID, case.brain_mask)
-    channels = stack_channels(
-        ncct, case.vessel_labels, priors, grid, options=GRID, brain_mask=case.brain_mask
-    )
-    save_sample(path, encode_channels(channels, GRID.channels, grid))
 
 
 def out_of_fold(folder: Path, cases: int, row: Row) -> None:
@@ -292,11 +251,8 @@ def main() -> None:
     parser.add_argument("--compare", nargs="+", default=both, choices=both)
     given = parser.parse_args()
     check_folder(given.folder, {name: getattr(given, name) for name in ("cases", "difficulty")})
-    atlas = load_atlas()
-    Parallel(given.jobs)(
-        delayed(make_case)(given.folder, number, given.difficulty, atlas)
-        for number in range(given.cases)
-    )
+    cohort = Cohort(given.cases, (FIRST_SEED,), {"difficulty": given.difficulty, **SCANNER})
+    make_cases(given.folder, cohort, given.jobs)
     rows = rows_of(given)
     trained = Parallel(given.jobs, return_as="generator_unordered")(
         delayed(out_of_fold)(given.folder, given.cases, row) for row in rows

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.ablation import Row, side_of, write_markdown
+from benchmarks.ablation import Row, write_markdown
+from benchmarks.cohorts import side_of
 from lvo_kedro.detection import explain, load_detector, mass_by_side, open_sample, sample_grid
 from lvo_kedro.evaluation import wilson_interval
 from lvo_kedro.imaging.geometry import Grid, make_image
