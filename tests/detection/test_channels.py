@@ -11,9 +11,9 @@ import torch
 
 from lvo_kedro.detection import CHANNELS, ChannelOptions, flip_sides, plan_grid, stack_channels
 from lvo_kedro.detection.channels import normalize_ncct, normalize_nonzero
-from lvo_kedro.detection.grids import Sampler
 from lvo_kedro.errors import CaseError, ScanError
 from lvo_kedro.imaging.geometry import Grid, make_image
+from lvo_kedro.imaging.sampling import Sampler
 
 from .conftest import make_case, reorient
 

@@ -2,19 +2,21 @@ from __future__ import annotations
 
 import json
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
 from nibabel.affines import apply_affine
 
 from lvo_kedro.errors import TableError
+from lvo_kedro.features import PLACE, SEARCHED, TERRITORY, describe_arteries
+from lvo_kedro.features.tissue import territory_differences
 from lvo_kedro.imaging.geometry import make_image
 from lvo_kedro.localization import (
     BaselineOptions,
     SegmentBaseline,
-    describe_segments,
 )
-from lvo_kedro.localization.baseline import FEATURES, PLACE, TISSUE, WEIGHED
+from lvo_kedro.localization.baseline import WEIGHED
 from lvo_kedro.vocabulary import HEMISPHERES, VESSEL_LABELS
 
 from .conftest import CLOT, ORIENTATIONS, PATENT, Head, draw_head, grid_with
@@ -44,9 +46,12 @@ def described(
     if unseen is not None:
         lost, label = unseen
         vessels[(vessels == label) & on_side(head, lost)] = 0
-    return describe_segments(
-        ncct, make_image(vessels, head.ncct.affine), priors_of(head, infarct, seed)
-    )
+    return arteries_of(ncct, make_image(vessels, head.ncct.affine), priors_of(head, infarct, seed))
+
+
+def arteries_of(ncct: nib.Nifti1Image, vessels: nib.Nifti1Image, priors: dict) -> pd.DataFrame:
+    table = describe_arteries(ncct, vessels, priors["hemispheres"])
+    return table.assign(**{TERRITORY: table["side"].map(territory_differences(priors))})
 
 
 def on_side(head: Head, side: str) -> np.ndarray:
@@ -102,7 +107,7 @@ def test_sides_mirror_each_other() -> None:
     for column in WEIGHED:
         assert np.allclose(table.loc["left", column], -table.loc["right", column])
     assert table.loc[("left", "M1"), "peak_difference"] == pytest.approx(CLOT - PATENT, abs=8)
-    assert table.loc[("left", "M2"), TISSUE] == pytest.approx(-LOST_HU, abs=0.2)
+    assert table.loc[("left", "M2"), TERRITORY] == pytest.approx(-LOST_HU, abs=0.2)
 
 
 def test_nothing_dense_is_nothing_found(baseline: SegmentBaseline) -> None:
@@ -130,15 +135,15 @@ def test_calcium_is_no_clot() -> None:
     )
     hu[tuple(m1[len(m1) // 2])] = 900.0
     ncct = make_image(hu, head.ncct.affine)
-    table = describe_segments(ncct, head.vessels, priors_of(head, None, 0))
+    table = arteries_of(ncct, head.vessels, priors_of(head, None, 0))
     assert table["peak_difference"].abs().max() < 3
 
 
 def test_no_vessel_at_all_gives_no_difference_and_no_point(baseline: SegmentBaseline) -> None:
     head = draw_head(grid_with(spacing=(2.0, 2.0, 2.0)), ("M1",), "left")
     nothing = make_image(np.zeros(head.ncct.shape, np.uint8), head.ncct.affine)
-    table = describe_segments(head.ncct, nothing, priors_of(head, None, 0))
-    assert not table[list(FEATURES)].to_numpy().any()
+    table = arteries_of(head.ncct, nothing, priors_of(head, None, 0))
+    assert not table[list(SEARCHED)].to_numpy().any()
     assert table[list(PLACE)].isna().all(axis=None)
     assert baseline.call(table).best_point is None
 
@@ -149,12 +154,22 @@ def test_it_is_plain_numbers(baseline: SegmentBaseline) -> None:
     assert again.call(table) == baseline.call(table)
 
 
-def test_options_that_were_stored_under_former_names_are_read(baseline: SegmentBaseline) -> None:
+def test_baselines_of_the_time_when_reading_was_among_their_options(baseline) -> None:
     stored = baseline.to_json()
-    former = {present: name for name, present in BaselineOptions.renamed.items()}
-    options = {former.get(name, name): value for name, value in stored["options"].items()}
-    assert options != stored["options"]
-    assert SegmentBaseline.from_json(stored | {"options": options}).to_json() == stored
+    former = stored["options"] | {"around": 1.6, "dense_hu": 52.0}
+    assert SegmentBaseline.from_json(stored | {"options": former}).to_json() == stored
+
+
+def test_options_that_moved_say_where_they_are() -> None:
+    with pytest.raises(ValueError, match=r"dense_hu is now features\.dense_hu"):
+        BaselineOptions(dense_hu=50.0)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_side_told_by_another_method_is_kept(baseline: SegmentBaseline, side) -> None:
+    call = baseline.call(described(("M1",), "left", 7), side=side)
+    assert call.best_side == side
+    assert call.best_segment == "M1" or side == "right"
 
 
 @pytest.mark.parametrize("truth", [None, ("left", "M1")])

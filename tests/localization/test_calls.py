@@ -5,12 +5,10 @@ import pytest
 
 from lvo_kedro.errors import ScanError
 from lvo_kedro.imaging.geometry import make_image
+from lvo_kedro.imaging.midplane import Midplane, midplane_at, midplane_of
 from lvo_kedro.localization import (
     NO_OCCLUSION,
     CallOptions,
-    Midplane,
-    midplane_at,
-    midplane_of,
     name_occlusion,
     project_labels,
     project_vessels,

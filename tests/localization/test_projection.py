@@ -6,12 +6,12 @@ from nibabel.affines import apply_affine
 
 from lvo_kedro.errors import ScanError
 from lvo_kedro.imaging.geometry import make_image
+from lvo_kedro.imaging.midplane import midplane_of
 from lvo_kedro.localization import (
     ProjectionOptions,
     back_project,
     label_clot,
     mark_called,
-    midplane_of,
     name_occlusion,
     project_labels,
     project_vessels,

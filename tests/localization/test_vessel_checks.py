@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from lvo_kedro.imaging.geometry import make_image
-from lvo_kedro.localization import check_vessels, midplane_of, split_by_side
+from lvo_kedro.imaging.midplane import midplane_of
+from lvo_kedro.localization import check_vessels, split_by_side
 
 from .conftest import ORIENTATIONS, draw_head, grid_with
 

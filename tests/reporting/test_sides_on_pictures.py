@@ -19,11 +19,11 @@ import pytest
 from matplotlib.image import imread
 
 from lvo_kedro.imaging.geometry import make_image
+from lvo_kedro.imaging.midplane import midplane_of
 from lvo_kedro.localization import (
     ProjectionOptions,
     back_project,
     mark_called,
-    midplane_of,
     project_labels,
     project_vessels,
 )

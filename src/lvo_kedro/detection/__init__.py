@@ -13,6 +13,7 @@ from lvo_kedro.detection.channels import plan_grid, stack_channels
 from lvo_kedro.detection.detector import Detector, load_detector, score_cases
 from lvo_kedro.detection.explanation import ExplanationOptions, explain, mass_by_side
 from lvo_kedro.detection.mcresnet import McResNet, load_published_checkpoint
+from lvo_kedro.detection.methods import DetectionOptions, chosen_of, combine
 from lvo_kedro.detection.options import (
     CHANNELS,
     AugmentationOptions,
@@ -26,6 +27,8 @@ from lvo_kedro.detection.scores import (
     cross_fit_calibration,
     tabulate_logits,
 )
+from lvo_kedro.detection.side_model import SideModel, SideModelOptions
+from lvo_kedro.detection.side_training import SIDE_MODEL, fit_side_models, judge_case
 from lvo_kedro.detection.storage import (
     Sample,
     decode_channels,
@@ -38,26 +41,34 @@ from lvo_kedro.detection.training import train_fold
 
 __all__ = [
     "CHANNELS",
+    "SIDE_MODEL",
     "AugmentationOptions",
     "Calibration",
     "CalibrationOptions",
     "ChannelName",
     "ChannelOptions",
+    "DetectionOptions",
     "Detector",
     "ExplanationOptions",
     "McResNet",
     "Sample",
+    "SideModel",
+    "SideModelOptions",
     "TrainingOptions",
     "add_probabilities",
     "augment",
     "blank_channel",
     "calibrate",
     "choose_operating_points",
+    "chosen_of",
+    "combine",
     "cross_fit_calibration",
     "decode_channels",
     "encode_channels",
     "explain",
+    "fit_side_models",
     "flip_sides",
+    "judge_case",
     "load_detector",
     "load_published_checkpoint",
     "mass_by_side",

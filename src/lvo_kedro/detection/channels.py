@@ -30,10 +30,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lvo_kedro.detection.grids import Sampler, brain_grid, missing, published_grid
+from lvo_kedro.detection.grids import missing, published_grid
 from lvo_kedro.detection.inputs import Arrays, read_arrays
 from lvo_kedro.detection.options import HU_WINDOW, ChannelName, ChannelOptions
 from lvo_kedro.imaging.geometry import Grid, grid_of, to_ras
+from lvo_kedro.imaging.midline_grid import brain_grid
+from lvo_kedro.imaging.sampling import Sampler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,7 +101,11 @@ def plan_grid(
     brain = brain_mask if brain_mask is not None else hemispheres
     if brain is None:
         raise missing("brain mask and no hemispheres")
-    return brain_grid(brain, hemispheres, options)
+    if options.frame == "native":
+        hemispheres = None
+    elif hemispheres is None:
+        raise missing("hemispheres")
+    return brain_grid(brain, hemispheres, options.spacing_mm, options.shape)
 
 
 def stack_channels(

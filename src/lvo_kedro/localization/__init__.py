@@ -7,7 +7,7 @@ Beside it stand a transparent baseline without a network (:class:`SegmentBaselin
 whether the vessels can be right (:func:`check_vessels`).
 """
 
-from lvo_kedro.localization.baseline import BaselineOptions, SegmentBaseline, describe_segments
+from lvo_kedro.localization.baseline import BaselineOptions, SegmentBaseline
 from lvo_kedro.localization.calls import (
     NO_OCCLUSION,
     CallOptions,
@@ -15,14 +15,15 @@ from lvo_kedro.localization.calls import (
     mark_called,
     name_occlusion,
 )
-from lvo_kedro.localization.midplane import Midplane, midplane_at, midplane_of
 from lvo_kedro.localization.naming import (
     LocalizationOptions,
     call_by_densities,
     call_record,
     cross_fit_baseline,
+    given_side,
     measure_points,
     merge_calls,
+    told_sides,
 )
 from lvo_kedro.localization.projection import (
     Projection,
@@ -39,7 +40,6 @@ __all__ = [
     "BaselineOptions",
     "CallOptions",
     "LocalizationOptions",
-    "Midplane",
     "OcclusionCall",
     "Projection",
     "ProjectionOptions",
@@ -49,15 +49,14 @@ __all__ = [
     "call_record",
     "check_vessels",
     "cross_fit_baseline",
-    "describe_segments",
+    "given_side",
     "label_clot",
     "mark_called",
     "measure_points",
     "merge_calls",
-    "midplane_at",
-    "midplane_of",
     "name_occlusion",
     "project_labels",
     "project_vessels",
     "split_by_side",
+    "told_sides",
 ]

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, ClassVar, Final
 import numpy as np
 from pydantic import Field
 
+from lvo_kedro.features import SEGMENTS, SIDES
 from lvo_kedro.imaging.geometry import make_image
-from lvo_kedro.localization.midplane import Midplane, midplane_at
+from lvo_kedro.imaging.midplane import Midplane, midplane_at
 from lvo_kedro.options import Options
 from lvo_kedro.vocabulary import OCCLUSION_LABELS, Segment, SegmentClass, Side
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 NO_OCCLUSION: Final = "no occlusion found"
 """The finding of a projection on which nothing is marked."""
-SEGMENTS: Final[tuple[Segment, ...]] = ("C7", "M1", "M2")
-SIDES: Final[tuple[Side, Side]] = ("left", "right")
 CLASS_OF: Final[dict[frozenset[Segment], SegmentClass]] = {
     frozenset({"C7"}): "C7",
     frozenset({"M1"}): "M1",
@@ -79,6 +78,8 @@ def name_occlusion(
     midplane: Midplane | None = None,
     probabilities: nib.Nifti1Image | None = None,
     options: CallOptions = CallOptions(),
+    *,
+    side: Side | None = None,
 ) -> OcclusionCall:
     """Name the occluded segments and their side.
 
@@ -89,6 +90,8 @@ def name_occlusion(
         midplane: Parts left from right in world coordinates; world x = 0 by default.
         probabilities: (X, Y, 1, 4) of background and labels, for the best guess.
         options: Thresholds.
+        side: The patient's, where another method has told it: what is marked on the other does not
+            count.
 
     Returns:
         The call; combinations that cannot be are named in ``finding``, not forced.
@@ -101,10 +104,17 @@ def name_occlusion(
     if probabilities is not None:
         p = np.asarray(probabilities.dataobj)[:, :, 0]
         chances = {s: p[..., OCCLUSION_LABELS[s]] for s in SEGMENTS}
+    if side is not None:
+        there = (distance > 0) == (side == "right")
+        present, chances = (
+            {s: np.where(there, w, 0) for s, w in weights.items()} for weights in (present, chances)
+        )
     areas, expected = (_areas(weights, distance, pixel) for weights in (present, chances))
     least = options.minimum_share * max(area for side in SIDES for area in areas[side].values())
     found = {side: _segments(areas[side], max(least, options.minimum_area_mm2)) for side in SIDES}
     call = _call(found, areas, expected, options)
+    if side is not None:  # also where nothing is likely on either
+        call = replace(call, best_side=side)
     if projection is None:
         return call
     own_side = (distance > 0) == (call.best_side == "right")

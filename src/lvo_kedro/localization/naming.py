@@ -8,6 +8,7 @@ import numpy as np
 
 from lvo_kedro.localization.baseline import BaselineOptions, SegmentBaseline
 from lvo_kedro.options import Options
+from lvo_kedro.vocabulary import HEMISPHERES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +26,10 @@ class LocalizationOptions(Options):
 
     method: Literal["network", "densities"] = "network"
     """``network``: the published way. ``densities``: the transparent baseline."""
+    side: Literal["own", "detection"] = "own"
+    """``own``: each method tells the side as well. ``detection``: that of stage 2 is kept, and only
+    what lies on it is named, where the detector tells sides (a network of whole heads does not).
+    """
     force_call: bool = True
     """Name the likeliest segment and side even where none reaches its threshold.
 
@@ -49,6 +54,29 @@ def call_record(call: OcclusionCall) -> dict[str, Any]:
     }
 
 
+def told_sides(scores: pd.DataFrame, options: LocalizationOptions) -> dict[str, Side]:
+    """Return the side that detection found likelier, for the cases whose side is to be kept.
+
+    Args:
+        scores: Score table: case_id, and ``likely_side`` where the detector tells sides.
+        options: Whether detection tells the side.
+    """
+    if options.side == "own" or "likely_side" not in scores:
+        return {}
+    told = scores[scores["likely_side"].isin(HEMISPHERES)]
+    return dict(zip(told["case_id"], told["likely_side"], strict=True))
+
+
+def given_side(record: Mapping[str, Any], side: Side | None) -> Mapping[str, Any]:
+    """Return a network's call, or the one it makes when only one side counts.
+
+    Args:
+        record: Of :func:`call_record`, with ``on_left`` and ``on_right`` of the same kind.
+        side: The patient's, None for both.
+    """
+    return record if side is None else record[f"on_{side}"]
+
+
 def cross_fit_baseline(
     densities: Mapping[str, pd.DataFrame],
     truths: Mapping[str, tuple[Side, SegmentClass] | None],
@@ -58,7 +86,7 @@ def cross_fit_baseline(
     """Fit the baseline on all cases, and for each fold on those of the others.
 
     Args:
-        densities: By case: table of :func:`lvo_kedro.localization.describe_segments`.
+        densities: By case: the arteries of :func:`lvo_kedro.features.measure_sides`.
         truths: By case: side and class of its occlusion, None without one.
         held_out: By case: the fold that holds it out.
         options: Of the baseline.
@@ -76,17 +104,20 @@ def cross_fit_baseline(
     return {"all": fit(None), "folds": folds}
 
 
-def call_by_densities(fitted: Mapping[str, Any], densities: pd.DataFrame) -> dict[str, Any]:
+def call_by_densities(
+    fitted: Mapping[str, Any], densities: pd.DataFrame, side: Side | None = None
+) -> dict[str, Any]:
     """Name the occlusion of one case by its densities, as :func:`call_record` has it.
 
     Args:
         fitted: Weights of a baseline.
-        densities: Table of :func:`lvo_kedro.localization.describe_segments`.
+        densities: The arteries of :func:`lvo_kedro.features.measure_sides`.
+        side: The patient's, where another method has told it.
 
     Returns:
         The call; without a name, and with the reason, where the segment was not found at all.
     """
-    call = SegmentBaseline.from_json(fitted).call(densities)
+    call = SegmentBaseline.from_json(fitted).call(densities, side)
     # a segment that was found on neither side has no density to go by: that names nothing
     volumes = densities.groupby("segment")["volume_ml"].sum()
     absent = [segment for segment in call.best_segment.split("+") if volumes[segment] == 0]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from lvo_kedro.imaging.geometry import grid_of, make_image, world_axis
-from lvo_kedro.localization.midplane import Midplane, midplane_of
+from lvo_kedro.imaging.midplane import Midplane, midplane_of
 from lvo_kedro.vocabulary import HEMISPHERES, OCCLUSION_LABELS, VESSEL_LABELS, Side
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from lvo_kedro.pipelines.detection_training import nodes
+from lvo_kedro.pipelines.detection_training import nodes, side_nodes
 
 
 def create_pipeline(**_: object) -> Pipeline:
@@ -16,6 +16,13 @@ def create_pipeline(**_: object) -> Pipeline:
                 inputs=["scans", "vessels", "priors", "params:channels"],
                 outputs="channels",
                 name="stack_channels",
+                tags="each_scan",
+            ),
+            node(
+                side_nodes.measure_both_sides,
+                inputs=["scans", "vessels", "priors", "params:features"],
+                outputs="side_features",
+                name="measure_sides",
                 tags="each_scan",
             ),
             node(

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 from lvo_kedro.datasets.cases import Case, Cases, Task
 from lvo_kedro.evaluation import EvaluationOptions, choose_cases
-from lvo_kedro.localization import ProjectionOptions, mark_called, midplane_of, project_vessels
+from lvo_kedro.imaging.midplane import midplane_of
+from lvo_kedro.localization import ProjectionOptions, mark_called, project_vessels
 from lvo_kedro.options import Options
 from lvo_kedro.pipelines.evaluation.nodes import StoredTables
 from lvo_kedro.reporting import (

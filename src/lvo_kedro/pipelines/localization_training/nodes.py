@@ -13,7 +13,9 @@ from nibabel.affines import apply_affine
 from lvo_kedro import stages
 from lvo_kedro.cohort import fold_of_cases
 from lvo_kedro.datasets.cases import Case, Cases, Task
+from lvo_kedro.features import SIDES
 from lvo_kedro.imaging.geometry import make_image
+from lvo_kedro.imaging.midplane import midplane_of
 from lvo_kedro.localization import (
     BaselineOptions,
     CallOptions,
@@ -25,13 +27,13 @@ from lvo_kedro.localization import (
     call_record,
     check_vessels,
     cross_fit_baseline,
-    describe_segments,
+    given_side,
     measure_points,
     merge_calls,
-    midplane_of,
     name_occlusion,
     project_labels,
     project_vessels,
+    told_sides,
 )
 from lvo_kedro.model_records import record_models
 from lvo_kedro.nnunet import NnUNetOptions, load_predictor
@@ -181,12 +183,13 @@ def locate_occlusion(
     mask = make_image(marked, probabilities.affine)
     projection, labels = _projection(projected), vessels["vessel_labels"]
     midplane = midplane_of(priors["hemispheres"])
-    call = name_occlusion(mask, projection, midplane, probabilities, options)
+    named = partial(name_occlusion, mask, projection, midplane, probabilities, options)
     clot, _ = back_project(mask, projection, labels)
     return {
         "occlusion_2d": mask,
         "occlusion_mask": clot,
-        "call": call_record(call)
+        "call": call_record(named())
+        | {f"on_{side}": call_record(named(side=side)) for side in SIDES}
         | {
             "vessel_findings": check_vessels(labels, midplane),
             "networks": [model.name for model in models],
@@ -194,35 +197,15 @@ def locate_occlusion(
     }
 
 
-def describe_densities(
-    scans: Cases, vessels: Cases, priors: Cases, options: BaselineOptions
-) -> dict[str, Task]:
-    """Compare the densities of each segment on both sides, for the baseline.
-
-    Out: for each case a row per side and segment: differences in HU and ml, a point in world mm.
-    """
-    return stages.each_case(describe_densities_of_case, scans, vessels, priors, options=options)
-
-
-def describe_densities_of_case(
-    scan: Case, vessels: Case, priors: Case, options: BaselineOptions
-) -> dict[str, Any]:
-    """Describe one case: a row per side and segment."""
-    maps = {
-        name: priors[name] for name in ("hemispheres", "territory_probability", "signed_difference")
-    }
-    return {"densities": describe_segments(scan["ncct"], vessels["vessel_labels"], maps, options)}
-
-
 def fit_density_baselines(
-    segment_densities: Cases, cohort: pd.DataFrame, options: BaselineOptions
+    side_features: Cases, cohort: pd.DataFrame, options: BaselineOptions
 ) -> dict[str, Any]:
     """Fit the baseline on all development cases, and for each fold on those of the others.
 
     Out: its weights, plain numbers per HU or ml.
     """
-    held_out = {c: f for c, f in fold_of_cases(cohort).items() if c in segment_densities}
-    densities = {case: segment_densities[case]["densities"] for case in held_out}
+    held_out = {c: f for c, f in fold_of_cases(cohort).items() if c in side_features}
+    densities = {case: side_features[case]["arteries"] for case in held_out}
     known = cohort.set_index("case_id").loc[list(held_out)]
     truths = {row.Index: (row.side, row.segment) if row.lvo else None for row in known.itertuples()}
     return cross_fit_baseline(densities, truths, held_out, options)
@@ -230,27 +213,33 @@ def fit_density_baselines(
 
 def tabulate_calls(
     occlusions: Cases,
-    segment_densities: Cases,
+    side_features: Cases,
     density_baselines: dict[str, Any],
+    detection_scores: pd.DataFrame,
     cohort: pd.DataFrame,
     options: LocalizationOptions,
 ) -> pd.DataFrame:
     """Put the calls of all cases into one table: what is known, what was called, by each method.
 
-    Out: a row per case: side (the patient's), segment, confidence (0 to 1), point in world mm.
+    In: the likelier side by stage 2, which is kept where the options say so. Out: a row per case:
+    side (the patient's), segment, confidence (0 to 1), point in world mm.
     """
     wanted = ("case_id", "patient_id", "split", "lvo", "side", "segment")
     known = [name for name in wanted if name in cohort]
     held_out = fold_of_cases(cohort)
     calls = occlusions.records("call")
+    told = told_sides(detection_scores, options)
     rows = []
     for case in cohort[cohort["case_id"].isin(list(calls))].to_dict("records"):
         name = case["case_id"]
         fitted = density_baselines["all"]
         if name in held_out:
             fitted = density_baselines["folds"][str(held_out[name])]
-        densities = segment_densities[name]["densities"]
-        by = {"network": calls[name], "densities": call_by_densities(fitted, densities)}
+        side = told.get(name)
+        by = {
+            "network": given_side(calls[name], side),
+            "densities": call_by_densities(fitted, side_features[name]["arteries"], side),
+        }
         rows.append({key: case[key] for key in known} | merge_calls(by, options))
     return pd.DataFrame(rows)
 
@@ -262,7 +251,7 @@ def gather_localization_results(
     projections: Cases,
     occlusions: Cases,
     clot_annotations: Cases,
-    segment_densities: Cases,
+    side_features: Cases,
 ) -> dict[str, Any]:
     """Gather what the evaluation needs of stage 3.
 
@@ -276,7 +265,7 @@ def gather_localization_results(
     made = {
         "projection": projections,
         "occlusion_call": occlusions,
-        "density_baseline": segment_densities,
+        "features": side_features,
     }
     return {
         "calls": measure_points(localization_calls, centres),
