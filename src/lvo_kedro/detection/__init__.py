@@ -10,8 +10,9 @@ from lvo_kedro.detection.augmentation import augment, flip_sides
 from lvo_kedro.detection.blanking import blank_channel
 from lvo_kedro.detection.calibration import Calibration, calibrate, choose_operating_points
 from lvo_kedro.detection.channels import plan_grid, stack_channels
-from lvo_kedro.detection.detector import Detector, load_detector, score_cases
+from lvo_kedro.detection.detector import Detector, load_detector
 from lvo_kedro.detection.explanation import ExplanationOptions, explain, mass_by_side
+from lvo_kedro.detection.halves import SidesNetwork, require_midline
 from lvo_kedro.detection.mcresnet import McResNet, load_published_checkpoint
 from lvo_kedro.detection.options import (
     CHANNELS,
@@ -26,6 +27,7 @@ from lvo_kedro.detection.scores import (
     cross_fit_calibration,
     tabulate_logits,
 )
+from lvo_kedro.detection.scoring import Score, score_cases, score_sides
 from lvo_kedro.detection.storage import (
     Sample,
     decode_channels,
@@ -47,6 +49,8 @@ __all__ = [
     "ExplanationOptions",
     "McResNet",
     "Sample",
+    "Score",
+    "SidesNetwork",
     "TrainingOptions",
     "add_probabilities",
     "augment",
@@ -63,9 +67,11 @@ __all__ = [
     "mass_by_side",
     "open_sample",
     "plan_grid",
+    "require_midline",
     "sample_grid",
     "save_sample",
     "score_cases",
+    "score_sides",
     "stack_channels",
     "tabulate_logits",
     "train_fold",
