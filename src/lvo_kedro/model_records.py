@@ -20,6 +20,8 @@ def record_models(models: Cases) -> dict[str, dict[str, Any]]:
         start: What its training started from, in words; empty where it started at random.
         trained_on: Ids of its training cases.
         chosen_on: Ids of the cases that the kept epoch was chosen on; none where it was the last.
+        train_loss, chance_loss: Of a detector, at the end and of guessing; the second is None where
+            the model was trained before it was recorded.
     """
     return {name: _record_model(models[name]) for name in sorted(models)}
 
@@ -34,6 +36,8 @@ def _record_model(model: Case) -> dict[str, Any]:
             "sha256": record["sha256"],
             "trained_on": training["train"],
             "chosen_on": [] if last else training["chosen_on"],
+            "train_loss": record["summary"]["train_loss"],
+            "chance_loss": record["summary"].get("chance_loss"),
         }
     else:
         record = _read(model, "manifest.json")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def show_results(catalog: Any, project: Path, tracking: str) -> None:
-    """Print the main metrics of the last run and where everything lies.
+    """Print the main metrics of the last run, what is wrong with them, and where everything lies.
 
     Args:
         catalog: Kedro's catalog, in which the run's tables are.
@@ -24,6 +24,9 @@ def show_results(catalog: Any, project: Path, tracking: str) -> None:
     """
     metrics = {name: catalog.load(f"{name}.summary") for name in settings.EVALUATED_SPLITS}
     click.echo(_as_table(pd.concat(metrics)))
+    findings = catalog.load("study")["findings"]
+    for message in findings.loc[findings["severity"] == "error", "message"]:
+        click.echo(f"\nError: {message}")
     if catalog.exists("permutation_summary"):
         click.echo(
             f"\nAUC with shuffled labels:\n{_permutation(catalog.load('permutation_summary'))}"

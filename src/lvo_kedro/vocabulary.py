@@ -10,6 +10,8 @@ from typing import Final, Literal
 Side = Literal["left", "right"]
 Segment = Literal["C7", "M1", "M2"]
 SegmentClass = Literal["M1", "M2", "C7", "C7+M1", "M1+M2"]
+Target = Literal["case", "sides"]
+"""What a detector answers: one logit for the whole case, or a utility for each side."""
 
 VESSEL_LABELS: Final[dict[str, int]] = {"C7": 1, "M1": 2, "M2": 3, "other": 4}
 """Label values of vessel images (stage 1) and, without ``other``, of occlusion images (stage 3)."""

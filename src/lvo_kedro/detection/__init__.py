@@ -10,8 +10,14 @@ from lvo_kedro.detection.augmentation import augment, flip_sides
 from lvo_kedro.detection.blanking import blank_channel
 from lvo_kedro.detection.calibration import Calibration, calibrate, choose_operating_points
 from lvo_kedro.detection.channels import plan_grid, stack_channels
-from lvo_kedro.detection.detector import Detector, load_detector, score_cases
+from lvo_kedro.detection.contributions import (
+    average_contributions,
+    draw_contributions,
+    tabulate_contributions,
+)
+from lvo_kedro.detection.detector import Detector, load_detector
 from lvo_kedro.detection.explanation import ExplanationOptions, explain, mass_by_side
+from lvo_kedro.detection.halves import SidesNetwork, require_midline
 from lvo_kedro.detection.mcresnet import McResNet, load_published_checkpoint
 from lvo_kedro.detection.methods import DetectionOptions, chosen_of, combine
 from lvo_kedro.detection.options import (
@@ -27,6 +33,7 @@ from lvo_kedro.detection.scores import (
     cross_fit_calibration,
     tabulate_logits,
 )
+from lvo_kedro.detection.scoring import Score, score_cases, score_sides
 from lvo_kedro.detection.side_model import SideModel, SideModelOptions
 from lvo_kedro.detection.side_training import SIDE_MODEL, fit_side_models, judge_case
 from lvo_kedro.detection.storage import (
@@ -52,11 +59,14 @@ __all__ = [
     "ExplanationOptions",
     "McResNet",
     "Sample",
+    "Score",
     "SideModel",
     "SideModelOptions",
+    "SidesNetwork",
     "TrainingOptions",
     "add_probabilities",
     "augment",
+    "average_contributions",
     "blank_channel",
     "calibrate",
     "choose_operating_points",
@@ -64,6 +74,7 @@ __all__ = [
     "combine",
     "cross_fit_calibration",
     "decode_channels",
+    "draw_contributions",
     "encode_channels",
     "explain",
     "fit_side_models",
@@ -74,10 +85,13 @@ __all__ = [
     "mass_by_side",
     "open_sample",
     "plan_grid",
+    "require_midline",
     "sample_grid",
     "save_sample",
     "score_cases",
+    "score_sides",
     "stack_channels",
+    "tabulate_contributions",
     "tabulate_logits",
     "train_fold",
 ]

@@ -59,7 +59,9 @@ def augment(
     return batch.clamp_(0, 1)
 
 
-def _uniform(shape: tuple[int, ...], half_width: float, generator: torch.Generator) -> Tensor:
+def _uniform(
+    shape: tuple[int, ...], half_width: float | Tensor, generator: torch.Generator
+) -> Tensor:
     return (torch.rand(shape, generator=generator) * 2 - 1) * half_width
 
 
@@ -73,10 +75,11 @@ def _move(
 
     count = len(batch)
     flipped = torch.rand(count, generator=generator) < options.flip
-    turns = torch.deg2rad(_uniform((count, 3), options.rotation_degrees, generator))
+    turns = torch.deg2rad(_uniform((count, 3), torch.tensor(options.turns_degrees), generator))
     sizes = 1 + _uniform((count,), options.scaling, generator)
-    shifts = _uniform((count, 3), options.shift_mm / spacing_mm, generator)
-    if not (options.rotation_degrees or options.scaling or options.shift_mm):
+    widths = torch.tensor([width / spacing_mm for width in options.shifts_mm])
+    shifts = _uniform((count, 3), widths, generator)
+    if not (any(options.turns_degrees) or options.scaling or any(options.shifts_mm)):
         chosen = flipped.to(batch.device)[:, None, None, None, None]
         return torch.where(chosen, flip_sides(batch), batch)
     sizes = sizes[:, None].repeat(1, 3)

@@ -1,11 +1,11 @@
-"""A trained network with what is needed to use it again, and the scores it gives."""
+"""A trained network with what is needed to use it again."""
 
 from __future__ import annotations
 
 import json
 import platform
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -14,17 +14,19 @@ from torch import Tensor
 
 from lvo_kedro import __version__
 from lvo_kedro.artifacts import replacing, sha256_of, write_json
-from lvo_kedro.detection.augmentation import flip_sides
-from lvo_kedro.detection.data import SampleReader, in_groups
 from lvo_kedro.detection.device import pick_device
-from lvo_kedro.detection.mcresnet import McResNet
+from lvo_kedro.detection.halves import Network, make_network, target_of
+from lvo_kedro.detection.outputs import batch_outputs
+from lvo_kedro.detection.targets import case_logits
 from lvo_kedro.errors import CaseError, ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from lvo_kedro.detection.data import SampleReader
     from lvo_kedro.detection.options import ChannelName
+    from lvo_kedro.vocabulary import Target
 
 WEIGHTS, CARD = "model.safetensors", "model.json"
 
@@ -34,7 +36,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Detector:
-    """A trained McResNet.
+    """A trained McResNet, of whole cases or of their halves.
 
     Attributes:
         network: In evaluation mode.
@@ -44,7 +46,7 @@ class Detector:
         card: All of ``model.json``.
     """
 
-    network: McResNet
+    network: Network
     channels: tuple[ChannelName, ...]
     shape: tuple[int, int, int]
     spacing_mm: float
@@ -55,18 +57,23 @@ class Detector:
         """Where the network lies."""
         return next(self.network.parameters()).device
 
-    @torch.no_grad()
+    @property
+    def target(self) -> Target:
+        """What the network answers: one logit, or a utility for each side."""
+        return target_of(self.network)
+
     def score(self, batch: Tensor, flip: bool = True) -> Tensor:
         """Return the logits of a batch.
 
         Args:
             batch: (case, channel, x, y, z) in [0, 1].
-            flip: Average the logit with that of the left-right mirrored case.
+            flip: Average the logit with that of the left-right mirrored case, where they can differ
+                (not with ``target: sides``).
 
         Returns:
             float32 of shape (case,) on the CPU.
         """
-        return _logits(self.network, batch, flip)
+        return case_logits(batch_outputs(self.network, batch, flip))
 
     def check(self, reader: SampleReader) -> None:
         """Raise ModelError where samples do not fit what the network was trained on."""
@@ -79,75 +86,9 @@ class Detector:
             )
 
 
-def score_cases(
-    detectors: Detector | Sequence[Detector],
-    samples: Mapping[str, Path],
-    flip: bool = True,
-    batch_size: int = 8,
-) -> dict[str, float]:
-    """Score stored cases; several detectors give the mean of their logits.
-
-    Args:
-        detectors: One (out-of-fold scores) or all folds (external cases).
-        samples: File of each case.
-        flip: See :meth:`Detector.score`.
-        batch_size: Cases per forward pass.
-
-    Returns:
-        Logit of each case.
-
-    Raises:
-        ModelError: Samples on another grid than in training.
-        CaseError: A sample that cannot be read.
-    """
-    detectors = [detectors] if isinstance(detectors, Detector) else list(detectors)
-    if not samples:
-        return {}
-    if not detectors:
-        raise ModelError("no detectors", "at least one", "train a fold first")
-    total = dict.fromkeys(samples, 0.0)
-    for detector in detectors:
-        reader = SampleReader(samples, detector.channels)
-        detector.check(reader)
-        logits = network_logits(detector.network, reader, list(samples), batch_size, flip)
-        total = {case: total[case] + logits[case] for case in samples}
-    return {case: value / len(detectors) for case, value in total.items()}
-
-
-@torch.no_grad()
-def network_logits(
-    network: McResNet,
-    reader: SampleReader,
-    cases: Sequence[str],
-    batch_size: int,
-    flip: bool = False,
-) -> dict[str, float]:
-    """Return the logit of each case, read and scored batch by batch."""
-    groups = in_groups(cases, batch_size)
-    logits: dict[str, float] = {}
-    for group, batch in zip(groups, reader.batches(groups), strict=True):
-        values = _logits(network, batch, flip).tolist()
-        logits.update(zip(group, values, strict=True))
-    return logits
-
-
-@torch.no_grad()
-def _logits(network: McResNet, batch: Tensor, flip: bool) -> Tensor:
-    first = next(network.parameters())
-    layout = torch.channels_last_3d
-    if not network.conv1.weight.is_contiguous(memory_format=layout):
-        layout = torch.contiguous_format
-    batch = batch.to(first.device).contiguous(memory_format=layout)
-    logits = network(batch)[:, 0].float()
-    if flip:
-        mirrored = flip_sides(batch).contiguous(memory_format=layout)
-        logits = (logits + network(mirrored)[:, 0].float()) / 2
-    return cast("Tensor", logits.cpu())
-
-
 def save_detector(
     folder: Path,
-    network: McResNet,
+    network: Network,
     reader: SampleReader,
     fingerprint: Mapping[str, Any],
     summary: Mapping[str, float],
@@ -163,6 +104,7 @@ def save_detector(
         save_file(weights, str(part))
     card = {
         "format": FORMAT,
+        "target": target_of(network),
         "network": {"in_channels": network.in_channels, "base_width": network.base_width},
         "input": {
             "channels": list(reader.channels),
@@ -217,7 +159,7 @@ def load_detector(folder: Path, device: str = "auto") -> Detector:
         >>> from pathlib import Path
         >>> from tempfile import mkdtemp
         >>> import numpy as np, torch
-        >>> from lvo_kedro.detection import TrainingOptions, train_fold
+        >>> from lvo_kedro.detection import TrainingOptions, score_cases, train_fold
         >>> from lvo_kedro.detection import encode_channels, save_sample
         >>> from lvo_kedro.imaging.geometry import Grid
         >>> folder = Path(mkdtemp())
@@ -242,7 +184,8 @@ def load_detector(folder: Path, device: str = "auto") -> Detector:
                 f"sha256 {card['sha256']} and format {FORMAT}",
                 "train the fold again, or copy the whole folder again",
             )
-        network = McResNet(**card["network"])
+        # a card without a target was written when there was one alone
+        network = make_network(card.get("target", "case"), **card["network"])
         network.load_state_dict(load_file(str(folder / WEIGHTS)), strict=True)
         x, y, z = card["input"]["shape"]
         detector = Detector(

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lvo_kedro.detection.augmentation import flip_sides
 from lvo_kedro.detection.channels import neutral
 from lvo_kedro.detection.detector import Detector
+from lvo_kedro.detection.halves import SidesNetwork, join_halves, outward_halves
 from lvo_kedro.detection.storage import decode_channels, sample_grid
 from lvo_kedro.errors import ModelError
 from lvo_kedro.imaging.geometry import grid_of, make_image
@@ -61,7 +62,8 @@ def explain(
 
     Returns:
         float32 in [0, 1] on the grid of ``ncct``; 0 where nothing raises the score, and where no
-        channel says anything. Averaged over the case and its mirror image, as the scores are.
+        channel says anything. Averaged over the case and its mirror image, as the scores are. Of a
+        network of halves, each half's map of its own utility, by the side's share of the score.
     """
     several = [detectors] if isinstance(detectors, Detector) else list(detectors)
     if not several:
@@ -70,8 +72,11 @@ def explain(
     seen = torch.zeros_like(total, dtype=torch.bool)
     for detector in several:
         batch = decode_channels(sample, detector.channels)[None].to(detector.device)
-        total += class_activation(detector, batch, layer)[0]
-        total += flip_sides(class_activation(detector, flip_sides(batch), layer)[:, None])[0, 0]
+        heat = class_activation(detector, batch, layer)
+        if detector.target == "case":  # a network of halves sees the same in the mirrored case
+            mirrored = class_activation(detector, flip_sides(batch), layer)
+            heat = (heat + flip_sides(mirrored[:, None])[:, 0]) / 2
+        total += heat[0]
         said = (batch[0].cpu() - neutral(detector.channels)).abs() > QUANTUM
         seen |= said.any(dim=0)
     total *= seen  # a coarse layer spreads over the air around the head
@@ -82,12 +87,28 @@ def explain(
 
 
 def class_activation(detector: Detector, batch: Tensor, layer: Layer) -> Tensor:
-    """Return MONAI's Grad-CAM of the logit: shape (case, x, y, z), not negative, on the CPU."""
+    """Return the Grad-CAM of a batch: shape (case, x, y, z), not negative, on the CPU.
+
+    A network of halves has a map for each half, of that half's own utility. The case's logit is the
+    logarithm of the sum of both sides' exp(utility): a utility moves it by the side's softmax share
+    among the two, and so much its map counts.
+    """
+    network = detector.network
+    if not isinstance(network, SidesNetwork):
+        return _grad_cam(network, batch, layer)
+    with torch.no_grad():
+        share = torch.softmax(network(batch).float(), dim=1).T.flatten().cpu()
+    heat = _grad_cam(network.mcresnet, outward_halves(batch), layer)
+    return join_halves(heat * share[:, None, None, None])
+
+
+def _grad_cam(module: nn.Module, batch: Tensor, layer: Layer) -> Tensor:
+    """Return MONAI's Grad-CAM of a network's one output."""
     # imported late: it takes half as long as all the rest together
     from monai.visualize import GradCAM  # noqa: PLC0415
 
     # its hooks stay on what it is given, and the detector serves case after case
-    network = copy.deepcopy(detector.network).requires_grad_(False)
+    network = copy.deepcopy(module).requires_grad_(False)
     grad_cam = GradCAM(network, layer, postprocessing=lambda heat: heat)
     with torch.enable_grad():
         heat = grad_cam(batch.detach().clone().requires_grad_(), class_idx=0)

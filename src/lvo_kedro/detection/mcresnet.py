@@ -104,6 +104,8 @@ class McResNet(nn.Module):
     Args:
         in_channels: Channels of a sample (see :mod:`lvo_kedro.detection.channels`).
         base_width: Channels of the stem and the first layer; the others have 2, 4, 8 times more.
+        zero_init_residual: Start the last norm of every block at a weight of 0, so that each block
+            begins as its shortcut (Goyal et al., "Accurate, Large Minibatch SGD", 2017).
 
     Attributes:
         recompute: Compute the activations of the stem and the first layer a second time in the
@@ -116,7 +118,9 @@ class McResNet(nn.Module):
         torch.Size([1, 1])
     """
 
-    def __init__(self, in_channels: int = 4, base_width: int = 64) -> None:
+    def __init__(
+        self, in_channels: int = 4, base_width: int = 64, zero_init_residual: bool = False
+    ) -> None:
         super().__init__()
         self.in_channels, self.base_width, self.recompute = in_channels, base_width, False
         widths = [base_width * factor for factor in (1, 2, 4, 8)]
@@ -135,6 +139,8 @@ class McResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv3d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            elif zero_init_residual and isinstance(module, BasicBlock):
+                nn.init.zeros_(module.bn2.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return one logit per sample.

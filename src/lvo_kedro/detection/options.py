@@ -71,7 +71,10 @@ class AugmentationOptions(Options):
     Attributes:
         flip: Probability of a left-right flip of all channels.
         rotation_degrees: Around each axis.
+        tilt_degrees: Around y and z instead: these turns tilt the midline's plane, one around x
+            does not. None takes rotation_degrees.
         shift_mm: Along each axis.
+        shift_across_mm: Along x instead, off the midline. None takes shift_mm.
         scaling: Relative change of size.
         hu_shift: Added to the brain and the vessels, in HU.
         hu_noise: Standard deviation of white noise in the brain and the vessels, in HU.
@@ -81,7 +84,9 @@ class AugmentationOptions(Options):
 
     flip: float = Field(0.5, ge=0, le=1)
     rotation_degrees: float = Field(6.0, ge=0)
+    tilt_degrees: float | None = Field(None, ge=0)
     shift_mm: float = Field(4.0, ge=0)
+    shift_across_mm: float | None = Field(None, ge=0)
     scaling: float = Field(0.05, ge=0, lt=1)
     hu_shift: float = Field(2.0, ge=0)
     hu_noise: float = Field(1.0, ge=0)
@@ -95,12 +100,28 @@ class AugmentationOptions(Options):
             channel_dropout=0,
         )  # fmt: skip
 
+    @property
+    def turns_degrees(self) -> tuple[float, float, float]:
+        """Largest turn around x, y and z."""
+        tilt = self.rotation_degrees if self.tilt_degrees is None else self.tilt_degrees
+        return self.rotation_degrees, tilt, tilt
+
+    @property
+    def shifts_mm(self) -> tuple[float, float, float]:
+        """Largest shift along x, y and z."""
+        across = self.shift_mm if self.shift_across_mm is None else self.shift_across_mm
+        return across, self.shift_mm, self.shift_mm
+
 
 class TrainingOptions(NetworkOptions):
     """How a network is trained on one fold.
 
     Attributes:
+        target: What the network answers. ``case``: one logit for the whole head, as published.
+            ``sides``: it reads each half of the midline grid, gives it a utility, and learns which
+            side is occluded, or that none is.
         base_width: Channels of McResNet's stem (64 as published).
+        zero_init_residual: Whether every residual block begins as its shortcut.
         channels: Subset of the stored channels to train with; None for all.
         epochs: Passes over the training cases.
         batch_size: Cases per forward pass.
@@ -140,7 +161,9 @@ class TrainingOptions(NetworkOptions):
         *("compile", "recompute", "checkpoint_every"),
     }
 
+    target: Literal["case", "sides"] = "case"
     base_width: int = Field(64, ge=1)
+    zero_init_residual: bool = False
     channels: tuple[ChannelName, ...] | None = None
     epochs: int = Field(100, ge=1)
     batch_size: int = Field(8, ge=1)
@@ -171,6 +194,16 @@ class TrainingOptions(NetworkOptions):
     def _check_seeds(self) -> TrainingOptions:
         if len(set(self.seeds)) != len(self.seeds) or min(self.seeds, default=0) < 0:
             raise ValueError(f"seeds must be different and not negative, given {self.seeds}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_flip(self) -> TrainingOptions:
+        if self.target == "sides" and self.augmentation.flip:
+            raise ValueError(
+                f"augmentation.flip must be 0 with target: sides, given {self.augmentation.flip}: "
+                "a mirrored case would get the other side's label, and shows this network nothing "
+                "new, as it reads both halves alike"
+            )
         return self
 
     def trainings(self, fold: int) -> dict[str, TrainingOptions]:

@@ -14,58 +14,26 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.optim.swa_utils import PARAM_LIST, AveragedModel, update_bn
 
 from lvo_kedro.detection.augmentation import augment
-from lvo_kedro.detection.data import SampleReader, epoch_order, in_groups
 from lvo_kedro.detection.device import peak_memory_mb
-from lvo_kedro.detection.mcresnet import McResNet
-from lvo_kedro.weights.fitting import Shape, put_into
+from lvo_kedro.detection.halves import Network, SidesNetwork, make_network
+from lvo_kedro.detection.targets import loss_of, positive_weight
+from lvo_kedro.weights.fitting import put_into
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
+    from lvo_kedro.detection.folds import Fold
     from lvo_kedro.detection.options import TrainingOptions
-    from lvo_kedro.weights.given import Weights
-
-
-@dataclass
-class Fold:
-    """What stays the same during the training of a fold."""
-
-    reader: SampleReader
-    labels: Mapping[str, int]
-    train: list[str]
-    chosen_on: list[str]
-    validation: list[str]
-    options: TrainingOptions
-    device: torch.device
-    start: Weights | None = None
-
-    @property
-    def shape(self) -> Shape:
-        """What the network is shown; it has no labels."""
-        return Shape("detection", None, tuple(self.reader.channels))
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Optimizer steps of one epoch."""
-        batches = len(self.groups(torch.Generator()))
-        return math.ceil(batches / self.options.accumulation)
-
-    def groups(self, generator: torch.Generator) -> list[list[str]]:
-        """Draw the batches of one epoch."""
-        balanced = self.options.balance == "sample"
-        order = epoch_order(self.train, self.labels, balanced, generator)
-        return in_groups(order, self.options.batch_size)
 
 
 @dataclass
 class State:
     """What changes, and is all that a checkpoint holds."""
 
-    network: McResNet
+    network: Network
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     average: AveragedModel | None
@@ -82,10 +50,16 @@ def start_state(fold: Fold) -> State:
     options = fold.options
     with torch.random.fork_rng():
         torch.manual_seed(options.seed)
-        network = McResNet(len(fold.reader.channels), options.base_width)
+        network = make_network(
+            options.target,
+            len(fold.reader.channels),
+            options.base_width,
+            options.zero_init_residual,
+        )
     if fold.start is not None:
         put_into(network, fold.start, fold.shape)
-    network.recompute = options.recompute
+    inner = network.mcresnet if isinstance(network, SidesNetwork) else network
+    inner.recompute = options.recompute
     layout = torch.channels_last_3d if options.channels_last else torch.contiguous_format
     network = network.to(fold.device).to(memory_format=layout)  # type: ignore[call-overload]
     kind = torch.optim.AdamW if options.optimizer == "adamw" else torch.optim.Adam
@@ -153,7 +127,7 @@ def _loss(
     cases: Sequence[str],
     generator: torch.Generator,
 ) -> Tensor:
-    """Return the mean binary cross-entropy of a batch, augmented on the device."""
+    """Return the mean cross-entropy of a batch, augmented on the device."""
     options = fold.options
     batch = batch.to(fold.device, non_blocking=True)
     batch = augment(
@@ -161,14 +135,12 @@ def _loss(
     )
     if options.channels_last:
         batch = batch.contiguous(memory_format=torch.channels_last_3d)
-    target = torch.tensor([float(fold.labels[case]) for case in cases], device=fold.device)
     weight = None
     if options.balance == "weight":
-        positive = sum(fold.labels[case] for case in fold.train)
-        weight = torch.tensor((len(fold.train) - positive) / positive, device=fold.device)
+        weight = positive_weight(fold.truth(fold.train)[0])
     with autocast(fold.device, options.precision):
-        logits = forward(batch)[:, 0]
-    return functional.binary_cross_entropy_with_logits(logits.float(), target, pos_weight=weight)
+        outputs = forward(batch)
+    return loss_of(outputs, *fold.truth(cases), weight)
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
@@ -197,7 +169,7 @@ def _step(state: State, options: TrainingOptions, step: int, steps_per_epoch: in
         state.average.update_parameters(state.network)
 
 
-def _running_average(network: McResNet, decay: float) -> AveragedModel:
+def _running_average(network: Network, decay: float) -> AveragedModel:
     """Return an exponential moving average of the weights that starts at the network's own.
 
     After n steps it moves by 1 - n / (9 + n) until that is ``decay``: early weights are forgotten.
@@ -213,16 +185,16 @@ def _running_average(network: McResNet, decay: float) -> AveragedModel:
     return average
 
 
-def usable_network(fold: Fold, state: State) -> McResNet:
+def usable_network(fold: Fold, state: State) -> Network:
     """Return a copy of the weights that would be used if training ended now."""
     kept = state.network if state.average is None else state.average.module
-    network = cast("McResNet", copy.deepcopy(kept))
+    network = cast("Network", copy.deepcopy(kept))
     if fold.options.refresh_norms:
         _refresh_norms(fold, network)
     return network.eval()
 
 
-def _refresh_norms(fold: Fold, network: McResNet) -> None:
+def _refresh_norms(fold: Fold, network: Network) -> None:
     """Set BatchNorm's statistics to their mean over the training cases, as they are."""
     generator = torch.Generator().manual_seed(0)  # mixed, so that no batch is of one class
     batches = fold.reader.batches(fold.groups(generator))

@@ -7,23 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import GroupShuffleSplit
-from torch.nn import functional
 
 from lvo_kedro.artifacts import clear_parts, write_rows
 from lvo_kedro.detection.checkpoint import CHECKPOINT, refuse_other, resume, save_checkpoint
-from lvo_kedro.detection.data import SampleReader
-from lvo_kedro.detection.detector import network_logits, read_card, save_detector
-from lvo_kedro.detection.device import pick_device
-from lvo_kedro.detection.steps import (
-    Fold,
-    State,
-    autocast,
-    start_state,
-    train_epoch,
-    usable_network,
-)
-from lvo_kedro.errors import TableError
+from lvo_kedro.detection.detector import read_card, save_detector
+from lvo_kedro.detection.folds import Fold, fingerprint_of, prepare_fold
+from lvo_kedro.detection.outputs import network_outputs
+from lvo_kedro.detection.steps import State, autocast, start_state, train_epoch, usable_network
+from lvo_kedro.detection.targets import case_logits, chance_loss, loss_of
 from lvo_kedro.weights.fitting import start_record
 from lvo_kedro.weights.given import Start, find_start, read_weights
 from lvo_kedro.weights.lineage import trained_on
@@ -32,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from lvo_kedro.detection.mcresnet import McResNet
+    from lvo_kedro.detection.halves import Network
     from lvo_kedro.detection.options import TrainingOptions
 
 HISTORY = "history.csv"
@@ -48,6 +39,7 @@ def train_fold(  # noqa: PLR0917
     log: Callable[[Mapping[str, float], int], None] | None = None,
     patients: Mapping[str, str] | None = None,
     *,
+    sides: Mapping[str, str] | None = None,
     start: Start | None = None,
     scan_hashes: Mapping[str, str] | None = None,
 ) -> dict[str, float]:
@@ -68,24 +60,31 @@ def train_fold(  # noqa: PLR0917
         options: See :class:`~lvo_kedro.detection.TrainingOptions`.
         log: Called with metrics and the epoch after each epoch.
         patients: Patient of each case, for the inner split; by default each case has its own.
+        sides: ``left`` or ``right`` of cases with occlusion; what is missing or empty is not known.
+            Read with ``target: sides`` alone, by whose loss such a case may be on either side.
         start: Where the weights lie that are started from; by default where the options say.
         scan_hashes: Content hash of each case's scan, which ``model.json`` keeps so that a later
             training from these weights can tell whether its own cases are among them.
 
     Returns:
-        Summary: epochs, chosen_epoch, seconds, samples_per_second, peak_memory_mb, train_loss and,
-        with validation cases, validation_loss and validation_auc of the kept weights.
+        Summary: epochs, chosen_epoch, seconds, samples_per_second, peak_memory_mb, train_loss (of
+        the last epoch), chance_loss (of the same answer for every training case: what a training
+        that does not begin to learn stays at) and, with validation cases, validation_loss and
+        validation_auc of the kept weights.
 
     Raises:
-        TableError: Unknown cases, cases on both sides, or a class without cases.
+        TableError: Unknown cases, cases in both parts, a class without cases, or an odd side.
         CaseError: A sample that is missing or unlike the others.
-        ModelError: Given weights that cannot be read or do not fit, or a folder with a training of
-            other options, cases, labels, samples or given weights.
+        ModelError: Given weights that cannot be read or do not fit, a folder with a training of
+            other options, cases, labels, sides, samples or given weights, or samples that have no
+            halves (``target: sides``).
     """
-    fold = _prepare(samples, labels, train, validation, options=options, patients=patients)
+    fold = prepare_fold(
+        samples, labels, train, validation, options=options, patients=patients, sides=sides
+    )
     start = start or find_start(options.start_from)
     fold.start = read_weights(start) if start else None
-    fingerprint = _fingerprint(fold)
+    fingerprint = fingerprint_of(fold)
     done = read_card(folder)
     if done is not None:
         refuse_other(folder, done["training"], fingerprint)
@@ -109,72 +108,6 @@ def train_fold(  # noqa: PLR0917
     return _finish(folder, fold, state, fingerprint, scan_hashes)
 
 
-def _prepare(
-    samples: Mapping[str, Path],
-    labels: Mapping[str, int],
-    train: Sequence[str],
-    validation: Sequence[str],
-    *,
-    options: TrainingOptions,
-    patients: Mapping[str, str] | None,
-) -> Fold:
-    _check_cases(samples, labels, train, validation)
-    learn, inner = list(train), list(validation)
-    if options.selection != "last" and options.selection_fraction > 0:
-        learn, inner = _inner_split(learn, options, patients)
-    if {labels[case] for case in learn} != {0, 1}:
-        raise TableError(
-            f"training cases of class {sorted({labels[case] for case in learn})}",
-            "cases with (1) and without (0) occlusion",
-            "stratify the folds or add cases",
-        )
-    reader = SampleReader(samples, options.channels)
-    device = pick_device(options.device)
-    return Fold(reader, labels, learn, inner, list(validation), options, device)
-
-
-def _check_cases(
-    samples: Mapping[str, Path],
-    labels: Mapping[str, int],
-    train: Sequence[str],
-    validation: Sequence[str],
-) -> None:
-    used = {*train, *validation}
-    unknown = sorted(case for case in used if case not in samples or case not in labels)
-    both = sorted(set(train) & set(validation))
-    for cases, fault in ((unknown, "without sample or label"), (both, "in both parts")):
-        if cases:
-            raise TableError(
-                f"{len(cases)} cases {fault}: {', '.join(cases[:5])}",
-                "training and validation cases apart, each with a sample and a label",
-                "check the fold table and the excluded cases",
-            )
-
-
-def _inner_split(
-    train: list[str], options: TrainingOptions, patients: Mapping[str, str] | None
-) -> tuple[list[str], list[str]]:
-    """Set aside whole patients of the training cases to choose the epoch on."""
-    groups = [patients[case] if patients else case for case in train]
-    split = GroupShuffleSplit(1, test_size=options.selection_fraction, random_state=options.seed)
-    learn, inner = next(split.split(train, groups=groups))
-    return [train[i] for i in learn], [train[i] for i in inner]
-
-
-def _fingerprint(fold: Fold) -> dict[str, Any]:
-    cases = sorted({*fold.train, *fold.chosen_on, *fold.validation})
-    return {
-        "options": fold.options.model_dump(
-            mode="json", exclude=set(fold.options.without_influence)
-        ),
-        "train": fold.train,
-        "chosen_on": fold.chosen_on,
-        "validation": fold.validation,
-        "labels": [int(fold.labels[case]) for case in cases],
-        "samples": fold.reader.digest(cases),
-    } | ({"start": fold.start.identity} if fold.start else {})
-
-
 def _look(fold: Fold, state: State) -> dict[str, float]:
     """Score the validation cases, and remember the weights if they are the best so far."""
     candidate = usable_network(fold, state)
@@ -190,7 +123,7 @@ def _look(fold: Fold, state: State) -> dict[str, float]:
     return metrics
 
 
-def _keep_if_best(state: State, candidate: McResNet, value: float) -> None:
+def _keep_if_best(state: State, candidate: Network, value: float) -> None:
     """Remember the weights where ``value`` is larger than at any look before."""
     if value > state.best:
         state.best, state.best_epoch, state.looks_since = value, state.epoch, 0
@@ -200,16 +133,16 @@ def _keep_if_best(state: State, candidate: McResNet, value: float) -> None:
         state.looks_since += 1
 
 
-def _measure(fold: Fold, network: McResNet, cases: Sequence[str], prefix: str) -> dict[str, float]:
+def _measure(fold: Fold, network: Network, cases: Sequence[str], prefix: str) -> dict[str, float]:
     if not cases:
         return {}
     with autocast(fold.device, fold.options.precision):
-        logits = network_logits(network, fold.reader, cases, fold.options.batch_size)
-    scores = torch.tensor([logits[case] for case in cases])
-    target = torch.tensor([float(fold.labels[case]) for case in cases])
-    both = len(set(target.tolist())) == 2
+        outputs = network_outputs(network, fold.reader, cases, fold.options.batch_size)
+    labels, sides = fold.truth(cases)
+    scores, target = case_logits(outputs), torch.tensor(labels)
+    both = len(set(labels)) == 2
     return {
-        f"{prefix}_loss": float(functional.binary_cross_entropy_with_logits(scores, target)),
+        f"{prefix}_loss": float(loss_of(outputs, labels, sides)),
         f"{prefix}_accuracy": float(((scores > 0) == (target > 0)).float().mean()),
         f"{prefix}_auc": float(roc_auc_score(target, scores)) if both else math.nan,
     }
@@ -238,6 +171,7 @@ def _finish(
         "samples_per_second": sum(rates) / len(rates),
         "peak_memory_mb": max(record["peak_memory_mb"] for record in state.history),
         "train_loss": state.history[-1]["train_loss"],
+        "chance_loss": chance_loss(*fold.truth(fold.train), fold.options.balance),
         **_measure(fold, network, fold.validation, "validation"),
     }
     seen = fold.train if fold.options.selection == "last" else [*fold.train, *fold.chosen_on]

@@ -54,10 +54,12 @@ from lvo_kedro.evaluation.statistics import (
 )
 from lvo_kedro.evaluation.summary import summarize_evaluation
 from lvo_kedro.evaluation.tables import require_same_cases
+from lvo_kedro.evaluation.trainings import NOT_BEGUN, check_began
 from lvo_kedro.evaluation.vessel_metrics import measure_vessels
 from lvo_kedro.evaluation.vessels import evaluate_vessels
 
 __all__ = [
+    "NOT_BEGUN",
     "Comparison",
     "DetectionEvaluation",
     "EvaluationOptions",
@@ -69,6 +71,7 @@ __all__ = [
     "auc_interval",
     "bootstrap_interval",
     "calibration_table",
+    "check_began",
     "check_duplicate_scans",
     "check_epoch_choice",
     "check_external",

@@ -25,6 +25,7 @@ from lvo_kedro.reporting.content import (
     ReportContent,
     SplitTables,
 )
+from lvo_kedro.reporting.contribution_pictures import plot_contributions
 from lvo_kedro.reporting.curves import (
     plot_calibration,
     plot_decision_curve,
@@ -51,6 +52,7 @@ __all__ = [
     "plot_case",
     "plot_cohort",
     "plot_confusion",
+    "plot_contributions",
     "plot_decision_curve",
     "plot_precision_recall",
     "plot_predictive_values",

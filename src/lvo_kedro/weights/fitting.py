@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import torch
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from lvo_kedro.vocabulary import Target
     from lvo_kedro.weights.given import Kind, Weights
 
 logger = logging.getLogger(__name__)
@@ -21,6 +22,8 @@ logger = logging.getLogger(__name__)
 _SHOWN = 5
 _HEADS = ".seg_layers."
 """In the names of nnU-Net's layers that give a map a label."""
+READS: Final[dict[Target, str]] = {"case": "whole heads", "sides": "halves of heads"}
+"""What a detector sees, by what it answers."""
 
 
 class Shape(NamedTuple):
@@ -30,11 +33,13 @@ class Shape(NamedTuple):
         kind: Of network.
         labels: Names in the order of their values, without background; None where there are none.
         channels: Names, in order.
+        target: What a detector answers.
     """
 
     kind: Kind
     labels: tuple[str, ...] | None
     channels: tuple[str, ...]
+    target: Target = "case"
 
 
 def put_into(network: nn.Module, weights: Weights, shape: Shape) -> None:
@@ -93,6 +98,13 @@ def _fit(
             f"start_from '{weights.name}', weights of a {weights.kind} network",
             f"those of a {shape.kind} network",
             "correct start_from",
+        )
+    if weights.kind == "detection" and weights.target != shape.target:
+        raise ModelError(
+            f"start_from '{weights.name}', weights of a network that reads {READS[weights.target]} "
+            f"(target: {weights.target})",
+            f"those of one that reads {READS[shape.target]} (target: {shape.target})",
+            f"set `detector.target: {weights.target}`, or take other weights",
         )
     first: dict[int, str] = {}
     names = {name: first.setdefault(value.data_ptr(), name) for name, value in own.items()}

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lvo_kedro.options import StartOptions
+    from lvo_kedro.vocabulary import Target
 
 Kind = Literal["segmentation", "detection"]
 
@@ -83,6 +84,7 @@ class Weights:
             case id, with those of the weights that they started from.
         statement: On what they were trained, in words, where the cases alone do not say.
         architecture: Of the network, for those who want to train one that fits.
+        target: What a detector answers; those of which nothing says are older than the choice.
     """
 
     start: Start
@@ -94,6 +96,7 @@ class Weights:
     trained_on: Mapping[str, str | None] = field(default_factory=dict)
     statement: str = ""
     architecture: Mapping[str, Any] = field(default_factory=dict)
+    target: Target = "case"
 
     @property
     def name(self) -> str:
@@ -282,6 +285,7 @@ def _from_card(start: Start, digest: str) -> dict[str, Any]:
         "trained_on": _cases(card, seen),
         "statement": card.get("start", {}).get("statement", ""),
         "architecture": card["network"],
+        "target": card.get("target", "case"),
     }
 
 
@@ -321,7 +325,10 @@ def _from_header(start: Start) -> dict[str, Any]:
     return {name: tuple(v) if isinstance(v, list) else v for name, v in known.items()}
 
 
-_HEADER = ("kind", "labels", "channels", "spacing_mm", "trained_on", "statement", "architecture")
+_HEADER = (
+    *("kind", "labels", "channels", "spacing_mm", "trained_on", "statement", "architecture"),
+    "target",
+)
 """What the header of a safetensors file that was written here says, each as JSON."""
 
 

@@ -29,7 +29,8 @@ def write_weights(
     """Write a trained model's weights as a file to start from, in half precision.
 
     The header says what the model's own description says: kind, labels, channels, voxel spacing,
-    architecture and the content hashes of the scans that it was trained on, with their case ids.
+    architecture, what a detector answers, and the content hashes of the scans that it was trained
+    on, with their case ids.
 
     Args:
         path: ``<name>.safetensors``.
@@ -56,6 +57,8 @@ def write_weights(
         "statement": source.statement,
         "facts": dict(facts or {}),
     }
+    if source.kind == "detection":
+        header |= {"target": source.target}
     if isinstance(trained_on, str):
         header |= {"trained_on": {}, "statement": trained_on}
     elif trained_on is not None:

@@ -28,7 +28,8 @@ from lvo_kedro.detection import (
     mass_by_side,
     open_sample,
     plan_grid,
-    score_cases,
+    require_midline,
+    score_sides,
     stack_channels,
     tabulate_logits,
     train_fold,
@@ -75,8 +76,9 @@ def train_detectors(
 ) -> dict[str, Task]:
     """Train one McResNet per fold (and seed, if there are several), on the cases of other folds.
 
-    In: the channels and the cohort's labels; the scans' content hashes, so that given starting
-    weights that have seen one of them are refused. Out: a model folder per training, with curves.
+    In: the channels and the cohort's labels (and sides, where the network is to tell them apart);
+    the scans' content hashes, so that given starting weights that have seen one of them are
+    refused. Out: a model folder per training, with curves.
     """
     hashes = stages.hashes_of(scans)
     start = stages.unseen_start(options, hashes)
@@ -84,6 +86,10 @@ def train_detectors(
     splits = splits_of_cases(cohort, list(channels))
     development = {case: channels[case] for case in [*splits[0]["train"], *splits[0]["val"]]}
     patients = dict(zip(cohort["case_id"], cohort["patient_id"], strict=True))
+    sides: dict[str, str] = {}
+    if options.target == "sides":
+        require_midline(stages.options_of(channels).get("options", {}))
+        sides = _known_sides(cohort)
     trainings = [
         (name, split, chosen)
         for fold, split in enumerate(splits)
@@ -98,11 +104,20 @@ def train_detectors(
             split,
             chosen.of_training(number),
             FoldLog("detectors", name, chosen.epochs),
+            sides={case: side for case, side in sides.items() if case in development},
             start=start,
             hashes=hashes,
         )
         for number, (name, split, chosen) in enumerate(trainings)
     }
+
+
+def _known_sides(cohort: pd.DataFrame) -> dict[str, str]:
+    """Return the side of each case that has one; the column may be missing, or empty in places."""
+    if "side" not in cohort:
+        return {}
+    known = cohort[cohort["side"].fillna("") != ""]
+    return dict(zip(known["case_id"], known["side"], strict=True))
 
 
 def train_detector(
@@ -113,6 +128,7 @@ def train_detector(
     options: TrainingOptions,
     log: FoldLog,
     *,
+    sides: Mapping[str, str],
     start: Start | None,
     hashes: stages.ScanHashes,
     folder: Path,
@@ -128,6 +144,7 @@ def train_detector(
         options,
         log,
         patients,
+        sides=sides,
         start=start,
         scan_hashes=hashes,
     )
@@ -145,12 +162,19 @@ def score_scans(channels: Cases, detectors: Cases, cohort: pd.DataFrame) -> dict
 
 
 def score_scan(channels: Case, detectors: list[Case]) -> dict[str, Any]:
-    """Score one case: the mean logit of the given networks, and each one's own."""
-    logits = {
-        case.name: score_cases(_detector(case.folder, case.fingerprint), _sample(channels))["case"]
-        for case in detectors
-    }
-    return {"score": {"logit": float(np.mean(list(logits.values()))), "logits": logits}}
+    """Score one case: the mean logit of the given networks, and each one's own.
+
+    Of networks that tell the sides apart also the mean utility of each side.
+    """
+    networks = {case.name: _detector(case.folder, case.fingerprint) for case in detectors}
+    sample = {"case": channels.path("channels")}
+    scores = {name: score_sides(network, sample)["case"] for name, network in networks.items()}
+    logits = {name: score.logit for name, score in scores.items()}
+    record: dict[str, Any] = {"logit": float(np.mean(list(logits.values()))), "logits": logits}
+    told = [score.sides for score in scores.values() if score.sides is not None]
+    if told:
+        record["sides"] = {s: float(np.mean([sides[s] for sides in told])) for s in told[0]}
+    return {"score": record}
 
 
 def explain_scans(
@@ -183,10 +207,6 @@ def explain_scan(
     picture = plot_case(CasePictures(channels.name, ncct, explanation=heat))
     heat.set_data_dtype(np.uint8)  # 0 to 1 in 255 steps, scaled in the file's header
     return {"explanation": heat, "sides": sides, "picture": picture}
-
-
-def _sample(channels: Case) -> dict[str, Path]:
-    return {"case": channels.path("channels")}
 
 
 @functools.lru_cache(maxsize=16)

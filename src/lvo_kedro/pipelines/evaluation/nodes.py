@@ -12,7 +12,9 @@ import pandas as pd
 from lvo_kedro.cohort import fold_of_cases
 from lvo_kedro.datasets.cases import Case, Cases
 from lvo_kedro.evaluation import (
+    NOT_BEGUN,
     EvaluationOptions,
+    check_began,
     check_study_design,
     compare_methods,
     count_flow,
@@ -58,16 +60,19 @@ def describe_study(
     Out: the cohort without files and patients' ids, the cases that could not be computed and why,
     what is odd about a case, what would make the metrics better than they should be (leaks,
     copies, a shared site), the overlap of the vessels, the curves of the trainings, and where all
-    of it comes from: versions, digests, options. A leak stops the run, unless that is allowed.
+    of it comes from: versions, digests, options. A leak stops the run, unless that is allowed; a
+    detector that did not begin to learn is an error that the report shows.
     """
     stages = {"segmentation": segmentation, "detection": detection, "localization": localization}
     failed = [failures(scans=scans, priors=priors), *(s["failures"] for s in stages.values())]
     found = {"scan": _recorded(scans, "findings"), "priors": _recorded(priors, "findings")}
+    checked = check_design(cohort, scans, stages, options)
     return {
         "cohort": describe_cohort(cohort),
         "exclusions": list_exclusions(cohort, failed),
         "quality": list_quality_findings(found | {"vessels": localization["findings"]}),
-        "findings": check_design(cohort, scans, stages, options),
+        "findings": checked,
+        "metrics": _named(count_errors(checked)),
         "vessels": evaluate_vessels(segmentation["metrics"], options),
         "history": detection["history"],
         "provenance": record_provenance(cohort, scans, priors, stages, options),
@@ -81,7 +86,10 @@ def _recorded(cases: Cases, value: str) -> dict[str, Any]:
 def check_design(
     cohort: pd.DataFrame, scans: Cases, stages: Mapping[str, Case], options: EvaluationOptions
 ) -> pd.DataFrame:
-    """Look for what would make the metrics better than they should be, and stop at a leak."""
+    """Look for what would make the metrics better than they should be, and stop at a leak.
+
+    Detectors that did not begin to learn are listed behind it, and do not stop the run.
+    """
     models = {name: stage["models"] for name, stage in stages.items()}
     found = check_study_design(
         cohort,
@@ -91,7 +99,16 @@ def check_design(
         detectors={name: fold_of(name) for name in models["detection"]},
         hashes=_recorded(scans, "content_hash"),
     )
-    return findings_table(raise_on_errors(found, options.allow_errors))
+    idle = check_began(models["detection"])
+    for finding in idle:
+        logger.error("%s", finding.message)
+    return findings_table([*raise_on_errors(found, options.allow_errors), *idle])
+
+
+def count_errors(findings: pd.DataFrame) -> dict[str, float]:
+    """Count the errors of the checks, and the detectors among them that did not begin to learn."""
+    idle = findings["check"] == NOT_BEGUN
+    return {"errors": float((findings["severity"] == "error").sum()), NOT_BEGUN: float(idle.sum())}
 
 
 def describe_cohort(cohort: pd.DataFrame) -> pd.DataFrame:
