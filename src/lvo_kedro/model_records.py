@@ -39,6 +39,14 @@ def _record_model(model: Case) -> dict[str, Any]:
             "train_loss": record["summary"]["train_loss"],
             "chance_loss": record["summary"].get("chance_loss"),
         }
+    elif (model.folder / "side_model.json").is_file():
+        record = _read(model, "side_model.json")
+        known = {
+            "options": record["training"]["options"],
+            "sha256": record["sha256"],
+            "trained_on": record["training"]["train"],
+            "chosen_on": [],
+        }
     else:
         record = _read(model, "manifest.json")
         weights = [d for name, d in sorted(record["files"].items()) if name.endswith(".pth")]

@@ -92,7 +92,8 @@ def _changed_scans(method: Pipeline) -> Pipeline:
 def _dropped(method: Pipeline) -> Pipeline:
     """Scores of cases with a channel left empty, in a namespace of their own."""
     nodes = drop_channels() + method.only_nodes("score_scans", "tabulate_scores")
-    shared = {"original_channels": "channels"} | {name: name for name in TRAINED & nodes.inputs()}
+    shared = {f"original_{name}": name for name in ("channels", "side_features")}
+    shared |= {name: name for name in TRAINED & nodes.inputs()}
     return pipeline(nodes, namespace=DROPPED, inputs=shared, parameters=_parameters(nodes))
 
 
@@ -109,7 +110,7 @@ def _permutation_test(detection: Pipeline, evaluation: Pipeline) -> Pipeline:
     nodes = pipeline(
         [*deal_labels().nodes, *detection.from_nodes("train_detectors").nodes, *evaluated]
     )
-    taken = ("channels", "scans", "priors", "study")
+    taken = ("channels", "side_features", "scans", "vessels", "study")
     shared = {"true_cohort": "cohort"} | {name: name for name in taken}
     same = _parameters(nodes) - {"params:seed", "params:explanation"}
     shuffled = [

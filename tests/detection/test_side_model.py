@@ -168,7 +168,7 @@ def test_other_features_than_in_training_are_refused(model, unseen) -> None:
         model.logits([small])
 
 
-def fitted(training, **changes) -> dict:
+def fitted(training, clinical=()) -> dict:
     cases, answers = training
     names = [f"case-{n}" for n in range(len(cases))]
     rng = np.random.default_rng(0)
@@ -176,7 +176,7 @@ def fitted(training, **changes) -> dict:
     labels["side"] = ["" if a == "none" else a for a in answers]
     labels["nihss"] = labels["lvo"] * 10 + rng.normal(5, 2, len(labels))
     measured_cases = dict(zip(names, cases, strict=True))
-    return fit_side_models(measured_cases, labels, DetectionOptions(**changes))
+    return fit_side_models(measured_cases, labels, clinical=clinical)
 
 
 def test_cases_like_those_of_the_training_are_in_scope(training, unseen) -> None:
@@ -240,7 +240,7 @@ def test_each_method_has_its_score_and_the_chosen_one_counts(training, unseen) -
 
 def test_the_patients_values_count_where_asked_for(training, unseen) -> None:
     options = {"method": "ensemble", "clinical": ("nihss",)}
-    content = [fitted(training, **options)]
+    content = [fitted(training, ("nihss",))]
     evidence = [judge_case(content, unseen[0][0], {"nihss": v})["clinical"] for v in (2, 18)]
     assert evidence[0] < 0 < evidence[1]
     unknown = judge_case(content, unseen[0][0], {"nihss": float("nan")})["clinical"]
@@ -250,7 +250,7 @@ def test_the_patients_values_count_where_asked_for(training, unseen) -> None:
     scores = combine({"logit": 0.0}, sides, 1.5, chosen)
     assert chosen_of(scores, chosen)["logit"] == pytest.approx(scores["ensemble"]["logit"] + 1.5)
     with pytest.raises(TableError, match="no values of age"):
-        fitted(training, method="ensemble", clinical=("age",))
+        fitted(training, ("age",))
 
 
 def test_labels_of_held_out_cases_change_none_of_their_scores(training) -> None:

@@ -13,13 +13,12 @@ from lvo_kedro.features import (
     SEGMENTS,
     STATISTICS,
     TERRITORY,
-    FeatureOptions,
     block_box,
     compare_tissue,
     describe_arteries,
     leave_out,
-    tissue_of,
-    tissue_tensors,
+    pack_features,
+    unpack_features,
 )
 from lvo_kedro.imaging.geometry import make_image
 
@@ -54,7 +53,7 @@ def test_an_infarct_darkens_its_side_and_its_block(axes, side) -> None:
     )
     # the darkest block lies where the infarct was drawn, in the world of the midline grid
     block = np.unravel_index(tissue.blocks[here].argmin(), tissue.blocks.shape[1:])
-    box = block_box(side, block, FeatureOptions())
+    box = block_box(tissue, side, block)
     middle = [(part.start + part.stop - 1) / 2 for part in box]
     x, y, z = tissue.grid.affine[:3, :3] @ middle + tissue.grid.affine[:3, 3]
     sign = 1 if side == "right" else -1
@@ -117,7 +116,7 @@ def test_what_was_not_found_is_not_a_number() -> None:
 
 def test_features_survive_storage_and_leaving_out() -> None:
     features = measured(("M1",), "left", infarct="left")
-    again = tissue_of(tissue_tensors(features.tissue))
+    again = unpack_features(pack_features(features)).tissue
     assert np.allclose(again.blocks, features.tissue.blocks, atol=1e-5)
     assert again.grid.shape == features.tissue.grid.shape
     blind = leave_out(features, "vessels")

@@ -7,10 +7,14 @@ from typing import Any
 import pytest
 import yaml
 
-from lvo_kedro.detection import AugmentationOptions, ChannelOptions, TrainingOptions
+from lvo_kedro.detection import (
+    AugmentationOptions,
+    CalibrationOptions,
+    ChannelOptions,
+    TrainingOptions,
+)
 from lvo_kedro.localization import CallOptions, ProjectionOptions
 from lvo_kedro.nnunet import NnUNetOptions
-from lvo_kedro.pipelines.detection_training.nodes import CalibrationOptions
 from lvo_kedro.pipelines.localization_training.nodes import LocalizationOptions
 from lvo_kedro.priors import PriorOptions
 from tests.pipelines.conftest import ROOT, Project

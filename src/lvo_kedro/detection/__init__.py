@@ -27,6 +27,7 @@ from lvo_kedro.detection.options import (
     ChannelOptions,
     TrainingOptions,
 )
+from lvo_kedro.detection.scope import ScopeOptions
 from lvo_kedro.detection.scores import (
     CalibrationOptions,
     add_probabilities,
@@ -59,6 +60,7 @@ __all__ = [
     "ExplanationOptions",
     "McResNet",
     "Sample",
+    "ScopeOptions",
     "Score",
     "SideModel",
     "SideModelOptions",

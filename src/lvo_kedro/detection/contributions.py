@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from nibabel.affines import apply_affine
 
-from lvo_kedro.features import SEGMENTS, SIDES, FeatureOptions, SideFeatures, block_box
+from lvo_kedro.features import SEGMENTS, SIDES, block_box
 from lvo_kedro.imaging.geometry import grid_of, make_image
-from lvo_kedro.imaging.midplane import midplane_of
 from lvo_kedro.imaging.resampling import resample
 from lvo_kedro.vocabulary import OCCLUSION_LABELS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import nibabel as nib
 
     from lvo_kedro.detection.side_model import Contribution, SideModel
+    from lvo_kedro.features import SideFeatures
 
 
 def average_contributions(models: Sequence[SideModel], case: SideFeatures) -> list[Contribution]:
@@ -41,16 +41,16 @@ def average_contributions(models: Sequence[SideModel], case: SideFeatures) -> li
 def draw_contributions(
     parts: Sequence[Contribution],
     case: SideFeatures,
-    images: Mapping[str, nib.Nifti1Image],
-    options: FeatureOptions = FeatureOptions(),
+    vessel_labels: nib.Nifti1Image,
+    halves: nib.Nifti1Image,
 ) -> nib.Nifti1Image:
     """Put each contribution where it comes from.
 
     Args:
         parts: Of :func:`average_contributions`.
         case: The case's features.
-        images: ``ncct``, which gives the grid, ``vessel_labels`` and ``hemispheres`` on it.
-        options: Those that the features were measured with.
+        vessel_labels: Vessel labels on the scan's grid.
+        halves: The brain on that grid: 1 in the patient's left, 2 in the right half.
 
     Returns:
         float32 on the scan's grid: what the block of tissue, or the artery on it, adds to its
@@ -60,12 +60,12 @@ def draw_contributions(
     drawn = np.zeros(case.tissue.grid.shape, dtype=np.float32)
     for part in parts:
         if part.block is not None:
-            drawn[block_box(part.side, part.block, options)] = part.utility
-    tissue = resample(make_image(drawn, case.tissue.grid.affine), grid_of(images["ncct"]), order=0)
+            drawn[block_box(case.tissue, part.side, part.block)] = part.utility
+    tissue = resample(make_image(drawn, case.tissue.grid.affine), grid_of(halves), order=0)
     shown = np.asarray(tissue.dataobj, dtype=np.float32).copy()
-    labels = np.asarray(images["vessel_labels"].dataobj)
-    shown[np.asarray(images["hemispheres"].dataobj) == 0] = 0
-    midplane = midplane_of(images["hemispheres"])
+    labels = np.asarray(vessel_labels.dataobj)
+    shown[np.asarray(halves.dataobj) == 0] = 0
+    midplane = case.tissue.midplane
     for part in parts:
         if part.source in OCCLUSION_LABELS:
             at = np.argwhere(labels == OCCLUSION_LABELS[part.source])
@@ -86,9 +86,8 @@ def tabulate_contributions(parts: Sequence[Contribution]) -> pd.DataFrame:
     """
     rows = []
     for source in (*SEGMENTS, "territory", "block"):
-        own = {
-            side: sum(p.utility for p in parts if p.side == side and p.source == source)
-            for side in SIDES
-        }
-        rows.append({"source": "blocks" if source == "block" else source, **own})
+        row: dict[str, Any] = {"source": "blocks" if source == "block" else source}
+        for side in SIDES:
+            row[side] = sum(p.utility for p in parts if p.side == side and p.source == source)
+        rows.append(row)
     return pd.DataFrame(rows)

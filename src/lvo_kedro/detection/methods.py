@@ -39,7 +39,9 @@ class DetectionOptions(Options):
     clinical: tuple[Clinical, ...] = ()
     """Columns of the cohort whose evidence the ensemble adds: ``nihss``, ``age``."""
     side_model: SideModelOptions = SideModelOptions()
+    """How the side model is fitted."""
     scope: ScopeOptions = ScopeOptions()
+    """Which scans are too unlike the training cases for a call."""
 
     @model_validator(mode="after")
     def _check_method(self) -> DetectionOptions:

@@ -32,19 +32,28 @@ def tabulate_logits(cohort: pd.DataFrame, scores: Mapping[str, Mapping[str, Any]
 
     Args:
         cohort: Cohort table; ``fold`` is missing for cases that no fold holds out.
-        scores: By case: ``logit``, the mean of its networks, and ``logits``, each one's own by its
-            name (``fold_0``, ``fold_0_seed_7``).
+        scores: By case: ``logit`` of the chosen method, ``likely_side``, ``out_of_scope`` (why no
+            call should be given, in words), ``methods`` (the logit of each) and ``logits``, each
+            training's own by its name (``fold_0``, ``fold_0_seed_7``).
 
     Returns:
-        :data:`KNOWN` columns, ``logit``, and ``logit_seed_<seed>`` where there are several seeds.
+        :data:`KNOWN` columns, ``logit``, ``likely_side``, ``out_of_scope``, ``logit_<method>``, and
+        ``logit_seed_<seed>`` where there are several seeds.
     """
     known = [name for name in KNOWN if name in cohort]
     table = cohort.loc[cohort["case_id"].isin(list(scores)), known].reset_index(drop=True)
     fold = table["fold"].astype(float) if "fold" in table else np.nan
+    own = [scores[case] for case in table["case_id"]]
     return table.assign(
         fold=fold,
-        logit=[scores[case]["logit"] for case in table["case_id"]],
-        **_logits_by_seed([scores[case]["logits"] for case in table["case_id"]]),
+        logit=[score["logit"] for score in own],
+        likely_side=[score["likely_side"] for score in own],
+        out_of_scope=[score["out_of_scope"] for score in own],
+        **{
+            f"logit_{method}": [score["methods"][method] for score in own]
+            for method in (own[0]["methods"] if own else ())
+        },
+        **_logits_by_seed([score["logits"] for score in own]),
     )
 
 

@@ -8,8 +8,13 @@ import numpy as np
 
 from lvo_kedro.artifacts import digest_of
 from lvo_kedro.detection.clinical import clinical_evidence, fit_clinical
-from lvo_kedro.detection.scope import describe_case, learn_scope, reasons_against
-from lvo_kedro.detection.side_model import SideModel, answer_of
+from lvo_kedro.detection.scope import (
+    ScopeOptions,
+    describe_case,
+    learn_scope,
+    reasons_against,
+)
+from lvo_kedro.detection.side_model import SideModel, SideModelOptions, answer_of
 from lvo_kedro.features import SIDES
 
 if TYPE_CHECKING:
@@ -17,7 +22,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from lvo_kedro.detection.methods import DetectionOptions
+    from lvo_kedro.detection.clinical import Clinical
     from lvo_kedro.features import SideFeatures
 
 SIDE_MODEL = "side_model.json"
@@ -29,15 +34,19 @@ FORMAT = 1
 def fit_side_models(
     measured: Mapping[str, SideFeatures],
     labels: pd.DataFrame,
-    options: DetectionOptions,
+    options: SideModelOptions = SideModelOptions(),
+    scope: ScopeOptions = ScopeOptions(),
+    clinical: Sequence[Clinical] = (),
 ) -> dict[str, Any]:
     """Fit the side model of a fold, its scope, and what the patients' values say.
 
     Args:
         measured: By training case: of :func:`lvo_kedro.features.measure_sides`.
         labels: A row per training case: case_id, lvo; ``side`` where known; columns of
-            ``options.clinical``.
-        options: Penalties, margin, and which columns of the patient count.
+            ``clinical``.
+        options: Of the side model.
+        scope: The margin within which a scan is like these.
+        clinical: Which of the patients' values count.
 
     Returns:
         Plain numbers, for JSON: ``side_model``, ``scope``, ``clinical`` (None where not asked for),
@@ -50,20 +59,23 @@ def fit_side_models(
     features = [measured[case] for case in cases]
     sides = labels["side"] if "side" in labels else [""] * len(labels)
     answers = [answer_of(lvo, side) for lvo, side in zip(labels["lvo"], sides, strict=True)]
-    model = SideModel(options.side_model).fit(features, answers)
+    model = SideModel(options).fit(features, answers)
     described = [
         describe_case(own, distance)
         for own, distance in zip(features, model.distances(features), strict=True)
     ]
-    clinical = fit_clinical(labels, options.clinical, labels["lvo"]) if options.clinical else None
     weights = model.to_json()
     return {
         "format": FORMAT,
         "side_model": weights,
-        "scope": {name: list(pair) for name, pair in learn_scope(described, options.scope).items()},
-        "clinical": clinical,
+        "scope": {name: list(pair) for name, pair in learn_scope(described, scope).items()},
+        "clinical": fit_clinical(labels, clinical, labels["lvo"]) if clinical else None,
         "training": {
-            "options": options.model_dump(mode="json", include={"side_model", "scope", "clinical"}),
+            "options": {
+                "side_model": options.model_dump(mode="json"),
+                "scope": scope.model_dump(mode="json"),
+                "clinical": list(clinical),
+            },
             "train": cases,
             "sides_known": sum(answer in SIDES for answer in answers),
         },

@@ -18,8 +18,8 @@ from lvo_kedro.features.measuring import (
     SideFeatures,
     leave_out,
     measure_sides,
-    tissue_of,
-    tissue_tensors,
+    pack_features,
+    unpack_features,
 )
 from lvo_kedro.features.options import FeatureOptions
 from lvo_kedro.features.tissue import STATISTICS, Tissue, block_box, compare_tissue
@@ -41,6 +41,6 @@ __all__ = [
     "describe_arteries",
     "leave_out",
     "measure_sides",
-    "tissue_of",
-    "tissue_tensors",
+    "pack_features",
+    "unpack_features",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -94,27 +94,34 @@ def leave_out(features: SideFeatures, channel: str) -> SideFeatures:
     return features._replace(arteries=arteries, tissue=tissue)
 
 
-def tissue_tensors(tissue: Tissue) -> dict[str, Tensor]:
-    """Return a case's tissue as tensors for a safetensors file.
+def pack_features(features: SideFeatures) -> dict[str, Any]:
+    """Return what is stored of a case's features: a table, tensors for a safetensors file, numbers.
 
     Args:
-        tissue: Of :func:`measure_sides`.
+        features: Of :func:`measure_sides`.
     """
-    arrays = {name: torch.from_numpy(getattr(tissue, name).copy()) for name in _ARRAYS}
-    arrays = {name: values.to(torch.float32) for name, values in arrays.items()}
-    return arrays | {
+    tissue = features.tissue
+    arrays = {name: torch.from_numpy(np.float32(getattr(tissue, name))) for name in _ARRAYS}
+    grid = {
         "shape": torch.tensor(tissue.grid.shape),
         "affine": torch.from_numpy(tissue.grid.affine.copy()),
+        "edge": torch.tensor(tissue.edge),
     }
+    return {"arteries": features.arteries, "tissue": arrays | grid, "scan": dict(features.scan)}
 
 
-def tissue_of(tensors: Mapping[str, Tensor]) -> Tissue:
-    """Return the tissue that :func:`tissue_tensors` packed.
+def unpack_features(stored: Mapping[str, Any]) -> SideFeatures:
+    """Return the features that :func:`pack_features` packed.
 
     Args:
-        tensors: As they were stored.
+        stored: Its three parts by name.
     """
+    tensors: Mapping[str, Tensor] = stored["tissue"]
     x, y, z = tensors["shape"].tolist()
-    grid = Grid((x, y, z), tensors["affine"].numpy())
     statistics, blocks, shares = (tensors[name].numpy() for name in _ARRAYS)
-    return Tissue(statistics, blocks, shares, grid)
+    grid = Grid((x, y, z), tensors["affine"].numpy())
+    return SideFeatures(
+        stored["arteries"],
+        Tissue(statistics, blocks, shares, grid, int(tensors["edge"])),
+        stored["scan"],
+    )

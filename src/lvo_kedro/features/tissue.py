@@ -9,11 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
+from nibabel.affines import apply_affine
 from scipy import ndimage
 
 from lvo_kedro.features.options import FeatureOptions
 from lvo_kedro.imaging.geometry import Grid, grid_of, to_ras
 from lvo_kedro.imaging.midline_grid import brain_grid
+from lvo_kedro.imaging.midplane import Midplane
 from lvo_kedro.imaging.sampling import Sampler
 from lvo_kedro.vocabulary import HEMISPHERES, Side
 
@@ -51,12 +53,21 @@ class Tissue(NamedTuple):
         shares: (2, x, y, z), 0 to 1: how much of each block is territory that can be compared.
         grid: Midline grid; block (i, j, k) of the right side starts at its voxel (half + i n,
             j n, k n), that of the left ends at half - i n.
+        edge: Voxels n along the edge of a block.
     """
 
     statistics: Floats
     blocks: Floats
     shares: Floats
     grid: Grid
+    edge: int
+
+    @property
+    def midplane(self) -> Midplane:
+        """The plane that parts both halves of the grid."""
+        middle = (np.asarray(self.grid.shape) - 1) / 2
+        across = self.grid.affine[:3, 0]
+        return Midplane(apply_affine(self.grid.affine, middle), across / np.linalg.norm(across))
 
 
 def compare_tissue(
@@ -98,6 +109,7 @@ def compare_tissue(
         np.array([mean for mean, _ in blocks]),
         np.array([filled for _, filled in blocks]),
         grid,
+        options.block_voxels,
     )
 
 
@@ -122,17 +134,15 @@ def territory_differences(
     return {"left": half, "right": -half}
 
 
-def block_box(
-    side: Side, block: tuple[int, int, int], options: FeatureOptions
-) -> tuple[slice, ...]:
+def block_box(tissue: Tissue, side: Side, block: tuple[int, int, int]) -> tuple[slice, ...]:
     """Return the voxels of the midline grid that a block covers.
 
     Args:
+        tissue: Of :func:`compare_tissue`.
         side: The patient's.
         block: Its place in :attr:`Tissue.blocks`, without the first axis.
-        options: Those the tissue was compared with.
     """
-    n, half = options.block_voxels, options.tissue_shape[0] // 2
+    n, half = tissue.edge, tissue.grid.shape[0] // 2
     i, j, k = (n * place for place in block)
     x = slice(half + i, half + i + n) if side == "right" else slice(half - i - n, half - i)
     return x, slice(j, j + n), slice(k, k + n)

@@ -8,6 +8,7 @@ import numpy as np
 from nibabel.affines import apply_affine, from_matvec
 
 from lvo_kedro.errors import ScanError
+from lvo_kedro.imaging.geometry import make_image
 from lvo_kedro.vocabulary import HEMISPHERES, Side
 
 if TYPE_CHECKING:
@@ -39,6 +40,23 @@ class Midplane(NamedTuple):
         """Return the affine (4, 4) that takes world points to their mirror images."""
         turn = np.eye(3) - 2 * np.outer(self.normal, self.normal)
         return from_matvec(turn, self.point - turn @ self.point)
+
+
+def split_mask(mask: nib.Nifti1Image, midplane: Midplane) -> nib.Nifti1Image:
+    """Return a mask's voxels labelled by the side on which they lie.
+
+    Args:
+        mask: > 0 inside, any orientation.
+        midplane: What parts left from right.
+
+    Returns:
+        uint8 on the same grid: 1 patient's left, 2 right, 0 outside the mask.
+    """
+    inside = np.argwhere(np.asarray(mask.dataobj) > 0)
+    right = midplane.distance(apply_affine(mask.affine, inside)) > 0
+    labels = np.zeros(mask.shape, dtype=np.uint8)
+    labels[tuple(inside.T)] = np.where(right, HEMISPHERES["right"], HEMISPHERES["left"])
+    return make_image(labels, mask.affine)
 
 
 def midplane_at(x: float = 0.0) -> Midplane:

@@ -8,7 +8,6 @@ import numpy as np
 
 from lvo_kedro.localization.baseline import BaselineOptions, SegmentBaseline
 from lvo_kedro.options import Options
-from lvo_kedro.vocabulary import HEMISPHERES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,17 +53,18 @@ def call_record(call: OcclusionCall) -> dict[str, Any]:
     }
 
 
-def told_sides(scores: pd.DataFrame, options: LocalizationOptions) -> dict[str, Side]:
+def told_sides(
+    scores: Mapping[str, Mapping[str, Any]], options: LocalizationOptions
+) -> dict[str, Side]:
     """Return the side that detection found likelier, for the cases whose side is to be kept.
 
     Args:
-        scores: Score table: case_id, and ``likely_side`` where the detector tells sides.
+        scores: By case: ``likely_side``, empty where the detector does not tell sides.
         options: Whether detection tells the side.
     """
-    if options.side == "own" or "likely_side" not in scores:
+    if options.side == "own":
         return {}
-    told = scores[scores["likely_side"].isin(HEMISPHERES)]
-    return dict(zip(told["case_id"], told["likely_side"], strict=True))
+    return {case: score["likely_side"] for case, score in scores.items() if score["likely_side"]}
 
 
 def given_side(record: Mapping[str, Any], side: Side | None) -> Mapping[str, Any]:

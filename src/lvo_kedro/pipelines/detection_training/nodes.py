@@ -2,44 +2,43 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from lvo_kedro import stages
+from lvo_kedro.artifacts import write_json
 from lvo_kedro.cohort import splits_of_cases
 from lvo_kedro.datasets.cases import Case, Cases, Task
 from lvo_kedro.detection import (
-    CalibrationOptions,
+    SIDE_MODEL,
     ChannelOptions,
-    Detector,
-    ExplanationOptions,
+    DetectionOptions,
+    ScopeOptions,
+    SideModelOptions,
     TrainingOptions,
-    add_probabilities,
-    cross_fit_calibration,
     encode_channels,
-    explain,
-    load_detector,
-    mass_by_side,
-    open_sample,
+    fit_side_models,
     plan_grid,
     require_midline,
-    score_sides,
     stack_channels,
-    tabulate_logits,
     train_fold,
 )
+from lvo_kedro.detection.clinical import Clinical
+from lvo_kedro.features import FeatureOptions, measure_sides, pack_features, unpack_features
 from lvo_kedro.model_records import record_models
 from lvo_kedro.priors import Priors
-from lvo_kedro.reporting import CasePictures, long_history, plot_case
+from lvo_kedro.reporting import long_history
 from lvo_kedro.tracking import FoldLog
 from lvo_kedro.weights.given import Start
 
+COMPARED = ("hemispheres", "territory_probability", "signed_difference")
+"""The priors by which both sides are compared."""
+TAUGHT = ("case_id", "lvo", "side", "nihss", "age")
+"""What a side model may learn of a case, where the cohort has it."""
 CURVES = ("train_loss", "validation_loss", "validation_auc", "pseudo_dice")
 """Columns of a training's history that the report shows."""
 
@@ -68,18 +67,91 @@ def stack_channels_of_case(
     return {"channels": encode_channels(channels, options.channels, grid)}
 
 
+def measure_both_sides(
+    scans: Cases, vessels: Cases, priors: Cases, options: FeatureOptions
+) -> dict[str, Task]:
+    """Measure the arteries and the tissue of both sides of every head.
+
+    Out: for each case a row per side and segment (HU, ml, world mm), the territory's numbers and
+    blocks of tissue on either side (HU), density and noise of the scan.
+    """
+    return stages.each_case(measure_head, scans, vessels, priors, options=options)
+
+
+def measure_head(
+    scan: Case, vessels: Case, priors: Case, options: FeatureOptions
+) -> dict[str, Any]:
+    """Measure one head."""
+    features = measure_sides(
+        scan["ncct"],
+        vessels["vessel_labels"],
+        scan["brain_mask"],
+        {name: priors[name] for name in COMPARED},
+        quality=scan["quality"],
+        options=options,
+    )
+    return pack_features(features)
+
+
 def train_detectors(
     channels: Cases,
+    side_features: Cases,
     scans: Cases,
     cohort: pd.DataFrame,
-    options: TrainingOptions,
+    options: DetectionOptions,
+    network: TrainingOptions,
 ) -> dict[str, Task]:
-    """Train one McResNet per fold (and seed, if there are several), on the cases of other folds.
+    """Train a network and a side model per fold on the cases of the other folds.
 
-    In: the channels and the cohort's labels (and sides, where the network is to tell them apart);
-    the scans' content hashes, so that given starting weights that have seen one of them are
-    refused. Out: a model folder per training, with curves.
+    In: the channels, the features, and the cohort's labels and sides; the scans' content hashes, so
+    that given starting weights that have seen one of them are refused. Out: a folder per training:
+    a network's with weights and curves (one for each seed, if there are several), a side model's
+    with plain numbers.
     """
+    side_models = side_model_tasks(side_features, cohort, options)
+    if not options.network:
+        return side_models
+    return network_tasks(channels, scans, cohort, network) | side_models
+
+
+def side_model_tasks(
+    side_features: Cases, cohort: pd.DataFrame, options: DetectionOptions
+) -> dict[str, Task]:
+    """Return a task per fold that fits its side model."""
+    known = cohort.reindex(columns=list(TAUGHT)).set_index("case_id")
+    return {
+        f"fold_{fold}_sides": partial(
+            train_side_model,
+            {case: side_features[case] for case in split["train"]},
+            known.loc[split["train"]].reset_index(),
+            options.side_model,
+            options.scope,
+            options.clinical,
+        )
+        for fold, split in enumerate(splits_of_cases(cohort, list(side_features)))
+    }
+
+
+def train_side_model(
+    features: Mapping[str, Case],
+    labels: pd.DataFrame,
+    options: SideModelOptions,
+    scope: ScopeOptions,
+    clinical: tuple[Clinical, ...],
+    *,
+    folder: Path,
+) -> dict[str, Any]:
+    """Fit the side model of one fold, which takes a moment."""
+    measured = {case: unpack_features(features[case]) for case in labels["case_id"]}
+    fitted = fit_side_models(measured, labels, options, scope, clinical)
+    write_json(folder / SIDE_MODEL, fitted)
+    return {}
+
+
+def network_tasks(
+    channels: Cases, scans: Cases, cohort: pd.DataFrame, options: TrainingOptions
+) -> dict[str, Task]:
+    """Return a task per fold (and seed) that trains its network."""
     hashes = stages.hashes_of(scans)
     start = stages.unseen_start(options, hashes)
     labels = dict(zip(cohort["case_id"], cohort["lvo"].astype(int), strict=True))
@@ -151,106 +223,27 @@ def train_detector(
     return {}
 
 
-def score_scans(channels: Cases, detectors: Cases, cohort: pd.DataFrame) -> dict[str, Task]:
-    """Score every case with networks that have not seen its patient.
-
-    Out: a logit for each case (above 0: rather occluded, before calibration). A development case
-    gets that of the fold that held its patient out, any other case the mean of all.
-    """
-    models = stages.out_of_fold_models(list(channels), detectors, cohort)
-    return stages.each_case(score_scan, channels, models)
-
-
-def score_scan(channels: Case, detectors: list[Case]) -> dict[str, Any]:
-    """Score one case: the mean logit of the given networks, and each one's own.
-
-    Of networks that tell the sides apart also the mean utility of each side.
-    """
-    networks = {case.name: _detector(case.folder, case.fingerprint) for case in detectors}
-    sample = {"case": channels.path("channels")}
-    scores = {name: score_sides(network, sample)["case"] for name, network in networks.items()}
-    logits = {name: score.logit for name, score in scores.items()}
-    record: dict[str, Any] = {"logit": float(np.mean(list(logits.values()))), "logits": logits}
-    told = [score.sides for score in scores.values() if score.sides is not None]
-    if told:
-        record["sides"] = {s: float(np.mean([sides[s] for sides in told])) for s in told[0]}
-    return {"score": record}
-
-
-def explain_scans(
-    scans: Cases,
-    priors: Cases,
-    channels: Cases,
-    detectors: Cases,
-    cohort: pd.DataFrame,
-    options: ExplanationOptions,
-) -> dict[str, Task]:
-    """Show where every score comes from, by the networks that gave it; off unless asked for.
-
-    Out: for each case a Grad-CAM map (0 to 1) on the scan's grid, its sum on each side (the
-    patient's), and a picture.
-    """
-    if not options.enabled:
-        return {}
-    models = stages.out_of_fold_models(list(channels), detectors, cohort)
-    return stages.each_case(explain_scan, channels, models, scans, priors, options=options)
-
-
-def explain_scan(
-    channels: Case, detectors: list[Case], scan: Case, priors: Case, options: ExplanationOptions
-) -> dict[str, Any]:
-    """Explain one case: a Grad-CAM on the scan's grid, its sum on each side, a picture."""
-    networks = [_detector(case.folder, case.fingerprint) for case in detectors]
-    ncct = scan["ncct"]
-    heat = explain(networks, open_sample(channels.path("channels")), ncct, options.layer)
-    sides = mass_by_side(heat, priors["hemispheres"])
-    picture = plot_case(CasePictures(channels.name, ncct, explanation=heat))
-    heat.set_data_dtype(np.uint8)  # 0 to 1 in 255 steps, scaled in the file's header
-    return {"explanation": heat, "sides": sides, "picture": picture}
-
-
-@functools.lru_cache(maxsize=16)
-def _detector(folder: Path, _digest: str) -> Detector:
-    """Keep the networks in memory from case to case."""
-    return load_detector(folder)
-
-
-def fit_calibration(
-    scan_scores: Cases, cohort: pd.DataFrame, options: CalibrationOptions
-) -> dict[str, Any]:
-    """Fix calibration and operating points on out-of-fold scores of the development cases.
-
-    In: a logit for each case. Out: for external and new scans one calibration and its thresholds,
-    fitted on all development cases; for each fold another, fitted on the cases of the others.
-    """
-    return cross_fit_calibration(tabulate_logits(cohort, scan_scores.records("score")), options)
-
-
-def tabulate_scores(
-    scan_scores: Cases, calibration: dict[str, Any], cohort: pd.DataFrame
-) -> pd.DataFrame:
-    """Put the scores of all cases into one table: logit, probability before and after calibration.
-
-    Out: a row per case; probabilities from 0 to 1 of an occluded large vessel.
-    """
-    return add_probabilities(tabulate_logits(cohort, scan_scores.records("score")), calibration)
-
-
 def gather_detection_results(
     detection_scores: pd.DataFrame,
     calibration: dict[str, Any],
     detectors: Cases,
     explanations: Cases,
     channels: Cases,
+    side_features: Cases,
     scan_scores: Cases,
 ) -> dict[str, Any]:
     """Gather what the evaluation needs of stage 2.
 
     Out: scores, calibration and operating points, the sum of each case's map on either side, the
-    curves of the trainings, the record of each network, the cases that failed and why, and which
-    options channels and maps were made with.
+    curves of the trainings, the record of each model, the cases that failed and why, and which
+    options channels, features, scores and maps were made with.
     """
-    made = {"channels": channels, "explanation": explanations}
+    made = {
+        "channels": channels,
+        "features": side_features,
+        "detection": scan_scores,
+        "explanation": explanations,
+    }
     return {
         "scores": detection_scores,
         "calibration": calibration,
@@ -258,16 +251,17 @@ def gather_detection_results(
         "history": tabulate_histories(detectors),
         "models": record_models(detectors),
         "failures": stages.failures(
-            channels=channels, detection=scan_scores, explanation=explanations
+            channels=channels,
+            features=side_features,
+            detection=scan_scores,
+            explanation=explanations,
         ),
         "options": {name: stages.options_of(cases) for name, cases in made.items()},
     }
 
 
 def tabulate_histories(detectors: Cases) -> pd.DataFrame:
-    """One row per fold, epoch and curve of the detectors' training."""
-    histories = {
-        number: pd.read_csv(detectors[name].folder / "history.csv")
-        for number, name in enumerate(sorted(detectors))
-    }
-    return long_history(histories, CURVES)
+    """One row per fold, epoch and curve of the networks' training."""
+    files = [detectors[name].folder / "history.csv" for name in sorted(detectors)]
+    tables = [pd.read_csv(file) for file in files if file.is_file()]
+    return long_history(dict(enumerate(tables)), CURVES)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from lvo_kedro.pipelines.detection_training import nodes, side_nodes
+from lvo_kedro.pipelines.detection_training import nodes
+from lvo_kedro.pipelines.detection_training import scoring_nodes as scoring
 
 
 def create_pipeline(**_: object) -> Pipeline:
@@ -19,7 +20,7 @@ def create_pipeline(**_: object) -> Pipeline:
                 tags="each_scan",
             ),
             node(
-                side_nodes.measure_both_sides,
+                nodes.measure_both_sides,
                 inputs=["scans", "vessels", "priors", "params:features"],
                 outputs="side_features",
                 name="measure_sides",
@@ -27,32 +28,47 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
             node(
                 nodes.train_detectors,
-                inputs=["channels", "scans", "cohort", "params:detector"],
+                inputs=[
+                    "channels",
+                    "side_features",
+                    "scans",
+                    "cohort",
+                    "params:detection",
+                    "params:detector",
+                ],
                 outputs="detectors",
                 name="train_detectors",
             ),
             node(
-                nodes.score_scans,
-                inputs=["channels", "detectors", "cohort"],
+                scoring.score_scans,
+                inputs=["channels", "side_features", "detectors", "cohort", "params:detection"],
                 outputs="scan_scores",
                 name="score_scans",
                 tags="each_scan",
             ),
             node(
-                nodes.explain_scans,
-                inputs=["scans", "priors", "channels", "detectors", "cohort", "params:explanation"],
+                scoring.explain_scans,
+                inputs=[
+                    "scans",
+                    "vessels",
+                    "channels",
+                    "side_features",
+                    "detectors",
+                    "cohort",
+                    "params:explanation",
+                ],
                 outputs="explanations",
                 name="explain_scans",
                 tags="each_scan",
             ),
             node(
-                nodes.fit_calibration,
+                scoring.fit_calibration,
                 inputs=["scan_scores", "cohort", "params:calibration"],
                 outputs="calibration",
                 name="fit_calibration",
             ),
             node(
-                nodes.tabulate_scores,
+                scoring.tabulate_scores,
                 inputs=["scan_scores", "calibration", "cohort"],
                 outputs="detection_scores",
                 name="tabulate_scores",
@@ -66,6 +82,7 @@ def create_pipeline(**_: object) -> Pipeline:
                     "detectors",
                     "explanations",
                     "channels",
+                    "side_features",
                     "scan_scores",
                 ],
                 outputs="detection_results",

@@ -198,14 +198,14 @@ def locate_occlusion(
 
 
 def fit_density_baselines(
-    side_features: Cases, cohort: pd.DataFrame, options: BaselineOptions
+    scan_scores: Cases, cohort: pd.DataFrame, options: BaselineOptions
 ) -> dict[str, Any]:
     """Fit the baseline on all development cases, and for each fold on those of the others.
 
     Out: its weights, plain numbers per HU or ml.
     """
-    held_out = {c: f for c, f in fold_of_cases(cohort).items() if c in side_features}
-    densities = {case: side_features[case]["arteries"] for case in held_out}
+    held_out = {c: f for c, f in fold_of_cases(cohort).items() if c in scan_scores}
+    densities = {case: scan_scores[case]["arteries"] for case in held_out}
     known = cohort.set_index("case_id").loc[list(held_out)]
     truths = {row.Index: (row.side, row.segment) if row.lvo else None for row in known.itertuples()}
     return cross_fit_baseline(densities, truths, held_out, options)
@@ -213,9 +213,8 @@ def fit_density_baselines(
 
 def tabulate_calls(
     occlusions: Cases,
-    side_features: Cases,
+    scan_scores: Cases,
     density_baselines: dict[str, Any],
-    detection_scores: pd.DataFrame,
     cohort: pd.DataFrame,
     options: LocalizationOptions,
 ) -> pd.DataFrame:
@@ -228,7 +227,7 @@ def tabulate_calls(
     known = [name for name in wanted if name in cohort]
     held_out = fold_of_cases(cohort)
     calls = occlusions.records("call")
-    told = told_sides(detection_scores, options)
+    told = told_sides(scan_scores.records("score"), options)
     rows = []
     for case in cohort[cohort["case_id"].isin(list(calls))].to_dict("records"):
         name = case["case_id"]
@@ -238,7 +237,7 @@ def tabulate_calls(
         side = told.get(name)
         by = {
             "network": given_side(calls[name], side),
-            "densities": call_by_densities(fitted, side_features[name]["arteries"], side),
+            "densities": call_by_densities(fitted, scan_scores[name]["arteries"], side),
         }
         rows.append({key: case[key] for key in known} | merge_calls(by, options))
     return pd.DataFrame(rows)
@@ -251,7 +250,6 @@ def gather_localization_results(
     projections: Cases,
     occlusions: Cases,
     clot_annotations: Cases,
-    side_features: Cases,
 ) -> dict[str, Any]:
     """Gather what the evaluation needs of stage 3.
 
@@ -262,11 +260,7 @@ def gather_localization_results(
     calls = occlusions.records("call")
     truth = occlusion_labels.records("truth")
     centres = {case: tuple(t["centre_mm"]) for case, t in truth.items() if t}
-    made = {
-        "projection": projections,
-        "occlusion_call": occlusions,
-        "features": side_features,
-    }
+    made = {"projection": projections, "occlusion_call": occlusions}
     return {
         "calls": measure_points(localization_calls, centres),
         "findings": {case: call["vessel_findings"] for case, call in calls.items()},

@@ -59,7 +59,7 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
             node(
                 nodes.fit_density_baselines,
-                inputs=["side_features", "cohort", "params:density_baseline"],
+                inputs=["scan_scores", "cohort", "params:density_baseline"],
                 outputs="density_baselines",
                 name="fit_density_baselines",
             ),
@@ -67,9 +67,8 @@ def create_pipeline(**_: object) -> Pipeline:
                 nodes.tabulate_calls,
                 inputs=[
                     "occlusions",
-                    "side_features",
+                    "scan_scores",
                     "density_baselines",
-                    "detection_scores",
                     "cohort",
                     "params:localization",
                 ],
@@ -86,7 +85,6 @@ def create_pipeline(**_: object) -> Pipeline:
                     "projections",
                     "occlusions",
                     "clot_annotations",
-                    "side_features",
                 ],
                 outputs="localization_results",
                 name="gather_localization_results",

@@ -14,6 +14,7 @@ from lvo_kedro.datasets.cases import Case, Cases, Task
 from lvo_kedro.datasets.fingerprint import fingerprint
 from lvo_kedro.detection import ChannelOptions, blank_channel
 from lvo_kedro.evaluation import EvaluationOptions, evaluate_robustness, fixed_points
+from lvo_kedro.features import leave_out, pack_features, unpack_features
 from lvo_kedro.imaging import (
     BrainOptions,
     QualityLimits,
@@ -139,6 +140,22 @@ def drop_channels(original_channels: Cases, cohort: pd.DataFrame) -> dict[str, T
         for row in cohort.itertuples()
         if row.original in original_channels
     }
+
+
+def drop_features(original_side_features: Cases, cohort: pd.DataFrame) -> dict[str, Task]:
+    """Leave out of every case's features what the listed channel is made of."""
+    return {
+        row.case_id: partial(
+            drop_feature, original_side_features[row.original], row.change.removeprefix("without_")
+        )
+        for row in cohort.itertuples()
+        if row.original in original_side_features
+    }
+
+
+def drop_feature(features: Case, name: Any) -> dict[str, Any]:
+    """Leave one case's features without what one channel is made of."""
+    return pack_features(leave_out(unpack_features(features), name))
 
 
 def drop_channel(channels: Case, name: Any) -> dict[str, Any]:

@@ -86,6 +86,12 @@ def drop_channels() -> Pipeline:
                 name="drop_channels",
             ),
             node(
+                nodes.drop_features,
+                inputs=["original_side_features", "cohort"],
+                outputs="side_features",
+                name="drop_features",
+            ),
+            node(
                 nodes.gather_blanked,
                 inputs=["cohort", "detection_scores"],
                 outputs="results",
