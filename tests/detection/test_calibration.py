@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.special import expit
+from sklearn.metrics import roc_curve
 
 from lvo_kedro.detection import Calibration, calibrate, choose_operating_points
 from lvo_kedro.errors import TableError
@@ -58,8 +59,24 @@ def test_operating_points_by_hand():
     scores = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
     # at 0.5: sensitivity 5/6, specificity 1; at 0.3: sensitivity 1, specificity 3/4
     points = choose_operating_points(labels, scores)
-    assert points == {"youden": pytest.approx(0.45), "sensitivity_90": pytest.approx(0.25)}
+    assert points["sensitivity_90"] == pytest.approx(0.25)
+    assert 0.3 < points["youden"] < 0.5
     assert choose_operating_points(labels, scores, 0.8)["sensitivity_80"] == pytest.approx(0.45)
+
+
+def test_youdens_point_is_near_the_truth_and_lasts():
+    """Of two Gaussians of log odds about -1 and 1 the best threshold is 0."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 60)
+    ours, raw = [], []
+    for _ in range(40):
+        logits = rng.normal(2 * labels - 1, 1.5)
+        point = choose_operating_points(labels, expit(logits))["youden"]
+        ours.append(np.log(point / (1 - point)))
+        false, true, thresholds = roc_curve(labels, logits)
+        raw.append(thresholds[np.argmax(true - false)])
+    assert np.mean(ours) == pytest.approx(0, abs=0.15)
+    assert np.std(ours) < 0.7 * np.std(raw)
 
 
 def test_no_occlusion_is_given_away_where_specificity_gains_nothing():

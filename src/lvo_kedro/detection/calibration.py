@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field
 from scipy.optimize import minimize_scalar
-from scipy.special import expit
+from scipy.special import expit, logit, ndtr
 from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import roc_curve
 
@@ -101,25 +101,51 @@ def choose_operating_points(
         sensitivity: That the second operating point must reach.
 
     Returns:
-        ``youden``: the threshold of the largest sensitivity + specificity - 1;
-        ``sensitivity_90`` (named after the argument): the most specific threshold whose sensitivity
-        is at least ``sensitivity``, and of equally specific ones the most sensitive. Each lies in
-        the middle between the scores it separates.
+        ``youden``: the threshold of the largest sensitivity + specificity - 1 of the smoothed
+        scores; the largest of the scores as they are is a matter of single cases, and does not
+        last. ``sensitivity_90`` (named after the argument): the most specific threshold whose
+        sensitivity is at least ``sensitivity``, and of equally specific ones the most sensitive;
+        in the middle between the scores it separates.
 
     Raises:
         TableError: One class alone, or scores that are not finite.
     """
     truth, scores = _checked(labels, probabilities)
     false_positive, true_positive, thresholds = roc_curve(truth, scores, drop_intermediate=False)
-    # the curve starts where nothing is called; a point must call something, even of chance scores
-    best = 1 + int(np.argmax((true_positive - false_positive)[1:]))
     enough = true_positive >= sensitivity - 1e-9
     # of the points with the fewest false positives the last one: more occlusions at no cost
     sensitive = int(np.flatnonzero(false_positive == false_positive[enough].min())[-1])
     return {
-        "youden": _between(scores, float(thresholds[best])),
+        "youden": _smooth_youden(truth, scores),
         f"sensitivity_{round(100 * sensitivity)}": _between(scores, float(thresholds[sensitive])),
     }
+
+
+def _smooth_youden(truth: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float:
+    """Return the threshold that parts the classes best when each score is a Gaussian of log odds.
+
+    Fluss, Faraggi and Reiser, "Estimation of the Youden Index and its associated cutoff point",
+    2005, with Silverman's bandwidth of each class. Where no score of one class lies among the
+    other's, the middle between them.
+    """
+    highest, lowest = probabilities[truth == 0].max(), probabilities[truth == 1].min()
+    if highest < lowest:
+        return float((highest + lowest) / 2)
+    scores = logit(np.clip(probabilities, 1e-6, 1 - 1e-6))
+    # from the lowest score to the highest: a point must call something, even of chance scores
+    grid = np.linspace(scores.min(), scores.max(), 1001)
+    below = {
+        label: ndtr((grid[:, None] - own) / _bandwidth(own)).mean(axis=1)
+        for label, own in ((label, scores[truth == label]) for label in (0, 1))
+    }
+    return float(expit(grid[int(np.argmax(below[0] - below[1]))]))
+
+
+def _bandwidth(values: NDArray[np.float64]) -> float:
+    """Return Silverman's rule of thumb."""
+    low, high = np.percentile(values, [25, 75])
+    spread = min(float(values.std()), float(high - low) / 1.34) or float(values.std())
+    return max(0.9 * spread * len(values) ** -0.2, 1e-3)
 
 
 def _between(scores: NDArray[np.float64], threshold: float) -> float:
