@@ -1,7 +1,7 @@
 """Calibrate the simulated cohort: what a perfect reader sees, and what artefacts betray.
 
-Run ``python benchmarks/simulation_oracle.py [cases] [preset] [spacing]``, where the preset is one of
-``didactic``, ``realistic`` and ``hard`` and the spacing the pixel edge in mm; prints the tables of
+Run ``python benchmarks/simulation_oracle.py [cases] [preset] [spacing]``: a preset of the
+simulator (``didactic``, ``realistic``, ``hard``) and the pixel edge in mm. Prints the tables of
 docs/results/simulation.md.
 """
 
