@@ -5,8 +5,9 @@
 ``study``: 240 cases of the preset ``realistic`` from one scanner, of which the first 180 are those
 of ``ablation.py``. ``other``: 300 new patients from another scanner, half from each of two seeds of
 the simulator. ``mimic``: 120 more of the first scanner, all with dense arteries on both sides and a
-small infarct without a clot. Every second case has an occlusion, the five classes in turn. Priors
-are registered with the simulator's own brain mask. Simulated data: no claim about patients.
+small infarct without a clot. ``hard``: 180 cases with the seeds of the first 180 of ``study``,
+preset ``hard``. Every second case has an occlusion, the five classes in turn. Priors are registered
+with the simulator's own brain mask. Simulated data: no claim about patients.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class Cohort(NamedTuple):
 FIRST_SEED = 40_000
 COHORTS = {
     "study": Cohort(240, (FIRST_SEED,), {"difficulty": "realistic", **SCANNER}),
+    "hard": Cohort(180, (FIRST_SEED,), {"difficulty": "hard", **SCANNER}),
     "other": Cohort(
         300, (1_000_000, 2_000_000), {"difficulty": "realistic", **SCANNER, **OTHER_SCANNER}
     ),

@@ -1,7 +1,8 @@
 """Calibrate the simulated cohort: what a perfect reader sees, and what artefacts betray.
 
-Run ``python benchmarks/simulation_oracle.py [cases] [preset] [spacing]``; prints the tables of
-docs/simulation.md.
+Run ``python benchmarks/simulation_oracle.py [cases] [preset] [spacing]``: a preset of the
+simulator (``didactic``, ``realistic``, ``hard``) and the pixel edge in mm. Prints the tables of
+docs/results/simulation.md.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from nibabel.affines import apply_affine
 from scipy import ndimage
 
 from lvo_kedro.imaging.geometry import is_sheared, to_ras
-from lvo_kedro.simulation import SimulatedCase, SimulationOptions, simulate_case
+from lvo_kedro.simulation import PRESETS, SimulatedCase, SimulationOptions, simulate_case
 from lvo_kedro.vocabulary import HEMISPHERES, SEGMENT_CLASSES, VESSEL_LABELS
 from tests.simulation.conftest import COARSE
 
@@ -35,8 +35,9 @@ def along(case: SimulatedCase, name: str, side: str) -> tuple[np.ndarray, np.nda
     return values, artery.occluded
 
 
-def test_same_seed_same_bytes_and_other_seed_other_bytes() -> None:
-    options = SimulationOptions(**COARSE)
+@pytest.mark.parametrize("difficulty", PRESETS)
+def test_same_seed_same_bytes_and_other_seed_other_bytes(difficulty: str) -> None:
+    options = SimulationOptions(difficulty=difficulty, **COARSE)
     first, again, other = (simulate_case(seed, options) for seed in (3, 3, 4))
     for name, image in images(first).items():
         assert data(image).tobytes() == data(images(again)[name]).tobytes(), name
@@ -99,9 +100,10 @@ def test_bone_never_swallows_the_arteries() -> None:
                 assert np.median(values) > 12, (seed, name, side)
 
 
-def test_an_occlusion_changes_nothing_but_its_artery_and_its_territory() -> None:
-    """Geometry, anatomy, distractors and noise come from streams that know no occlusion."""
-    common = {"side": "left", "segment": "M1", "age": 60.0, **COARSE}
+@pytest.mark.parametrize("difficulty", PRESETS)
+def test_an_occlusion_changes_nothing_but_its_artery_and_its_territory(difficulty: str) -> None:
+    """Geometry, anatomy, distractors, veins, artefacts and noise know no occlusion."""
+    common = {"side": "left", "segment": "M1", "age": 60.0, "difficulty": difficulty, **COARSE}
     with_, without = (
         simulate_case(11, SimulationOptions(lvo=lvo, **common)) for lvo in (True, False)
     )
@@ -149,10 +151,10 @@ def test_head_map_is_invertible_and_keeps_sides(occluded: SimulatedCase) -> None
     assert 0.9 < (sides == 1).sum() / (sides == 2).sum() < 1.1
 
 
-def test_second_scan_of_a_patient_has_the_same_head_elsewhere() -> None:
-    first, second = (
-        simulate_case(s, SimulationOptions(lvo=True, patient_seed=50, **COARSE)) for s in (1, 2)
-    )
+@pytest.mark.parametrize("difficulty", PRESETS)
+def test_second_scan_of_a_patient_has_the_same_head_elsewhere(difficulty: str) -> None:
+    options = SimulationOptions(difficulty=difficulty, lvo=True, patient_seed=50, **COARSE)
+    first, second = (simulate_case(seed, options) for seed in (1, 2))
     assert (first.side, first.segment, first.age) == (second.side, second.segment, second.age)
     assert np.array_equal(first.head.displacement, second.head.displacement)
     assert not np.array_equal(first.head.pose, second.head.pose)

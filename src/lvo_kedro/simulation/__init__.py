@@ -2,16 +2,18 @@
 
 A case is drawn from a seed: the MNI152 head, deformed and posed (:mod:`.head`, :mod:`.template`),
 its arteries as tubes (:mod:`.arteries`), an occlusion or none and much that looks like one
-(:mod:`.lesions`), all seen by a scanner (:mod:`.scanner`). A number obtained on simulated scans
-says nothing about patients.
+(:mod:`.lesions`), all seen by a scanner (:mod:`.scanner`). The preset ``hard`` adds sides that
+differ (:mod:`.asymmetry`), veins (:mod:`.veins`) and beam hardening (:mod:`.beam_hardening`). A
+number obtained on simulated scans says nothing about patients.
 """
 
 from lvo_kedro.simulation.arteries import Artery
 from lvo_kedro.simulation.case import SimulatedCase, simulate_case
 from lvo_kedro.simulation.cohort import case_options, plan_cohort
 from lvo_kedro.simulation.head import HeadMap
-from lvo_kedro.simulation.options import PRESETS, CohortOptions, SimulationOptions
+from lvo_kedro.simulation.options import CohortOptions, SimulationOptions
 from lvo_kedro.simulation.oracle import artefact_features, oracle_scores, territory_difference
+from lvo_kedro.simulation.presets import PRESETS
 
 __all__ = [
     "PRESETS",

@@ -6,25 +6,28 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import numpy as np
-from scipy import ndimage
 
 from lvo_kedro.simulation import arteries as vessel_tree
-from lvo_kedro.simulation import lesions, scanner, template
+from lvo_kedro.simulation import lesions, scanner, tissue
+from lvo_kedro.simulation.asymmetry import Asymmetry, draw_asymmetry
+from lvo_kedro.simulation.beam_hardening import draw_beam_hardening
 from lvo_kedro.simulation.head import HeadMap, draw_head_map
 from lvo_kedro.simulation.options import SimulationOptions
-from lvo_kedro.vocabulary import HEMISPHERES, SEGMENT_CLASSES, Segment, SegmentClass, Side
+from lvo_kedro.simulation.veins import Vein, draw_veins, paint_veins
+from lvo_kedro.vocabulary import SEGMENT_CLASSES, Segment, SegmentClass, Side
 
 if TYPE_CHECKING:
     import nibabel as nib
-    from numpy.typing import NDArray
 
-    from lvo_kedro.imaging.geometry import Grid
     from lvo_kedro.simulation.arteries import Artery
+    from lvo_kedro.simulation.zones import Zone
 
 _STREAMS: Final = (
     "patient", "anatomy", "arteries", "distractors", "lesion", "pose", "scanner", "noise",
+    "asymmetry", "veins", "distractor shape", "lesion shape", "beam hardening",
 )  # fmt: skip
-_OF_THE_PATIENT: Final = ("patient", "anatomy", "arteries", "distractors", "lesion")
+"""A stream's place in this list is part of its seed: new ones go to the end."""
+_OF_THE_SCAN: Final = ("pose", "scanner", "noise", "beam hardening")
 
 
 @dataclass(frozen=True)
@@ -55,11 +58,16 @@ class SimulatedCase:
     slice_thickness: float
     """mm"""
     hypodensity_hu: float
-    """Loss of density in the fresh infarct of the occlusion; 0 without one."""
+    """Loss of density in the fresh infarct of the occlusion; 0 if there is none to be seen."""
     head: HeadMap
     """Maps the scan's world to MNI152: the truth that a registration looks for."""
     arteries: tuple[Artery, ...]
     """Centre-lines in world mm with calibre and density."""
+    veins: tuple[Vein, ...]
+    """Likewise; never part of the vessel labels."""
+
+
+_Streams = dict[str, np.random.Generator]
 
 
 class _Patient(NamedTuple):
@@ -72,11 +80,11 @@ class _Patient(NamedTuple):
     nihss: int
 
 
-def _streams(seed: int, patient_seed: int | None) -> dict[str, np.random.Generator]:
+def _streams(seed: int, patient_seed: int | None) -> _Streams:
     """One random stream per subject, so that a change in one shifts no other."""
     of_patient = seed if patient_seed is None else patient_seed
     return {
-        name: np.random.default_rng([of_patient if name in _OF_THE_PATIENT else seed, number])
+        name: np.random.default_rng([seed if name in _OF_THE_SCAN else of_patient, number])
         for number, name in enumerate(_STREAMS)
     }
 
@@ -123,20 +131,28 @@ def simulate_case(
     """
     streams = _streams(seed, options.patient_seed)
     patient = _draw_patient(streams["patient"], options)
-    head, atrophy = _draw_head(streams, patient, options)
+    asymmetry = draw_asymmetry(streams["asymmetry"], options)
+    head, atrophy = _draw_head(streams, patient, asymmetry, options)
     vessels = vessel_tree.draw_arteries(streams["arteries"], head, options)
-    zones, plaques = _draw_distractors(streams["distractors"], vessels, patient, options)
-    vessels, ischaemia = _draw_occlusion(streams["lesion"], vessels, patient, options)
+    veins = draw_veins(streams["veins"], head, float(vessels[0].density[0]), options)
+    zones, plaques = _draw_distractors(streams, vessels, patient, options)
+    vessels, ischaemia = _draw_occlusion(streams, vessels, patient, options)
     grid = scanner.draw_grid(streams["scanner"], head, options)
     orientation = streams["scanner"].choice(np.array(options.orientations))
     planes, count = scanner.split_slices(grid)
     opened = patient.side if options.craniectomy else None
-    hu = _render_tissue(head, planes, zones + ischaemia, atrophy, opened)
+    hu = tissue.render_tissue(
+        head, planes, zones + ischaemia, atrophy=atrophy, opened=opened, asymmetry=asymmetry
+    )
+    paint_veins(hu, planes, veins)
     vessel_tree.paint_arteries(hu, planes, vessels)
-    _paint_plaques(hu, planes, plaques)
+    tissue.paint_plaques(hu, planes, plaques)
     hu = scanner.average_planes(hu, count)
+    mni = head.on_grid(grid)
+    if hardening := draw_beam_hardening(streams["beam hardening"], options):
+        hardening.add_to(hu, mni)
     stored = scanner.scan(streams["scanner"], streams["noise"], hu, grid, options)
-    truth = _truth(head, grid, ischaemia)
+    truth = tissue.known_truth(mni, ischaemia)
     width = options.annotation_width_mm
     truth["vessel_labels"] = vessel_tree.label_arteries(grid, vessels, width)
     truth["occlusion_mask"] = vessel_tree.label_clot(grid, vessels, width)
@@ -154,11 +170,15 @@ def simulate_case(
         hypodensity_hu=ischaemia[0].hu if ischaemia else 0.0,
         head=head,
         arteries=tuple(vessels),
+        veins=tuple(veins),
     )
 
 
 def _draw_head(
-    streams: dict[str, np.random.Generator], patient: _Patient, options: SimulationOptions
+    streams: _Streams,
+    patient: _Patient,
+    asymmetry: Asymmetry | None,
+    options: SimulationOptions,
 ) -> tuple[HeadMap, float]:
     rng = streams["anatomy"]
     scale = rng.uniform(*options.head_scale) * (0.985 if patient.sex == "female" else 1.015)
@@ -173,105 +193,35 @@ def _draw_head(
         scale=scale,
         atrophy=atrophy,
         shift_mm=away * options.midline_shift_mm,
+        asymmetry=asymmetry,
     )
     return head, atrophy
 
 
 def _draw_distractors(
-    rng: np.random.Generator, vessels: list[Artery], patient: _Patient, options: SimulationOptions
-) -> tuple[list[lesions.Zone], list[lesions.Calcification]]:
-    zones = lesions.draw_distractors(rng, options)
+    streams: _Streams, vessels: list[Artery], patient: _Patient, options: SimulationOptions
+) -> tuple[list[Zone], list[lesions.Calcification]]:
+    rng = streams["distractors"]
+    zones = lesions.draw_distractors(rng, streams["distractor shape"], options)
     if options.haemorrhage_ml > 0:
         zones.append(lesions.haematoma(patient.side, options.haemorrhage_ml))
     return zones, lesions.draw_calcifications(rng, vessels, options)
 
 
 def _draw_occlusion(
-    rng: np.random.Generator, vessels: list[Artery], patient: _Patient, options: SimulationOptions
-) -> tuple[list[Artery], list[lesions.Zone]]:
+    streams: _Streams, vessels: list[Artery], patient: _Patient, options: SimulationOptions
+) -> tuple[list[Artery], list[Zone]]:
     if not patient.lvo:
         return vessels, []
     segments = cast("tuple[Segment, ...]", tuple(patient.segment.split("+")))
+    rng = streams["lesion"]
     vessels, branch = vessel_tree.occlude(vessels, rng, patient.side, segments, options)
-    return vessels, lesions.draw_ischaemia(rng, patient.side, patient.segment, branch, options)
-
-
-def _sample(
-    values: NDArray[np.float32], index: NDArray[np.float32], fill: float = 0.0
-) -> NDArray[np.float32]:
-    """Interpolate linearly at template indices (..., 3)."""
-    coordinates = np.moveaxis(index, -1, 0)
-    if np.isnan(fill):
-        return ndimage.map_coordinates(values, coordinates, order=1, mode="nearest")
-    return ndimage.map_coordinates(values, coordinates, order=1, mode="constant", cval=fill)
-
-
-def _render_tissue(
-    head: HeadMap,
-    grid: Grid,
-    zones: list[lesions.Zone],
-    atrophy: float,
-    opened: Side | None,
-) -> NDArray[np.float32]:
-    """Return true densities (X, Y, Z; HU) of everything but arteries and plaques."""
-    maps = template.load_head_template()
-    mni = head.on_grid(grid)
-    hu = _sample(maps.surroundings, mni - maps.origin, fill=np.nan)
-    if opened:
-        _open_skull(hu, mni, opened)
-    inside = np.abs(hu - template.CSF_HU) < 25  # the rest holds no brain: two thirds of the work
-    mni = mni[inside]
-    grey, white = _sample(maps.grey, mni - maps.origin), _sample(maps.white, mni - maps.origin)
-    tissue = np.maximum(grey + white, 1e-3)
-    least = 0.45 * atrophy
-    kept = np.clip((tissue - least) / (1 - least), 0, 1) / tissue
-    grey, white = grey * kept, white * kept
-    values = grey * template.GREY_HU + white * template.WHITE_HU + (1 - grey - white) * hu[inside]
-    for zone in zones:
-        weight = zone.weight(mni)
-        if zone.kind == "loss":
-            values -= weight * zone.hu * (grey + 0.7 * white)
-        else:
-            values += weight * (zone.hu - values)
-    hu[inside] = values
-    return hu
-
-
-def _open_skull(hu: NDArray[np.float32], mni: NDArray[np.float32], side: Side) -> None:
-    x = -65.0 if side == "left" else 65.0
-    window = lesions.Zone((x, -5.0, 38.0), (45.0, 62.0, 42.0), "fill", 0.0).weight(mni) > 0.5
-    hu[window & (hu > 120)] = template.SOFT_TISSUE_HU
-
-
-def _paint_plaques(
-    hu: NDArray[np.float32], grid: Grid, plaques: list[lesions.Calcification]
-) -> None:
-    edge = float(np.mean(grid.spacing))
-    for plaque in plaques:
-        index, distance, _ = vessel_tree.near_points(
-            grid, plaque.centre[None], plaque.radius + edge
-        )
-        share = np.clip((plaque.radius - distance) / edge + 0.5, 0, 1)
-        hu[index] += share * (plaque.hu - hu[index])
-
-
-def _truth(
-    head: HeadMap, grid: Grid, ischaemia: list[lesions.Zone]
-) -> dict[str, NDArray[np.generic]]:
-    """Return what is known of the brain on the scan's grid, as (X, Y, Z) arrays."""
-    maps = template.load_head_template()
-    mni = head.on_grid(grid)
-    brain = _sample(maps.brain, mni - maps.origin) > 0.5
-    sides = np.where(mni[..., 0] < 0, HEMISPHERES["left"], HEMISPHERES["right"])
-    territory = np.zeros(grid.shape, np.float32)
-    territory[brain] = lesions.mca_territory(mni[brain])
-    infarct = np.zeros(grid.shape, np.uint8)
-    if ischaemia:
-        weights = lesions.join_weights([zone.weight(mni[brain]) for zone in ischaemia])
-        infarct[brain] = weights > 0.5
-    return {
-        "brain_mask": brain.astype(np.uint8),
-        "hemispheres": np.where(brain, sides, 0).astype(np.uint8),
-        "infarct_mask": infarct,
-        "territory_probability": territory,
-    }
+    infarct = lesions.draw_ischaemia(
+        rng,
+        streams["lesion shape"],
+        options,
+        side=patient.side,
+        segment=patient.segment,
+        branch=branch,
+    )
+    return vessels, infarct

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from lvo_kedro.imaging.geometry import Grid
+    from lvo_kedro.simulation.asymmetry import Asymmetry
     from lvo_kedro.simulation.options import SimulationOptions
 
 STEP_MM: Final = 8.0
@@ -51,10 +52,13 @@ class HeadMap:
 
         The map is smooth, so every fourth voxel is computed and the rest interpolated.
         """
+        return fill_lattice(self.on_lattice(grid, every), grid.shape, every)
+
+    def on_lattice(self, grid: Grid, every: int = 4) -> NDArray[np.float32]:
+        """Return the MNI position (mm) of every ``every``-th voxel, for :func:`fill_lattice`."""
         knots = [np.arange(0, n + every - 1, every) for n in grid.shape]
         lattice = np.stack(np.meshgrid(*knots, indexing="ij"), axis=-1)
-        values = self.to_mni(apply_affine(grid.affine, lattice)).astype(np.float32)
-        return fill_lattice(values, grid.shape, every)
+        return self.to_mni(apply_affine(grid.affine, lattice)).astype(np.float32)
 
     def _displace(self, head: NDArray[np.float64]) -> NDArray[np.float64]:
         index = np.moveaxis((head - _ORIGIN) / STEP_MM, -1, 0)
@@ -90,6 +94,7 @@ def draw_head_map(
     scale: float,
     atrophy: float,
     shift_mm: float = 0.0,
+    asymmetry: Asymmetry | None = None,
 ) -> HeadMap:
     """Draw a head's shape and position.
 
@@ -100,10 +105,13 @@ def draw_head_map(
         scale: Size relative to MNI152.
         atrophy: 0 to 1, how far the ventricles are widened.
         shift_mm: Shift of the midline structures along world x.
+        asymmetry: How the sides differ, beyond the random deformation.
     """
     displacement = _random_displacement(anatomy, options.deformation_mm)
     points = _ORIGIN + STEP_MM * np.stack(np.meshgrid(*map(np.arange, _COUNT), indexing="ij"), -1)
     displacement += _ventricle_growth(points, atrophy) - _shift(points, shift_mm)
+    if asymmetry:
+        displacement += asymmetry.displacement(points)
     coefficients = np.stack([ndimage.spline_filter(u, mode="mirror") for u in displacement])
     return HeadMap(_draw_pose(pose, options, scale), coefficients)
 

@@ -5,10 +5,13 @@ The territory here is the simulator's own; the priors' atlas does not know it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+
+from lvo_kedro.simulation.template import tissue_points
+from lvo_kedro.simulation.zones import Triple, Zone, draw_texture, join_weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,8 +19,6 @@ if TYPE_CHECKING:
     from lvo_kedro.simulation.arteries import Artery
     from lvo_kedro.simulation.options import SimulationOptions
     from lvo_kedro.vocabulary import SegmentClass, Side
-
-Triple = tuple[float, float, float]
 
 _DEEP: Final = ((27.0, 0.0, 4.0), (12.0, 22.0, 15.0))
 _SUPERIOR: Final = ((50.0, 8.0, 26.0), (24.0, 36.0, 30.0))
@@ -39,25 +40,12 @@ _OLD_INFARCT_SITES: Final[tuple[tuple[Triple, float], ...]] = (
 )
 
 
-@dataclass(frozen=True)
-class Zone:
-    """A soft-edged ellipsoid in MNI space, on one side only, whose density changes."""
-
-    centre: Triple
-    radii: Triple
-    kind: str
-    """``loss``: HU are subtracted; ``fill``: the tissue becomes ``hu``."""
-    hu: float
-    softness: float = 0.18
-    """Width of the border relative to the radius."""
-
-    def weight(self, mni: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return 0 to 1 at MNI positions (..., 3)."""
-        offset = (mni - np.array(self.centre, np.float32)) / np.array(self.radii, np.float32)
-        level = (1.0 - np.sqrt(np.square(offset).sum(-1))) / self.softness
-        weight = 1.0 / (1.0 + np.exp(-np.clip(4 * level, -30, 30)))
-        same_side = mni[..., 0] * np.sign(self.centre[0]) > 0
-        return np.asarray(weight * same_side, dtype=np.float32)
+_BORDER_ZONES: Final[tuple[Triple, ...]] = (
+    (44.0, -62.0, 34.0), (36.0, 36.0, 32.0), (26.0, 2.0, 34.0), (28.0, -38.0, 32.0),
+)  # fmt: skip
+"""Between the territories (MNI mm, right): posterior, anterior, and two in white matter."""
+_IN_BORDER_ZONE: Final = 0.3
+"""Part of the lesions anywhere that lie in a border zone."""
 
 
 def _on(side: Side, centre: Triple) -> Triple:
@@ -76,22 +64,19 @@ def mca_territory(mni: NDArray[np.float32], side: Side | None = None) -> NDArray
     )
 
 
-def join_weights(weights: list[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """Return the union of fuzzy sets: 1 - product of (1 - weight)."""
-    rest = np.ones_like(weights[0])
-    for weight in weights:
-        rest = rest * (1 - weight)
-    return 1 - rest
-
-
 def draw_ischaemia(
     rng: np.random.Generator,
+    shape: np.random.Generator,
+    options: SimulationOptions,
+    *,
     side: Side,
     segment: SegmentClass,
     branch: str,
-    options: SimulationOptions,
 ) -> list[Zone]:
-    """Draw the fresh infarct of an occlusion: the part of the territory behind the clot."""
+    """Draw the fresh infarct of an occlusion: the part of the territory behind the clot.
+
+    ``shape`` is the random stream of its visibility, place and texture.
+    """
     loss = rng.uniform(*options.hypodensity_hu)
     part = rng.uniform(*options.territory_part)
     proximal, anterior = rng.random() < 0.5, rng.random() < 0.25
@@ -101,7 +86,22 @@ def draw_ischaemia(
     deep = segment.startswith("C7") or (segment.startswith("M1") and proximal)
     zones = cortical + ([_DEEP] if deep else [])
     zones += [_ANTERIOR] if segment.startswith("C7") and anterior else []
-    return [_jittered(rng, side, place, part, loss) for place in zones]
+    if shape.random() < options.invisible_infarct:
+        return []
+    texture = draw_texture(shape, options)
+    infarct = []
+    for centre, radii in zones:
+        place = _scattered(shape, centre, radii, options.infarct_scatter * (1 - np.cbrt(part)))
+        zone = _jittered(rng, side, (place, radii), part, loss)
+        infarct.append(replace(zone, white_share=options.white_matter_loss, texture=texture))
+    return infarct
+
+
+def _scattered(rng: np.random.Generator, centre: Triple, radii: Triple, reach: float) -> Triple:
+    """Return any place of an ellipsoid that is ``reach`` times as large."""
+    direction = rng.standard_normal(3)
+    away = np.cbrt(rng.random()) * reach * direction / np.linalg.norm(direction)
+    return _triple(np.array(centre) + np.array(radii) * away)
 
 
 def _jittered(
@@ -113,8 +113,39 @@ def _jittered(
     return Zone(_on(side, (x, y, z)), (a, b, c), "loss", loss)
 
 
-def draw_distractors(rng: np.random.Generator, options: SimulationOptions) -> list[Zone]:
+def draw_distractors(
+    rng: np.random.Generator, shape: np.random.Generator, options: SimulationOptions
+) -> list[Zone]:
     """Draw old infarcts and a small fresh one: independent of any occlusion."""
+    zones = (
+        _draw_anywhere(rng, options) if options.lesions_anywhere else _draw_at_sites(rng, options)
+    )
+    texture = draw_texture(shape, options)
+    return [replace(z, white_share=options.white_matter_loss, texture=texture) for z in zones]
+
+
+def _draw_anywhere(rng: np.random.Generator, options: SimulationOptions) -> list[Zone]:
+    count = int(rng.integers(1, 3)) * int(rng.random() < options.old_infarct)
+    zones = [
+        _blob(rng, float(np.exp(rng.uniform(np.log(4), np.log(18)))), "fill", rng.uniform(10, 18))
+        for _ in range(count)
+    ]
+    fresh = _blob(rng, rng.uniform(7, 18), "loss", rng.uniform(2, 8))
+    return zones + ([fresh] if rng.random() < options.mimic else [])
+
+
+def _blob(rng: np.random.Generator, size_mm: float, kind: str, hu: float) -> Zone:
+    """Draw a lesion at any place of the brain, or in a border zone."""
+    places = tissue_points()
+    anywhere = places[int(rng.integers(len(places)))]
+    centre = np.array(_BORDER_ZONES[int(rng.integers(len(_BORDER_ZONES)))])
+    centre = (centre + 4.0 * rng.standard_normal(3)) * [rng.choice([-1.0, 1.0]), 1, 1]
+    if rng.random() >= _IN_BORDER_ZONE:
+        centre = anywhere
+    return Zone(_triple(centre), _triple(size_mm * rng.uniform(0.6, 1.5, 3)), kind, hu)
+
+
+def _draw_at_sites(rng: np.random.Generator, options: SimulationOptions) -> list[Zone]:
     zones = []
     count = int(rng.integers(1, 3)) * int(rng.random() < options.old_infarct)
     for centre, size in [_OLD_INFARCT_SITES[i] for i in rng.permutation(8)[:count]]:

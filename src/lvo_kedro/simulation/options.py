@@ -1,4 +1,4 @@
-"""What a simulated scan contains: plain fields with defaults, and two named presets.
+"""What a simulated scan contains: plain fields with defaults, which a named preset changes.
 
 The defaults of :class:`SimulationOptions` are the ``didactic`` preset. Naming another preset
 changes the defaults only: a field that is given always wins.
@@ -11,35 +11,11 @@ from typing import Any, ClassVar, Final, Literal
 from pydantic import Field, field_validator, model_validator
 
 from lvo_kedro.options import Options
+from lvo_kedro.simulation.presets import PRESETS
 from lvo_kedro.vocabulary import SegmentClass, Side
 
 Range = tuple[float, float]
 """Lowest and highest value of a uniform draw."""
-
-PRESETS: Final[dict[str, dict[str, Any]]] = {
-    "didactic": {},
-    "realistic": {
-        "spacing_mm": 1.0,
-        "slice_thickness_mm": (0.625, 1.0, 1.25, 2.5, 3.0, 5.0),
-        "noise_hu": (3.0, 5.5),
-        "shading_hu": 1.0,
-        "clot_hu": (50.0, 75.0),
-        "clot_length_mm": (5.0, 20.0),
-        "hypodensity_hu": (0.0, 10.0),
-        "territory_part": (0.3, 1.0),
-        "blood_hu": (32.0, 50.0),
-        "dense_arteries": 0.15,
-        "calibre_asymmetry": 0.08,
-        "calcification": 0.45,
-        "old_infarct": 0.35,
-        "mimic": 0.2,
-        "atrophy": (0.0, 0.8),
-        "deformation_mm": 3.0,
-        "rotation_deg": 12.0,
-        "pitch_deg": 15.0,
-    },
-}
-"""Defaults that a preset changes; see docs/simulation.md for what each is meant for."""
 
 Orientation = Literal["RAS", "LAS", "LPS", "RPS", "LPI", "RPI", "RAI", "ASR", "SPL", "PIR"]
 
@@ -52,7 +28,7 @@ class SimulationOptions(Options):
         "slice_thickness": "slice_thickness_mm",
     }
 
-    difficulty: Literal["didactic", "realistic"] = "didactic"
+    difficulty: Literal["didactic", "realistic", "hard"] = "didactic"
     """Which preset gives the defaults of the fields below."""
 
     # What is the case?
@@ -83,6 +59,13 @@ class SimulationOptions(Options):
     """Loss of density of grey matter in the affected part of the territory."""
     territory_part: Range = (0.6, 1.0)
     """Part of the segment's territory that is affected (collaterals), as a scale of its size."""
+    invisible_infarct: float = Field(default=0.0, ge=0, le=1)
+    """Probability that an occlusion has not lowered any density yet."""
+    infarct_scatter: float = Field(default=0.0, ge=0, le=1)
+    """How far an infarct smaller than its part of the territory may lie from the middle: 0 within
+    a few mm, 1 anywhere in it."""
+    white_matter_loss: float = Field(default=0.7, ge=0, le=1)
+    """Loss of density of white matter relative to grey matter in fresh infarcts."""
 
     # Anatomy
     deformation_mm: float = Field(default=2.5, ge=0, le=5)
@@ -91,6 +74,16 @@ class SimulationOptions(Options):
     """Size of the head relative to MNI152, whose brain (1.9 l) is larger than most."""
     atrophy: Range = (0.0, 0.6)
     """0: none; 1: wide sulci and ventricles."""
+    petalia_mm: Range = (0.0, 0.0)
+    """Protrusion of the right frontal and of the left occipital pole, one draw each; negative:
+    of the opposite pole."""
+    ventricle_asymmetry: float = Field(default=0.0, ge=0, le=0.2)
+    """Standard deviation of the relative widening of one lateral ventricle, at the other's cost."""
+    sulcal_asymmetry: float = Field(default=0.0, ge=0, le=0.3)
+    """Standard deviation, on the scale of ``atrophy``, of how wide sulci are: between the sides,
+    from place to place, and twice as much about each Sylvian fissure."""
+    skull_asymmetry_mm: float = Field(default=0.0, ge=0, le=1.5)
+    """Standard deviation of the vault's thickness: between the sides and from place to place."""
     midline_shift_mm: float = Field(default=0.0, ge=0, le=15)
     """Shift of the midline away from the side of the lesion."""
     haemorrhage_ml: float = Field(default=0.0, ge=0, le=120)
@@ -107,6 +100,11 @@ class SimulationOptions(Options):
     """Relative standard deviation of all calibres between patients."""
     calibre_asymmetry: float = Field(default=0.05, ge=0, le=0.2)
     """Relative standard deviation of each segment's calibre on each side."""
+    veins: float = Field(default=0.0, ge=0, le=1)
+    """Probability of each superficial and basal vein on each side; 0 leaves out the venous sinuses
+    too, which are always there otherwise. Veins hold the same blood as arteries, unlabelled."""
+    vein_asymmetry: float = Field(default=0.0, ge=0, le=0.4)
+    """Relative standard deviation of each vein's and sinus's calibre on each side."""
     annotation_width_mm: float = Field(default=5.0, gt=0, le=10)
     """Width at which annotators draw an artery, whatever its calibre."""
 
@@ -117,6 +115,13 @@ class SimulationOptions(Options):
     """Probability of one or two old infarcts anywhere."""
     mimic: float = Field(default=0.08, ge=0, le=1)
     """Probability of a small fresh infarct without a visible clot, on either side."""
+    lesions_anywhere: bool = False
+    """Whether old and small fresh infarcts lie anywhere in the brain, border zones and cerebellum
+    included, instead of at eight sites and in the MCA territory."""
+    lesion_irregularity: float = Field(default=0.0, ge=0, le=0.5)
+    """Standard deviation of an infarct's border relative to its radius; 0 makes ellipsoids."""
+    lesion_patchiness: float = Field(default=0.0, ge=0, le=0.8)
+    """Part of an infarct that is spared, in patches."""
 
     # Position of the head
     rotation_deg: float = Field(default=8.0, ge=0, le=25)
@@ -145,6 +150,14 @@ class SimulationOptions(Options):
     """Standard deviation of slow changes of density across the image."""
     hu_offset: Range = (-1.0, 1.0)
     """Calibration error (HU) of the scanner."""
+    interpetrous_hu: Range = (0.0, 0.0)
+    """Depth, at its middle, of the dark band of beam hardening between the petrous bones."""
+    streak_hu: Range = (0.0, 0.0)
+    """Strength of further streaks, dark and bright, at the skull base."""
+    cupping_hu: Range = (0.0, 0.0)
+    """How much darker the middle of the head is than its rim."""
+    beam_asymmetry: float = Field(default=0.0, ge=0, le=0.5)
+    """Standard deviation of how much of a band's strength shifts from one side to the other."""
     orientations: tuple[Orientation, ...] = ("LPS", "RAS", "LAS", "RPS", "LPI")
     """Orders and directions of the array axes, of which one is drawn."""
 

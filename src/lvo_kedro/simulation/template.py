@@ -25,6 +25,8 @@ FAT_HU: Final = -80.0
 SOFT_TISSUE_HU: Final = 45.0
 COMPACT_BONE_HU: Final = 1150.0
 DIPLOE_HU: Final = 620.0
+CENTRE: Final = np.array([0.0, -17.0, 5.0], np.float32)
+"""About the middle of the skull (MNI mm), from which its vault is seen outwards."""
 
 
 class HeadTemplate(NamedTuple):
@@ -39,6 +41,8 @@ class HeadTemplate(NamedTuple):
     surroundings: NDArray[np.float32]
     """HU of all that is neither grey nor white matter, from cerebrospinal fluid to air."""
     origin: NDArray[np.float32]
+    skull_distance: NDArray[np.float32]
+    """mm to the inner surface of the skull, negative inside; every second voxel."""
 
 
 class _Space(NamedTuple):
@@ -74,9 +78,34 @@ def load_head_template() -> HeadTemplate:
     origin = grey_image.affine[:3, 3].astype(np.float32)
     axes = np.ogrid[tuple(slice(0, n) for n in brain.shape)]
     space = _Space(*(a.astype(np.float32) + o for a, o in zip(axes, origin, strict=True)))
+    distance = _inner_skull_distance(brain, space)
     return HeadTemplate(
-        grey * scale, white * scale, brain.astype(np.float32), _surroundings(brain, space), origin
+        grey * scale,
+        white * scale,
+        brain.astype(np.float32),
+        _surroundings(distance, space),
+        origin,
+        distance[::2, ::2, ::2].copy(),
     )
+
+
+@lru_cache(maxsize=1)
+def tissue_points() -> NDArray[np.float64]:
+    """Return places (N, 3; MNI mm) 4 mm apart in grey and white matter, off the midline."""
+    maps = load_head_template()
+    tissue = (maps.grey + maps.white)[::4, ::4, ::4] > 0.5
+    points = np.argwhere(tissue) * 4.0 + maps.origin
+    return np.asarray(points[np.abs(points[:, 0]) > 3], dtype=float)
+
+
+def inner_skull_distance(mni: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return the distance (mm) of MNI positions (..., 3) to the skull's inner surface.
+
+    Negative inside; interpolated linearly.
+    """
+    maps = load_head_template()
+    index = np.moveaxis((mni - maps.origin) / 2.0, -1, 0)
+    return np.asarray(ndimage.map_coordinates(maps.skull_distance, index, order=1, mode="nearest"))
 
 
 def _signed_distance(mask: NDArray[np.bool_], voxel: float) -> NDArray[np.float32]:
@@ -116,9 +145,8 @@ def _stretch(
     return np.asarray(below + weight * (above - below), dtype=np.float32)
 
 
-def _surroundings(brain: NDArray[np.bool_], space: _Space) -> NDArray[np.float32]:
-    distance = _inner_skull_distance(brain, space)
-    texture = _texture(brain.shape)
+def _surroundings(distance: NDArray[np.float32], space: _Space) -> NDArray[np.float32]:
+    texture = _texture(distance.shape)
     bone = 5.5 + 1.5 * np.exp(-(((space.y + 90) / 30) ** 2)) + np.where(space.z < -20, 1.5, 0.0)
     bone = (bone - 2.0 * np.exp(-((space.y / 35) ** 2) - ((space.z + 5) / 25) ** 2)).astype(
         np.float32
