@@ -114,7 +114,7 @@ def test_a_side_that_carries_the_signal_is_learnt(cohort, trained):
 
 
 def test_maps_of_what_it_learnt_lie_on_that_side(cohort, trained):
-    """By a late layer, of which each half has its own; an early one may have learnt the opposite."""
+    """By a late layer: each half has its own, and an early one may stand for the opposite."""
     detector, halves = load_detector(trained[0], "cpu"), halves_image()
     for case, side in cohort.sides.items():
         if side:
