@@ -64,6 +64,67 @@ def test_shifts_are_at_most_as_stated():
     assert distance.max() > 1.2
 
 
+def middle_plane(x: torch.Tensor) -> torch.Tensor:
+    """Mean x of a slab in the middle, at each y and z: (case, y, z)."""
+    index = torch.arange(x.shape[2], dtype=torch.float32)[:, None, None]
+    return (x[:, 0] * index).sum(dim=1) / x[:, 0].sum(dim=1)
+
+
+def slab_moved(**changes: float) -> torch.Tensor:
+    x = torch.zeros(12, 1, 32, 24, 24)
+    x[:, :, 14:18] = 1
+    options = NONE.model_copy(update=changes)
+    moved = augment(x, ("territory",), 3.0, options, torch.Generator().manual_seed(1))
+    return middle_plane(moved)[:, 6:18, 6:18]  # where nothing came in from outside
+
+
+def test_turns_around_x_leave_the_midline_where_it_is():
+    at_rest = slab_moved(rotation_degrees=20.0, tilt_degrees=0.0)
+    torch.testing.assert_close(at_rest, torch.full_like(at_rest, 15.5), atol=1e-3, rtol=0)
+
+
+def test_turns_around_y_and_z_tilt_it_up_to_the_stated_angle():
+    tilted = slab_moved(rotation_degrees=0.0, tilt_degrees=8.0)
+    slopes = [
+        (tilted.select(axis, 11) - tilted.select(axis, 0)).abs().amax(dim=1) / 11 for axis in (1, 2)
+    ]
+    degrees = torch.rad2deg(torch.atan(torch.stack(slopes)))
+    assert (degrees.amax(dim=1) > 4).all()  # both axes are turned about
+    assert degrees.max() < 8.5
+
+
+def test_a_bar_is_turned_around_x_whatever_the_tilt():
+    """Along z, in the middle of x and y: only turns around x move its ends along y."""
+    x = torch.zeros(12, 1, 20, 32, 32)
+    x[:, :, 8:12, 14:18] = 1
+    options = NONE.model_copy(update={"rotation_degrees": 20.0, "tilt_degrees": 0.0})
+    moved = augment(x, ("territory",), 3.0, options, torch.Generator().manual_seed(1))
+    index = torch.arange(32.0)[:, None]
+    at = (moved[:, 0, 10] * index).sum(dim=1) / moved[:, 0, 10].sum(dim=1)  # (case, z)
+    degrees = torch.rad2deg(torch.atan((at[:, 24] - at[:, 7]) / 17)).abs()
+    assert 10 < degrees.max() < 20.5
+
+
+@pytest.mark.parametrize(("across", "along"), [(3.0, 9.0), (9.0, 0.0)])
+def test_shifts_across_the_midline_have_a_range_of_their_own(across, along):
+    x = torch.zeros(30, 1, 32, 32, 32)
+    x[:, :, 16, 16, 16] = 1
+    options = NONE.model_copy(update={"shift_mm": along, "shift_across_mm": across})
+    moved = augment(x, ("territory",), 3.0, options, torch.Generator().manual_seed(1))
+    index = torch.stack(torch.meshgrid(*[torch.arange(32.0)] * 3, indexing="ij"))
+    centre = torch.stack([(m[0] * index).sum(dim=(1, 2, 3)) / m.sum() for m in moved])
+    furthest = (centre - 16).abs().amax(dim=0) * 3.0
+    assert (furthest <= torch.tensor([across, along, along]) + 0.01).all()
+    assert (furthest >= 0.7 * torch.tensor([across, along, along])).all()
+
+
+def test_without_ranges_of_their_own_tilt_and_shift_across_are_those_of_all_axes():
+    plain = AugmentationOptions(rotation_degrees=6, shift_mm=4)
+    named = AugmentationOptions(rotation_degrees=6, shift_mm=4, tilt_degrees=6, shift_across_mm=4)
+    assert torch.equal(run(plain, 3), run(named, 3))
+    assert not torch.equal(run(plain, 3), run(named.model_copy(update={"tilt_degrees": 1}), 3))
+
+
 def test_density_changes_touch_brain_and_vessels_only():
     changed = run(NONE.model_copy(update={"hu_shift": 5.0, "hu_noise": 2.0}))
     x = batch()

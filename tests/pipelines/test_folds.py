@@ -16,7 +16,15 @@ import torch
 
 from lvo_kedro.datasets import CaseDataset, FoldDataset
 from lvo_kedro.datasets.cases import Cases
-from lvo_kedro.detection import ExplanationOptions, TrainingOptions, encode_channels, score_cases
+from lvo_kedro.detection import (
+    AugmentationOptions,
+    ChannelOptions,
+    ExplanationOptions,
+    TrainingOptions,
+    encode_channels,
+    score_cases,
+    score_sides,
+)
 from lvo_kedro.detection.detector import load_detector
 from lvo_kedro.detection.scores import tabulate_logits
 from lvo_kedro.errors import ModelError
@@ -51,7 +59,7 @@ IMAGE, JSON = "lvo_kedro.datasets.NiftiDataset", "json.JSONDataset"
 PICTURE = {"type": "lvo_kedro.datasets.FigureDataset", "svg": False}
 
 
-def make_channels(number: int) -> dict[str, object]:
+def make_channels(number: int, options: ChannelOptions | None = None) -> dict[str, object]:
     """Noise; an odd case has a dense block on the patient's right (x > 0)."""
     generator = torch.Generator().manual_seed(number)
     channels = torch.rand(2, 32, 32, 32, generator=generator) * 0.3
@@ -113,6 +121,55 @@ def in_turn(tmp_path_factory: pytest.TempPathFactory, channels: Cases) -> tuple[
     folder = tmp_path_factory.mktemp("in_turn")
     detectors = train(folder / "detectors", channels)
     return detectors, score(folder / "scores", channels, detectors)
+
+
+@pytest.fixture(scope="module")
+def midline_channels(tmp_path_factory: pytest.TempPathFactory) -> Cases:
+    """The same channels, with the record that the pipeline makes of their options."""
+    folder = tmp_path_factory.mktemp("midline")
+    return store_midline(folder, ChannelOptions())
+
+
+def store_midline(folder: Path, options: ChannelOptions) -> Cases:
+    dataset = CaseDataset(path=str(folder), files={"channels.safetensors": SAFETENSORS})
+    tasks = {n: partial(make_channels, k, options=options) for k, n in enumerate(CASES)}
+    dataset.save(tasks)
+    return dataset.load()
+
+
+SIDED = TrainingOptions(
+    **QUICK.model_dump(exclude={"target", "augmentation"}),
+    target="sides",
+    augmentation=AugmentationOptions(flip=0),
+)
+
+
+@pytest.mark.parametrize("column", ["full", "empty", "missing"])
+def test_detectors_of_sides_score_each_side_and_take_what_the_cohort_knows(
+    tmp_path, midline_channels, monkeypatch, column
+):
+    sides = {"full": ["", "right"] * 5, "empty": [np.nan] * 10}.get(column)
+    cohort = COHORT if sides is None else COHORT.assign(side=sides)
+    monkeypatch.setattr("tests.pipelines.test_folds.COHORT", cohort)
+    options = SIDED.model_copy(update={"epochs": 1})
+    detectors = train(tmp_path / "d", midline_channels, options)
+    card = json.loads((detectors["fold_0"].folder / "model.json").read_text())
+    assert set(card["training"]["sides"]) == ({"", "right"} if column == "full" else {""})
+    records = score(tmp_path / "s", midline_channels, detectors).records("score")
+    assert list(records["case-09"]["logits"]) == ["fold_0", "fold_1"]
+    networks = [load_detector(detectors[f"fold_{k}"].folder, "cpu") for k in (0, 1)]
+    sample = {"case": midline_channels["case-09"].path("channels")}
+    expected = score_sides(networks, sample)["case"]
+    assert records["case-09"]["sides"] == pytest.approx(expected.sides)
+    assert records["case-09"]["logit"] == pytest.approx(expected.logit)
+    assert len(tabulate_logits(COHORT, records)) == 10
+
+
+def test_halves_need_channels_of_the_midline_frame(tmp_path, channels):
+    native = store_midline(tmp_path / "native", ChannelOptions(frame="native"))
+    for given, words in ((native, "in frame native"), (channels, "on grid None in frame None")):
+        with pytest.raises(ModelError, match=words):
+            nodes.train_detectors(given, Scans(), COHORT, SIDED)
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from mlflow.tracking import MlflowClient
 
 from lvo_kedro.cli import cli
+from lvo_kedro.evaluation import NOT_BEGUN
 from lvo_kedro.vocabulary import RESEARCH_ONLY
 from tests.pipelines.conftest import PATIENT
 
@@ -126,6 +127,10 @@ def test_mlflow_has_one_run_a_run_and_a_child_a_fold(tiny):
     assert set(parents["status"]) == {"FINISHED"}
     method = parents[parents["tags.kedro.pipelines"] == "all"].iloc[0]
     assert 0 <= method["metrics.cross_validation.detection.auc"] <= 1
+    models, found = tiny.load("detection_results")["models"], tiny.load("study")["findings"]
+    idle = [m for m in models.values() if m["train_loss"] > 0.9 * m["chance_loss"]]
+    assert method[f"metrics.study.{NOT_BEGUN}"] == len(idle) == (found["check"] == NOT_BEGUN).sum()
+    assert method["metrics.study.errors"] == (found["severity"] == "error").sum()
     assert "metrics.external_test.localization." in " ".join(table.columns)
     assert len(method["tags.cohort.sha256"]) == 64
     assert method["params.folds.count"] == "2"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,9 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lvo_kedro.evaluation import EvaluationOptions
+from lvo_kedro.errors import TableError
+from lvo_kedro.evaluation import NOT_BEGUN, EvaluationOptions
 from lvo_kedro.localization import LocalizationOptions, measure_points
-from lvo_kedro.pipelines.evaluation.nodes import check_design
+from lvo_kedro.pipelines.evaluation.nodes import check_design, count_errors
 from lvo_kedro.pipelines.localization_training.nodes import tabulate_calls
 
 
@@ -57,7 +59,8 @@ def test_a_call_comes_with_a_point_and_no_call_with_none(
     assert measure_points(table, {}).iloc[0]["clot_annotated"] == 0
 
 
-def test_what_the_stages_record_is_what_is_checked_for_leaks() -> None:
+def sound_study() -> tuple[pd.DataFrame, Any, dict[str, Any]]:
+    """Cohort, scans and stages of two patients in two folds, without a leak."""
     cohort = pd.DataFrame({"case_id": ["a", "b"], "patient_id": ["p", "q"], "fold": [0, 1]})
     cohort = cohort.assign(split="development", site="here")
     models = {"fold_0": {"trained_on": ["b"], "chosen_on": []}}
@@ -65,6 +68,12 @@ def test_what_the_stages_record_is_what_is_checked_for_leaks() -> None:
     stage = {"models": models, "networks": {"a": ["fold_0"], "b": ["fold_1"]}, "scores": cohort}
     stages: Any = dict.fromkeys(("segmentation", "detection", "localization"), stage)
     scans: Any = cases({name: {"quality": {"content_hash": name}} for name in "ab"})
+    return cohort, scans, stages
+
+
+def test_what_the_stages_record_is_what_is_checked_for_leaks() -> None:
+    cohort, scans, stages = sound_study()
+    stage = stages["localization"]
     options = EvaluationOptions(allow_errors=True)
     found = check_design(cohort, scans, stages, options)
     assert found["check"].tolist() == ["no_external_split"]
@@ -74,3 +83,29 @@ def test_what_the_stages_record_is_what_is_checked_for_leaks() -> None:
     assert found["cases"].tolist()[-1] == "a"
     scans = cases({name: {"quality": {"content_hash": "same"}} for name in "ab"})
     assert "duplicated_scan" in set(check_design(cohort, scans, stages, options)["check"])
+
+
+def test_a_detector_that_did_not_begin_is_an_error_and_does_not_stop_the_run(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    cohort, scans, stages = sound_study()
+    assert count_errors(check_design(cohort, scans, stages, EvaluationOptions())) == {
+        "errors": 0,
+        NOT_BEGUN: 0,
+    }
+    models = copy.deepcopy(stages["detection"]["models"])
+    models["fold_0"] |= {"train_loss": 0.69, "chance_loss": 0.6931}
+    models["fold_1"] |= {"train_loss": 0.2, "chance_loss": 0.6931}
+    stages["detection"] = stages["detection"] | {"models": models}
+    found = check_design(cohort, scans, stages, EvaluationOptions())
+    assert found["check"].tolist() == ["no_external_split", NOT_BEGUN]
+    assert found["severity"].tolist() == ["note", "error"]
+    assert count_errors(found) == {"errors": 1, NOT_BEGUN: 1}
+    assert "fold_0: training loss 0.69" in caplog.text
+
+
+def test_a_leak_stops_the_run_whatever_the_detectors_learnt() -> None:
+    cohort, scans, stages = sound_study()
+    stages["localization"] = stages["localization"] | {"networks": {"a": ["fold_1"]}}
+    with pytest.raises(TableError, match="not_out_of_fold"):
+        check_design(cohort, scans, stages, EvaluationOptions())

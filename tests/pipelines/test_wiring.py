@@ -73,6 +73,13 @@ def test_a_leak_is_looked_for_before_any_figure_of_detection_or_localization(reg
         assert order.index("evaluation.describe_study") < min(figures)
 
 
+def test_detectors_of_shuffled_labels_are_not_asked_whether_they_began(registered):
+    """Noise cannot be learned: what is looked for in a study is looked for in the true one."""
+    names = [node.name for node in registered["permutation_test"].nodes]
+    assert not [name for name in names if "describe_study" in name]
+    assert [name for name in names if name.endswith("train_detectors")]
+
+
 def test_every_node_says_what_it_does(registered):
     for node in registered["__default__"].nodes:
         verb, _, noun = node.name.rpartition(".")[2].partition("_")

@@ -9,7 +9,8 @@ import pytest
 import torch
 import yaml
 
-from lvo_kedro.detection import CHANNELS, McResNet
+from lvo_kedro.detection import CHANNELS, McResNet, SidesNetwork
+from lvo_kedro.errors import ModelError
 from lvo_kedro.options import StartOptions
 from lvo_kedro.simulation import CohortOptions, plan_cohort
 from lvo_kedro.vocabulary import OCCLUSION_LABELS, VESSEL_LABELS
@@ -83,6 +84,17 @@ def test_the_detector_fits_the_demos_network() -> None:
     after = network.state_dict()
     assert any(not torch.equal(before[name], after[name]) for name in before)
     assert all(torch.isfinite(value).all() for value in after.values())
+
+
+def test_the_detector_is_one_of_whole_heads() -> None:
+    """Its file is older than the choice, and says nothing of it."""
+    weights = shipped("detector")
+    assert weights.target == "case"
+    shape = Shape("detection", None, weights.channels, "sides")
+    width = settings("demo")["detector"]["base_width"]
+    with pytest.raises(ModelError, match=r"whole heads \(target: case\).*halves of heads"):
+        put_into(SidesNetwork(len(weights.channels), width), weights, shape)
+    assert settings("demo")["detector"]["target"] == "case"
 
 
 def test_their_labels_are_the_projects() -> None:

@@ -57,13 +57,17 @@ class SidesNetwork(nn.Module):
 
 Network: TypeAlias = McResNet | SidesNetwork
 
+_KINDS: dict[Target, type[McResNet] | type[SidesNetwork]] = {
+    "case": McResNet,
+    "sides": SidesNetwork,
+}
+
 
 def make_network(
     target: Target, in_channels: int, base_width: int, zero_init_residual: bool = False
 ) -> Network:
     """Return a network at random weights that answers what ``target`` says."""
-    kind = SidesNetwork if target == "sides" else McResNet
-    return kind(in_channels, base_width, zero_init_residual)
+    return _KINDS[target](in_channels, base_width, zero_init_residual)
 
 
 def target_of(network: nn.Module) -> Target:

@@ -65,10 +65,18 @@ def score_sides(
 ) -> dict[str, Score]:
     """Score stored cases, with the utility of each side where the networks give one.
 
-    Arguments and errors are those of :func:`score_cases`.
+    Args:
+        detectors: One, or several whose means are given.
+        samples: File of each case.
+        flip: See :meth:`Detector.score`.
+        batch_size: Cases per forward pass.
 
     Returns:
         Score of each case; its sides are None where no network tells them apart.
+
+    Raises:
+        ModelError: Samples on another grid than in training.
+        CaseError: A sample that cannot be read.
     """
     detectors = [detectors] if isinstance(detectors, Detector) else list(detectors)
     if not samples:
