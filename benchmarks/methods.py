@@ -4,9 +4,10 @@
         [--seeds 3] [--cases 180] [--jobs 2]
     python -m benchmarks.methods report build/detectors
 
-``train`` simulates a cohort of ``cohorts.py`` where it is missing, measures its features, and trains
-three folds of each network and seed; every training is kept and resumed. ``report`` fits the side
-models, which takes a moment, and writes ``methods.md`` with all tables that the trainings allow for.
+``train`` simulates a cohort of ``cohorts.py`` where it is missing, measures its features, and
+trains three folds of each network and seed; every training is kept and resumed. ``report`` fits the
+side models, which takes a moment, and writes ``methods.md`` with the tables that the trainings
+allow for.
 Networks: ``halves`` is that of ``conf/base``; ``whole`` is McResNet of whole heads with the
 published four channels, as in ``ablation.py``. Simulated data: no claim about patients.
 """
@@ -16,7 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
@@ -24,28 +25,16 @@ import pandas as pd
 import yaml
 from joblib import Parallel, delayed
 from safetensors.torch import load_file, save_file
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
 from benchmarks.ablation import ALL_FOUR, BASE, SETS
 from benchmarks.cohorts import COHORTS, case_name, make_cases
 from lvo_kedro.detection import (
-    DetectionOptions,
     TrainingOptions,
-    calibrate,
-    choose_operating_points,
-    combine,
-    fit_side_models,
-    judge_case,
-    load_detector,
-    score_sides,
     train_fold,
 )
-from lvo_kedro.evaluation import auc_interval, paired_delong
 from lvo_kedro.features import (
-    CORE,
     SideFeatures,
-    leave_out,
     measure_sides,
     pack_features,
     unpack_features,

@@ -55,9 +55,14 @@ def test_no_prediction_comes_from_a_network_that_knows_the_patient(tiny):
             assert patient[case] not in set(patient[known])
             assert len(known) > 0
     external = cohort.loc[cohort["split"] == "external", "case_id"]
-    for model in tiny.load("detectors").values():
-        card = json.loads((model.folder / "model.json").read_text())
-        assert set(external).isdisjoint(card["training"]["train"])
+    models = tiny.load("detectors")
+    assert {name.endswith("_sides") for name in models} == {True, False}
+    for name, model in models.items():
+        card = "side_model.json" if name.endswith("_sides") else "model.json"
+        known = json.loads((model.folder / card).read_text())["training"]["train"]
+        assert set(external).isdisjoint(known)
+        held_out = cohort.loc[cohort["fold"] == int(name.split("_")[1]), "case_id"]
+        assert set(held_out).isdisjoint(known)
 
 
 def test_development_scores_have_a_fold_and_thresholds_from_other_cases(tiny):
