@@ -14,6 +14,7 @@ from lvo_kedro.simulation.head import HeadMap
 from lvo_kedro.simulation.options import CohortOptions, SimulationOptions
 from lvo_kedro.simulation.oracle import artefact_features, oracle_scores, territory_difference
 from lvo_kedro.simulation.presets import PRESETS
+from lvo_kedro.simulation.veins import Vein
 
 __all__ = [
     "PRESETS",
@@ -22,6 +23,7 @@ __all__ = [
     "HeadMap",
     "SimulatedCase",
     "SimulationOptions",
+    "Vein",
     "artefact_features",
     "case_options",
     "oracle_scores",

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 JITTER_MM: Final = 2.5
 """Standard deviation of a course's control points, between patients and sides."""
 RIGHT_DOMINANT: Final = 0.65
-"""Part of people whose right transverse sinus is the wider one."""
+"""Part of the patients whose right transverse sinus is drawn as the wider one."""
 LUMEN_GAP_MM: Final = 0.5
 """Dura between the inner table and a lumen."""
 
