@@ -9,7 +9,7 @@ from nibabel.affines import apply_affine
 
 from lvo_kedro.imaging.planes import view_of
 from lvo_kedro.reporting import slices
-from lvo_kedro.reporting.style import INK, MUTED, ORANGE, SKY, new_row, style
+from lvo_kedro.reporting.style import GREEN, INK, MUTED, PURPLE, new_row, style
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from nibabel.nifti1 import Nifti1Image
 
-SIDE_COLOURS: Final = {"left": SKY, "right": ORANGE}
+SIDE_COLOURS: Final = {"left": PURPLE, "right": GREEN}  # those of the maps mean for and against
 WIDTH: Final = 3.2
 """Of a panel, inches."""
 
