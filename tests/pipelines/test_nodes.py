@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,11 @@ from lvo_kedro.pipelines.evaluation.nodes import check_design, count_errors
 from lvo_kedro.pipelines.localization_training.nodes import tabulate_calls
 
 
-def cases(records: dict) -> SimpleNamespace:
-    return SimpleNamespace(records=lambda field: {n: r[field] for n, r in records.items()})
+class cases(dict):
+    """Computed cases, as a dataset gives them."""
+
+    def records(self, field: str) -> dict:
+        return {name: record[field] for name, record in self.items()}
 
 
 def network_call(called: bool) -> dict:
@@ -43,7 +45,7 @@ def test_a_call_comes_with_a_point_and_no_call_with_none(
     cohort = pd.DataFrame({"case_id": ["a"], "patient_id": ["p"], "split": "external", "lvo": 1})
     table = tabulate_calls(
         cases({"a": {"call": network_call(called)}}),
-        {"a": {"densities": None}},
+        cases({"a": {"arteries": None, "score": {"likely_side": ""}}}),
         {"all": None},
         cohort,
         LocalizationOptions(force_call=force_call),
@@ -57,6 +59,25 @@ def test_a_call_comes_with_a_point_and_no_call_with_none(
     assert error == pytest.approx(3.0) if named else np.isnan(error)
     assert measured["clot_annotated"] == 1
     assert measure_points(table, {}).iloc[0]["clot_annotated"] == 0
+
+
+@pytest.mark.parametrize("side", ["detection", "own"])
+def test_the_side_that_detection_finds_is_kept_where_asked_for(side, monkeypatch) -> None:
+    """The network of stage 3 would name the left one, and the right one if only that counts."""
+    nodes = "lvo_kedro.pipelines.localization_training.nodes"
+    monkeypatch.setattr(f"{nodes}.call_by_densities", lambda *_: network_call(True))
+    cohort = pd.DataFrame({"case_id": ["a"], "patient_id": ["p"], "split": "external", "lvo": 1})
+    own = network_call(True)
+    call = own | {"on_left": own, "on_right": own | {"best_side": "right", "best_segment": "M2"}}
+    table = tabulate_calls(
+        cases({"a": {"call": call}}),
+        cases({"a": {"arteries": None, "score": {"likely_side": "right"}}}),
+        {"all": None},
+        cohort,
+        LocalizationOptions(side=side),
+    )
+    expected = ("right", "M2") if side == "detection" else ("left", "M1")
+    assert tuple(table[["called_side", "called_segment"]].iloc[0]) == expected
 
 
 def sound_study() -> tuple[pd.DataFrame, Any, dict[str, Any]]:

@@ -26,7 +26,7 @@ LEFT_TO_US: dict[str, tuple[type, set[str]]] = {
         ChannelOptions,  # the rest is about the brain grid
         {
             *("spacing_mm", "shape", "frame", "vessel_pooling"),
-            *("difference_range_hu", "signed_range_hu"),
+            *("difference_range_hu", "signed_range_hu", "hyperdensity_range_hu"),
         },
     ),
     "detector": (

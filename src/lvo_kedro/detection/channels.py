@@ -14,6 +14,8 @@ Channels, each in [0, 1]:
     This side minus the opposite one; 0.5 is no difference.
 ``hypodensity``
     By how much this side is darker than the opposite one, scaled to [0, 1]; 0 where it is brighter.
+``hyperdensity``
+    By how much the core of C7, M1 and M2 is denser than the patient's own blood, scaled to [0, 1].
 
 On the *published* grid scales are each scan's own smallest and largest non-zero value. On the
 *brain* grid they are fixed: at full resolution noise fills the window 0-70 HU, so that both are the
@@ -33,6 +35,8 @@ from torch.nn import functional
 from lvo_kedro.detection.grids import missing, published_grid
 from lvo_kedro.detection.inputs import Arrays, read_arrays
 from lvo_kedro.detection.options import HU_WINDOW, ChannelName, ChannelOptions
+from lvo_kedro.features import ArteryCores
+from lvo_kedro.imaging.boxes import bounding_box
 from lvo_kedro.imaging.geometry import Grid, grid_of, to_ras
 from lvo_kedro.imaging.midline_grid import brain_grid
 from lvo_kedro.imaging.sampling import Sampler
@@ -50,6 +54,9 @@ NEUTRAL: dict[ChannelName, float] = {"signed_difference": 0.5}
 
 DENSEST_CLOT_HU = 100.0
 """Voxels of a vessel above this are calcium or bone beside it and are left out of its mean."""
+
+BESIDE_MM = 10.0
+"""What lies further from every artery has no part in its density."""
 
 BRAIN_SHARE, VESSEL_SHARE = 0.5, 0.1
 """Share of a coarse voxel that brain and vessel must fill to be shown there."""
@@ -142,7 +149,7 @@ def stack_channels(
         grid = plan_grid(ncct, priors, options, brain_mask)
     arrays = read_arrays(ncct, vessels, priors, options, brain_mask)
     if options.grid == "published":
-        made = _published_channels(arrays, options)
+        made = _published_channels(arrays, options, grid.spacing)
         stacked = torch.from_numpy(np.stack([made[name] for name in options.channels]))
         return _pad(stacked, grid.shape, options.channels)
     sampler = Sampler(grid_of(to_ras(ncct)), grid)
@@ -159,7 +166,9 @@ def _vessel_mask(arrays: Arrays, options: ChannelOptions) -> NDArray[np.bool_]:
     return np.isin(arrays["vessels"], options.vessel_labels)
 
 
-def _published_channels(arrays: Arrays, options: ChannelOptions) -> Arrays:
+def _published_channels(
+    arrays: Arrays, options: ChannelOptions, spacing: tuple[float, float, float]
+) -> Arrays:
     brain = arrays["brain"] > 0 if "brain" in arrays else True
     made: Arrays = {"ncct": normalize_ncct(np.where(brain, arrays["ncct"], 0))}
     if "vessels" in arrays:
@@ -173,7 +182,25 @@ def _published_channels(arrays: Arrays, options: ChannelOptions) -> Arrays:
         made["signed_difference"] = _signed(arrays["signed_difference"], options)
     if "hypodensity" in arrays:
         made["hypodensity"] = normalize_nonzero((-arrays["hypodensity"]).clip(0))
+    if "hyperdensity" in arrays:
+        made["hyperdensity"] = normalize_nonzero(_over_blood(arrays, spacing)[0])
     return made
+
+
+def _over_blood(
+    arrays: Arrays, spacing: tuple[float, float, float]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return the HU of arteries above the patient's blood, and where arteries are."""
+    labels = arrays["hyperdensity"]
+    excess, inside = np.zeros(labels.shape, np.float32), np.zeros(labels.shape, np.bool_)
+    if (labels > 0).any():
+        sides = np.asarray(spacing)
+        box = bounding_box(labels > 0, margin=np.ceil(BESIDE_MM / sides))
+        cores = ArteryCores(arrays["ncct"][box], labels[box], sides)
+        inside[box] = cores.inside
+        over = np.nan_to_num(cores.density - cores.blood)  # no artery free of calcium: no blood
+        excess[box] = np.where(cores.inside, over, 0).clip(0)
+    return excess, inside
 
 
 def _signed(data: NDArray[np.float32], options: ChannelOptions) -> NDArray[np.float32]:
@@ -232,6 +259,15 @@ def _brain_hypodensity(
     return (darker / options.difference_range_hu).astype(np.float32)
 
 
+def _brain_hyperdensity(
+    sampler: Sampler, arrays: Arrays, options: ChannelOptions
+) -> NDArray[np.float32]:
+    excess, inside = _over_blood(arrays, sampler.spacing)
+    highest, share = sampler.maximum_within(excess, inside)
+    shown = np.where(share >= VESSEL_SHARE, highest, 0)
+    return (shown / options.hyperdensity_range_hu).astype(np.float32)
+
+
 _BRAIN_CHANNELS: dict[
     ChannelName, Callable[[Sampler, Arrays, ChannelOptions], NDArray[np.float32]]
 ] = {
@@ -241,4 +277,5 @@ _BRAIN_CHANNELS: dict[
     "difference": _brain_difference,
     "signed_difference": _brain_signed,
     "hypodensity": _brain_hypodensity,
+    "hyperdensity": _brain_hyperdensity,
 }

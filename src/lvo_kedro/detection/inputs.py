@@ -32,8 +32,9 @@ def read_arrays(
     Arguments and errors are those of :func:`~lvo_kedro.detection.stack_channels`.
     """
     images: dict[str, nib.Nifti1Image | None] = {"ncct": ncct}
-    if "vessels" in options.channels:
-        images["vessels"] = vessels
+    for name in ("vessels", "hyperdensity"):
+        if name in options.channels:
+            images[name] = vessels
     for name, attribute in (
         ("territory", "territory_probability"),
         ("difference", "difference"),

@@ -9,7 +9,13 @@ from pydantic import Field, model_validator
 from lvo_kedro.options import NetworkOptions, Options
 
 ChannelName = Literal[
-    "ncct", "vessels", "territory", "difference", "signed_difference", "hypodensity"
+    "ncct",
+    "vessels",
+    "territory",
+    "difference",
+    "signed_difference",
+    "hypodensity",
+    "hyperdensity",
 ]
 """Name of a channel, see ``CHANNELS``."""
 
@@ -20,6 +26,7 @@ CHANNELS: Final[tuple[ChannelName, ...]] = (
     "difference",
     "signed_difference",
     "hypodensity",
+    "hyperdensity",
 )
 """Every channel there is. Stored samples refer to it by position: append, never reorder."""
 
@@ -45,6 +52,7 @@ class ChannelOptions(Options):
             ``maximum`` after smoothing.
         difference_range_hu: Difference or hypodensity that maps to 1 on the brain grid (the
             published grid takes each scan's own range).
+        hyperdensity_range_hu: The same of hyperdensity.
         signed_range_hu: A signed difference of minus and plus this maps to 0 and 1.
     """
 
@@ -57,6 +65,7 @@ class ChannelOptions(Options):
     vessel_pooling: Literal["mean", "maximum"] = "maximum"
     difference_range_hu: float = Field(30.0, gt=0)
     signed_range_hu: float = Field(30.0, gt=0)
+    hyperdensity_range_hu: float = Field(20.0, gt=0)
 
     @model_validator(mode="after")
     def _check_channels(self) -> ChannelOptions:

@@ -11,6 +11,7 @@ from lvo_kedro.features.arteries import (
     SEARCHED,
     SEGMENTS,
     SIDES,
+    ArteryCores,
     describe_arteries,
 )
 from lvo_kedro.features.measuring import (
@@ -33,6 +34,7 @@ __all__ = [
     "SIDES",
     "STATISTICS",
     "TERRITORY",
+    "ArteryCores",
     "FeatureOptions",
     "SideFeatures",
     "Tissue",

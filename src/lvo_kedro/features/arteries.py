@@ -77,7 +77,8 @@ def describe_arteries(
         ScanError: No two hemispheres.
     """
     crop = _around_vessels(ncct, vessel_labels, midplane_of(hemispheres))
-    lumen, core = _Lumen(crop, options), _Core(crop, options)
+    lumen = _Lumen(crop, options)
+    core = ArteryCores(crop.hu, crop.labels, crop.spacing, options)
     rows: list[dict[str, Any]] = []
     for segment in SEGMENTS:
         own, other = (
@@ -169,30 +170,52 @@ class _Lumen:
         return np.array([peak.max(), ridge.max(), dense], dtype=float), place
 
 
-class _Core:
-    """Reads densities along the middle of the vessels' labels."""
+class ArteryCores:
+    """Densities along the middle of the vessels' labels, and that of the patient's blood.
 
-    def __init__(self, crop: _Crop, options: FeatureOptions) -> None:
-        usable = ~ndimage.binary_dilation(crop.hu > _CALCIUM_HU)
-        sigma = options.along_mm / crop.spacing
-        hu = np.clip(crop.hu, 0, _BLOOD_LIMIT_HU)
-        large = np.isin(crop.labels, list(OCCLUSION_LABELS.values()))
+    Args:
+        hu: Scan in HU, (X, Y, Z).
+        labels: Vessel labels on its voxels.
+        spacing: Of these, in mm.
+        options: Where the lumen is expected, and how far it is averaged along the artery.
+
+    Attributes:
+        inside: The large arteries, calcium left out.
+        density: HU averaged along the core, (X, Y, Z); has a meaning inside alone.
+        blood: Median of the cores of all arteries (HU), NaN without any.
+    """
+
+    def __init__(
+        self,
+        hu: NDArray[np.float32],
+        labels: NDArray[Any],
+        spacing: Floats,
+        options: FeatureOptions = FeatureOptions(),
+    ) -> None:
+        usable = ~ndimage.binary_dilation(hu > _CALCIUM_HU)
+        sigma = options.along_mm / spacing
+        limited = np.clip(hu, 0, _BLOOD_LIMIT_HU)
+        large = np.isin(labels, list(OCCLUSION_LABELS.values()))
         self.inside = large & usable
-        self.density = _along(hu, _core_weight(large, usable, crop, options), sigma)
-        weight = _core_weight(crop.labels > 0, usable, crop, options)
-        middle = _along(hu, weight, sigma)[weight > _MIDDLE]
+        self.density = _along(limited, _core_weight(large, usable, spacing, options), sigma)
+        weight = _core_weight(labels > 0, usable, spacing, options)
+        middle = _along(limited, weight, sigma)[weight > _MIDDLE]
         self.blood = float(np.median(middle)) if middle.size else np.nan
 
     def read(self, region: Mask) -> float:
-        """Return the density (HU) above the blood's of a segment's densest run, NaN if unknown."""
+        """Return how much denser (HU) a segment's densest run is than blood, NaN if unknown.
+
+        Args:
+            region: Where the segment lies.
+        """
         at = region & self.inside
         if at.sum() < _LEAST_VOXELS:
             return np.nan
         return float(np.percentile(self.density[at], 95)) - self.blood
 
 
-def _core_weight(mask: Mask, usable: Mask, crop: _Crop, options: FeatureOptions) -> Floats:
-    depth = ndimage.distance_transform_edt(mask, sampling=crop.spacing)
+def _core_weight(mask: Mask, usable: Mask, spacing: Floats, options: FeatureOptions) -> Floats:
+    depth = ndimage.distance_transform_edt(mask, sampling=spacing)
     short = options.core_depth_mm - np.minimum(depth, options.core_depth_mm)
     weight = np.exp(-0.5 * (short / options.core_width_mm) ** 2)
     return np.asarray(weight * (mask & usable), dtype=np.float32)

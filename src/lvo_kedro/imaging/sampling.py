@@ -35,6 +35,7 @@ class Sampler:
         # all that the Gaussian, which ends at three standard deviations, can bring in
         self.box = covering_box(corners, source, margin=np.ceil(3 * self.sigma) + 2)
         self.source = source.part(self.box)
+        self.spacing = source.spacing
 
     def linear(self, data: NDArray[np.generic], fill: float = 0.0) -> NDArray[np.float32]:
         """Return smoothed and linearly interpolated data; ``fill`` outside the source."""
