@@ -2,7 +2,8 @@
 
     python -m benchmarks.methods train build/detectors --cohort study [--designs halves whole]
         [--seeds 3] [--cases 180] [--jobs 2]
-    python -m benchmarks.methods report build/detectors
+    python -m benchmarks.methods report build/detectors [--new other mimic hard]
+    python -m benchmarks.methods picture build/detectors
 
 ``train`` simulates a cohort of ``cohorts.py`` where it is missing, measures its features, and
 trains three folds of each network and seed; every training is kept and resumed. ``report`` fits the
@@ -32,16 +33,21 @@ from benchmarks.ablation import ALL_FOUR, BASE, SETS
 from benchmarks.cohorts import COHORTS, case_name, make_cases
 from lvo_kedro.detection import (
     DetectionOptions,
+    SideModel,
     TrainingOptions,
+    average_contributions,
     calibrate,
     choose_operating_points,
     combine,
+    draw_contributions,
     fit_side_models,
     judge_case,
     load_detector,
     score_sides,
+    tabulate_contributions,
     train_fold,
 )
+from lvo_kedro.detection.side_model import answer_of
 from lvo_kedro.evaluation import auc_interval, paired_delong
 from lvo_kedro.features import (
     CORE,
@@ -53,6 +59,8 @@ from lvo_kedro.features import (
     unpack_features,
 )
 from lvo_kedro.imaging import QualityLimits, describe_scan
+from lvo_kedro.imaging.midplane import split_mask
+from lvo_kedro.reporting import plot_contributions
 from lvo_kedro.vocabulary import SEGMENT_CLASSES
 
 if TYPE_CHECKING:
@@ -504,6 +512,28 @@ def losses(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def picture(given: argparse.Namespace) -> None:
+    """Draw what the call of an M1 occlusion is made of: the one of median score, out of fold."""
+    study = read_cohort(given.folder / "study")
+    inside, outside = deal(study.table)[0]
+    learned = [answer_of(study.table.loc[c, "lvo"], study.table.loc[c, "side"]) for c in inside]
+    model = SideModel().fit([study.features[case] for case in inside], learned)
+    chosen = study.table.loc[outside].query("segment == 'M1'")["case_id"]
+    logits = {case: float(model.logits([study.features[case]])[0]) for case in chosen}
+    case = sorted(logits, key=lambda name: logits[name])[len(logits) // 2]
+    names = ("ncct", "brain_mask", "vessel_labels")
+    own = given.folder / "study" / "cases" / case
+    ncct, brain, vessels = (nib.load(own / f"{name}.nii.gz") for name in names)
+    features = study.features[case]
+    parts = average_contributions([model], features)
+    halves = split_mask(brain, features.tissue.midplane)
+    drawn = draw_contributions(parts, features, vessels, halves)
+    side = study.table.loc[case, "side"]
+    title = f"simulated, {side} M1 occluded: log odds of {logits[case]:.1f}"
+    figure = plot_contributions(title, ncct, drawn, tabulate_contributions(parts), vessels)
+    figure.savefig(given.folder / "contributions.png", dpi=110)
+
+
 def as_markdown(table: pd.DataFrame) -> str:
     """Return a table in Markdown."""
     rows = [list(table.columns), ["---"] * len(table.columns), *table.astype(str).to_numpy()]
@@ -563,7 +593,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("task", choices=("train", "report"))
+    parser.add_argument("task", choices=("train", "report", "picture"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--cohort", default="study", choices=list(COHORTS))
     parser.add_argument("--designs", nargs="*", default=["halves", "whole"])
@@ -574,7 +604,7 @@ def main() -> None:
     parser.add_argument("--new", nargs="*", default=[], choices=list(COHORTS))
     parser.add_argument("--jobs", type=int, default=1)
     given = parser.parse_args()
-    (train if given.task == "train" else report)(given)
+    {"train": train, "report": report, "picture": picture}[given.task](given)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from lvo_kedro.errors import CaseError, ScanError
 from lvo_kedro.imaging.geometry import Grid, make_image
 from lvo_kedro.imaging.sampling import Sampler
 
+from ..localization.conftest import CLOT, PATENT, draw_head, grid_with
 from .conftest import make_case, reorient
 
 ORIENTATIONS = [
@@ -111,7 +112,7 @@ def test_channels_come_in_the_configured_order(case):
 def test_brain_channels_have_the_stated_values(case):
     ncct, vessels, priors = case
     x = stack_channels(ncct, vessels, priors, options=SMALL)
-    assert x.shape == (6, *SMALL.shape)
+    assert x.shape == (len(CHANNELS), *SMALL.shape)
     assert 0 <= x.min() and x.max() <= 1
     brain = x[0] > 0
     assert x[0][brain].median().item() == pytest.approx(35 / 70)
@@ -140,6 +141,24 @@ def test_calcium_in_a_vessel_is_left_out(case):
     calcified = make_image(hu.astype(np.float32), ncct.affine)
     vessel = stack_channels(calcified, vessels, priors, options=SMALL)[1]
     assert vessel.max().item() == pytest.approx(60 / 70, abs=0.02)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_hyperdensity_is_what_the_clot_has_above_the_patients_blood(side):
+    head = draw_head(grid_with("LPS", spacing=(2.0, 2.0, 2.0)), ("M1",), side)
+    priors = SimpleNamespace(hemispheres=head.hemispheres)
+    options = SMALL.model_copy(
+        update={"channels": ("hyperdensity",), "hyperdensity_range_hu": 50.0, "spacing_mm": 4.0}
+    )
+    shown = stack_channels(head.ncct, head.vessels, priors, options=options)[0]
+    half = shown.shape[0] // 2
+    here, there = shown[half:].max(), shown[:half].max()
+    if side == "left":
+        here, there = there, here
+    assert here.item() == pytest.approx((CLOT - PATENT) / 50, abs=0.08)
+    assert there.item() < 0.1
+    empty = make_image(np.zeros(head.ncct.shape, np.uint8), head.ncct.affine)
+    assert not stack_channels(head.ncct, empty, priors, options=options).any()
 
 
 @pytest.mark.parametrize("codes", ORIENTATIONS)
