@@ -3,7 +3,7 @@
     python -m benchmarks.methods train build/detectors --cohort study [--designs halves whole]
         [--seeds 3] [--cases 180] [--jobs 2]
     python -m benchmarks.methods report build/detectors [--new other mimic hard]
-    python -m benchmarks.methods picture build/detectors
+    python -m benchmarks.methods picture|speed build/detectors
 
 ``train`` simulates a cohort of ``cohorts.py`` where it is missing, measures its features, and
 trains three folds of each network and seed; every training is kept and resumed. ``report`` fits the
@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,6 +32,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from benchmarks.ablation import ALL_FOUR, BASE, SETS
 from benchmarks.cohorts import COHORTS, case_name, make_cases
+from benchmarks.cohorts import PRIORS as PRIOR_OPTIONS
 from lvo_kedro.detection import (
     DetectionOptions,
     SideModel,
@@ -59,8 +61,11 @@ from lvo_kedro.features import (
     unpack_features,
 )
 from lvo_kedro.imaging import QualityLimits, describe_scan
+from lvo_kedro.imaging.geometry import make_image
 from lvo_kedro.imaging.midplane import split_mask
+from lvo_kedro.priors import compute_priors, load_atlas
 from lvo_kedro.reporting import plot_contributions
+from lvo_kedro.simulation import SimulationOptions, simulate_case
 from lvo_kedro.vocabulary import SEGMENT_CLASSES
 
 if TYPE_CHECKING:
@@ -512,6 +517,28 @@ def losses(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def speed(given: argparse.Namespace) -> None:
+    """Time the features of a head of full resolution, and the training of a thousand cases."""
+    case = simulate_case(5, SimulationOptions(lvo=True, spacing_mm=0.45, slice_thickness_mm=(2.5,)))
+    ncct = make_image(case.ncct.get_fdata(dtype=np.float32), case.ncct.affine)
+    priors = compute_priors(ncct, case.brain_mask, load_atlas(), PRIOR_OPTIONS)
+    maps = {name: getattr(priors, name) for name in PRIORS}
+    quality = describe_scan(ncct, case.brain_mask, QualityLimits())
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        measure_sides(ncct, case.vessel_labels, case.brain_mask, maps, quality=quality)
+        times.append(time.perf_counter() - began)
+    print(f"features of {ncct.shape} voxels: median {np.median(times):.2f} s of 5")
+    study = read_cohort(given.folder / "study")
+    drawn = np.random.default_rng(0).choice(study.table["case_id"], 1000)
+    cases = {f"{case}.{n}": study.features[case] for n, case in enumerate(drawn)}
+    labels = study.table.loc[drawn].assign(case_id=list(cases))
+    began = time.perf_counter()
+    fit_side_models(cases, labels.reset_index(drop=True))
+    print(f"side model of 1000 cases: {time.perf_counter() - began:.1f} s")
+
+
 def picture(given: argparse.Namespace) -> None:
     """Draw what the call of an M1 occlusion is made of: the one of median score, out of fold."""
     study = read_cohort(given.folder / "study")
@@ -593,7 +620,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("task", choices=("train", "report", "picture"))
+    parser.add_argument("task", choices=("train", "report", "picture", "speed"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--cohort", default="study", choices=list(COHORTS))
     parser.add_argument("--designs", nargs="*", default=["halves", "whole"])
@@ -604,7 +631,7 @@ def main() -> None:
     parser.add_argument("--new", nargs="*", default=[], choices=list(COHORTS))
     parser.add_argument("--jobs", type=int, default=1)
     given = parser.parse_args()
-    {"train": train, "report": report, "picture": picture}[given.task](given)
+    {"train": train, "report": report, "picture": picture, "speed": speed}[given.task](given)
 
 
 if __name__ == "__main__":

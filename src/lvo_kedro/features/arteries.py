@@ -16,7 +16,7 @@ from nibabel.affines import apply_affine
 from scipy import ndimage
 
 from lvo_kedro.features.options import FeatureOptions
-from lvo_kedro.imaging.boxes import covering_box
+from lvo_kedro.imaging.boxes import bounding_box, covering_box
 from lvo_kedro.imaging.geometry import Grid, grid_of, make_image
 from lvo_kedro.imaging.midplane import Midplane, midplane_of
 from lvo_kedro.imaging.resampling import resample
@@ -158,11 +158,13 @@ class _Lumen:
         usable = region & self.usable
         if not usable.any():
             return np.zeros(len(SEARCHED)), np.full(len(PLACE), np.nan)
-        weight = usable.astype(np.float32)
         sigma = self.options.along_mm / self.crop.spacing
+        box = bounding_box(usable, margin=np.ceil(4 * sigma))  # as far as the Gaussian reaches
+        near = usable[box]
+        weight = near.astype(np.float32)
         total = np.maximum(ndimage.gaussian_filter(weight, sigma), 1e-6)
         peak, ridge = (
-            (ndimage.gaussian_filter(weight * values, sigma) / total)[usable]
+            (ndimage.gaussian_filter(weight * values[box], sigma) / total)[near]
             for values in (self.density, self.ridge)
         )
         dense = (self.density[usable] > self.options.dense_hu).sum() * self.crop.voxel_ml
