@@ -77,10 +77,11 @@ def _detector_sentence(content: ReportContent) -> str:
     if not chosen:
         return ""
     return (
-        f"All other numbers of this report are about one score, that of this detector: "
-        f"{w.DETECTORS[chosen]}. The areas here are of log odds before calibration, which is "
-        "fitted for that detector alone; in cross-validation each fold has its own, so that the "
-        "area of the probabilities above may differ a little."
+        "Curves, operating points, calibration, subgroups and calls in this report are of one "
+        f"detector’s score: {w.DETECTORS[chosen]}. Training curves and Grad-CAM are those of "
+        "McResNet. The areas here are of log odds before calibration, which is fitted for the "
+        "first alone; in cross-validation each fold has its own, so that the area of its "
+        "probabilities above may differ a little."
     )
 
 

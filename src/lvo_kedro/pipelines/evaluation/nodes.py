@@ -66,20 +66,28 @@ def describe_study(
     """
     stages = {"segmentation": segmentation, "detection": detection, "localization": localization}
     failed = [failures(scans=scans, priors=priors), *(s["failures"] for s in stages.values())]
-    found = {"scan": _recorded(scans, "findings"), "priors": _recorded(priors, "findings")}
-    found["vessels"] = localization["findings"]
-    found["scope"] = reasons_out_of_scope(detection["scores"])
     checked = check_design(cohort, scans, stages, options)
     return {
         "cohort": describe_cohort(cohort),
         "exclusions": list_exclusions(cohort, failed),
-        "quality": list_quality_findings(found),
+        "quality": list_findings(scans, priors, detection, localization),
         "findings": checked,
         "metrics": _named(count_errors(checked)),
         "vessels": evaluate_vessels(segmentation["metrics"], options),
         "history": detection["history"],
         "provenance": record_provenance(cohort, scans, priors, stages, options),
     }
+
+
+def list_findings(scans: Cases, priors: Cases, detection: Case, localization: Case) -> pd.DataFrame:
+    """List what each stage found odd about a case, and why a case is unlike the training cases."""
+    found = {
+        "scan": _recorded(scans, "findings"),
+        "priors": _recorded(priors, "findings"),
+        "vessels": localization["findings"],
+        "scope": reasons_out_of_scope(detection["scores"]),
+    }
+    return list_quality_findings(found)
 
 
 def _recorded(cases: Cases, value: str) -> dict[str, Any]:
