@@ -218,8 +218,10 @@ def test_trained_models_score_a_real_scan_with_gantry_tilt(tiny, shared):
     folder = shared / "data" / "ncct_ge_hispeed_dicom"
     tiny.run("inference", new_scans=[str(folder)])
     outcome = tiny.load_new("outcome").iloc[0]
-    assert 0 <= outcome["probability"] <= 1
-    assert outcome["side"] in ("left", "right", "")
+    # real blood and noise may lie beyond what the simulated scans have: then there is no call
+    number = "unreliable_probability" if outcome["no_call"] else "probability"
+    assert 0 <= outcome[number] <= 1
+    assert outcome["side"] in (("",) if outcome["no_call"] else ("left", "right", ""))
     scan = tiny.load_new("scans")[outcome["case_id"]]
     assert nib.aff2axcodes(scan["ncct"].affine) == ("R", "A", "S")
     everything = " ".join(path.as_posix() for path in tiny.data.rglob("*"))
