@@ -13,6 +13,10 @@ from lvo_kedro.vocabulary import SEGMENT_CLASSES
 SIDES = ("left", "right")
 OPERATING_POINTS = {"youden": 0.5, "high_sensitivity": 0.25}
 
+UNLIKE = "noise is 12.0 HU, expected 3.1 to 7.9; arteries is 2.0 of 6, expected 3.0 to 6.0"
+METHOD_COLUMNS = ["likely_side", "out_of_scope", "logit_sides", "logit_network", "logit_ensemble"]
+"""What score tables of earlier runs lack."""
+
 
 @dataclass(frozen=True)
 class Study:
@@ -44,6 +48,7 @@ def make_study(
         logit=raw,
         probability_raw=expit(raw),
         probability=expit(raw * separation / 1.6),
+        **_make_methods(cohort, raw, np.random.default_rng([seed, 1])),
     )
     return Study(
         cohort,
@@ -77,6 +82,22 @@ def _make_cohort(
             "nihss": generator.integers(0, 25, n),
         }
     )
+
+
+def _make_methods(
+    cohort: pd.DataFrame, raw: np.ndarray, generator: np.random.Generator
+) -> dict[str, object]:
+    """The side model's score counts; the network's is noisier, and every twentieth case is odd."""
+    n = len(cohort)
+    network = raw + generator.normal(scale=2, size=n)
+    told = np.where(generator.random(n) < 0.8, cohort["side"], generator.choice(SIDES, n))
+    return {
+        "likely_side": np.where(cohort["lvo"] == 1, told, generator.choice(SIDES, n)),
+        "out_of_scope": np.where(np.arange(n) % 20 == 7, UNLIKE, ""),
+        "logit_sides": raw,
+        "logit_network": network,
+        "logit_ensemble": raw + 0.25 * network,
+    }
 
 
 def _make_calls(cohort: pd.DataFrame, generator: np.random.Generator) -> pd.DataFrame:

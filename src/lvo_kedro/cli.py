@@ -50,6 +50,7 @@ def score(scans: tuple[Path, ...], env: str | None) -> None:
     """Run the trained models on new scans: NIfTI files or folders with one DICOM series each.
 
     Ends with status 1 where a scan could not be used; the others' results are shown all the same.
+    A scan that is unlike those that the models were trained on gets no call, and the reason.
     """
     paths = [str(path.resolve()) for path in scans]
     with _session(env, {"new_scans": paths, NEW_FOLDER: new_folder()}) as session:
@@ -64,6 +65,9 @@ def score(scans: tuple[Path, ...], env: str | None) -> None:
         for name, value in row.items():
             if value != "" and not pd.isna(value):
                 click.echo(f"  {str(name).replace('_', ' '):<28}{_plain(value)}")
+    uncalled = sum(bool(row.get("no_call")) for row in found)
+    if uncalled:
+        click.echo(f"\n{uncalled} of {len(scans)} scans got no call; see above for the reasons.")
     if simulated:
         click.echo(
             "\nThe models were trained on simulated scans: on a real one this means nothing."

@@ -205,7 +205,7 @@ def fixed_without_its_own(scores: pd.DataFrame) -> dict[str, object]:
 
 def test_ids_and_sites_that_look_like_numbers_reach_the_evaluations_tables(catalog, study):
     catalog.save("cohort", study["cohort"])
-    detection = {"scores": study["detection_scores"], "sides": {}}
+    detection = {"scores": study["detection_scores"], "sides": {}, "options": {}}
     detection["calibration"] = fixed_without_its_own(detection["scores"])
     catalog.save("detection_results", detection)
     catalog.save("localization_results", {"calls": study["localization_calls"]})

@@ -111,6 +111,23 @@ def test_figures_of_merit_have_intervals_and_stand_in_the_report(tiny):
     assert "simulated" in report.lower()
 
 
+def test_the_detectors_and_the_scope_of_every_case_reach_the_report(tiny):
+    scores, study = tiny.load("detection_scores"), tiny.load("study")
+    odd = set(scores.loc[scores["out_of_scope"] != "", "case_id"])
+    named = study["quality"]
+    assert set(named.loc[named["stage"] == "scope", "case_id"]) == odd
+    for name, split in (("cross_validation", "development"), ("external_test", "external")):
+        tables = {key: load() for key, load in tiny.load(f"{name}.detection").items()}
+        assert set(tables["methods"]["by"]) == {"network", "sides", "ensemble"}
+        assert set(tables["methods"].query("chosen == 'yes'")["by"]) == {"sides"}
+        flow = tables["flow"].set_index("step")["count"]
+        own = set(scores.loc[scores["split"] == split, "case_id"])
+        assert int(flow["out of scope"]) == len(own & odd)
+    report = tiny.load("report")
+    assert "Detectors side by side" in report["report"]
+    assert "Whose score counts in detection: Side model." in report["model_card"]
+
+
 def test_what_the_maps_point_to_is_counted_and_shown(tiny):
     assert set(tiny.load("explanations")) == set(tiny.load("detection_scores")["case_id"])
     for split in ("cross_validation", "external_test"):
@@ -132,6 +149,7 @@ def test_mlflow_has_one_run_a_run_and_a_child_a_fold(tiny):
     assert set(parents["status"]) == {"FINISHED"}
     method = parents[parents["tags.kedro.pipelines"] == "all"].iloc[0]
     assert 0 <= method["metrics.cross_validation.detection.auc"] <= 1
+    assert 0 <= method["metrics.cross_validation.detection.auc_network"] <= 1
     models, found = tiny.load("detection_results")["models"], tiny.load("study")["findings"]
     idle = [m for m in models.values() if m["train_loss"] > 0.9 * m["chance_loss"]]
     assert method[f"metrics.study.{NOT_BEGUN}"] == len(idle) == (found["check"] == NOT_BEGUN).sum()
@@ -193,6 +211,15 @@ def test_a_pipeline_runs_alone_from_the_files_of_the_earlier_ones(tiny):
     assert len(tiny.load("prior_quality")) == len(tiny.load("cohort")) - 1
 
 
+def number_of(outcome: pd.Series) -> float:
+    """The number that the models gave a scan, and that no call is made of it out of scope."""
+    if not outcome["no_call"]:
+        return outcome["probability"]
+    assert pd.isna(outcome["probability"])
+    assert outcome["side"] == outcome["segment"] == outcome["at_youden"] == ""
+    return outcome["unreliable_probability"]
+
+
 def test_trained_models_score_a_new_scan(tiny):
     cohort = tiny.load("cohort")
     path = cohort["ncct"].iloc[0]
@@ -200,7 +227,7 @@ def test_trained_models_score_a_new_scan(tiny):
     outcome = tiny.load_new("outcome")
     assert len(outcome) == 1
     assert outcome["case_id"].iloc[0].startswith("scan-")
-    assert 0 <= outcome["probability"].iloc[0] <= 1
+    assert 0 <= number_of(outcome.iloc[0]) <= 1
 
 
 def test_a_scan_that_cannot_be_scored_is_shown_with_its_reason_and_the_status_says_so(tiny):
@@ -213,9 +240,9 @@ def test_a_scan_that_cannot_be_scored_is_shown_with_its_reason_and_the_status_sa
         shown = f"\n{result.stdout}".split("\n\n")
         (reason,) = (text for text in shown if text.startswith(broken))
         assert re.search(r"failed +found .*; expected ", reason)
-        assert len([text for text in shown if re.search("^  probability +[01]", text, re.M)]) == (
-            len(scans) - 1
-        )
+        number = re.compile(r"^  (unreliable )?probability +[01]", re.MULTILINE)
+        assert len([text for text in shown if number.search(text)]) == len(scans) - 1
+        assert result.stdout.count("\n  no call ") == result.stdout.count("\n  unreliable ")
 
 
 @pytest.mark.shared
@@ -223,7 +250,7 @@ def test_trained_models_score_a_real_scan_with_gantry_tilt(tiny, shared):
     folder = shared / "data" / "ncct_ge_hispeed_dicom"
     tiny.run("inference", new_scans=[str(folder)])
     outcome = tiny.load_new("outcome").iloc[0]
-    assert 0 <= outcome["probability"] <= 1
+    assert 0 <= number_of(outcome) <= 1
     assert outcome["side"] in ("left", "right", "")
     scan = tiny.load_new("scans")[outcome["case_id"]]
     assert nib.aff2axcodes(scan["ncct"].affine) == ("R", "A", "S")

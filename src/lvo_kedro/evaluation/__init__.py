@@ -35,6 +35,7 @@ from lvo_kedro.evaluation.localization_comparison import compare_locations, comp
 from lvo_kedro.evaluation.options import EvaluationOptions, Subgroup
 from lvo_kedro.evaluation.quality import list_quality_findings
 from lvo_kedro.evaluation.robustness import evaluate_robustness
+from lvo_kedro.evaluation.scope import reasons_out_of_scope
 from lvo_kedro.evaluation.shuffles import evaluate_shuffles
 from lvo_kedro.evaluation.statistics import (
     Interval,
@@ -104,6 +105,7 @@ __all__ = [
     "patient_weights",
     "predictive_values",
     "raise_on_errors",
+    "reasons_out_of_scope",
     "recalibration",
     "reliability_table",
     "require_same_cases",

@@ -17,7 +17,9 @@ from lvo_kedro.evaluation.leakage.scores import (
     check_informative,
     check_same_cases,
 )
+from lvo_kedro.evaluation.methods import method_table
 from lvo_kedro.evaluation.options import EvaluationOptions
+from lvo_kedro.evaluation.scope import name_scope, scope_findings, with_scope
 from lvo_kedro.evaluation.spread import fold_table, seed_table
 from lvo_kedro.evaluation.statistics.auc import auc_interval, patient_auc_interval
 from lvo_kedro.evaluation.statistics.bootstrap import bootstrap_interval, patient_weights
@@ -62,7 +64,8 @@ class DetectionEvaluation:
         decision_curve: Net benefit by threshold probability and strategy.
         calibration: Slope, intercept, Brier before and after calibration.
         reliability: Observed against predicted, before and after.
-        subgroups: Metrics by subgroup.
+        methods: Each detector's AUC, its difference to the network's, by segment.
+        subgroups: Metrics by subgroup; where there are cases out of scope, also without them.
         folds: AUC, sensitivity, specificity by fold, and their spread.
         seeds: AUC by seed, of the mean of all seeds, and their spread; empty with one seed.
         failures: Ranked wrong calls, one per row.
@@ -80,6 +83,7 @@ class DetectionEvaluation:
     decision_curve: pd.DataFrame
     calibration: pd.DataFrame
     reliability: pd.DataFrame
+    methods: pd.DataFrame
     subgroups: pd.DataFrame
     folds: pd.DataFrame
     seeds: pd.DataFrame
@@ -108,7 +112,8 @@ def evaluate_detection(
 
     Args:
         scores: case_id, patient_id, lvo, probability; probability_raw, fold, split, logit,
-            logit_seed_<seed> where there are any. Only the rows of the split to be reported.
+            logit_<method>, logit_seed_<seed>, likely_side, out_of_scope where there are any. Only
+            the rows of the split to be reported.
         cohort: Cohort table; its columns make the subgroups.
         operating_points: Name to threshold, or to one threshold per fold (cross-validation).
         options: Intervals, subgroups and so on; the defaults where None.
@@ -121,7 +126,8 @@ def evaluate_detection(
 
     Raises:
         TableError: The tables do not allow an evaluation: a class without a case, a score missing,
-            a case scored twice or labelled differently in the two tables, no operating point.
+            a case scored twice or labelled differently in the two tables, no operating point, a
+            logit that is none of the methods'.
 
     Examples:
         >>> import numpy as np
@@ -140,16 +146,17 @@ def evaluate_detection(
     main = _main_point(operating_points, options)
     prepared = prepare_scores(scores)
     findings = check_same_cases(prepared, cohort)
-    joined = _join_cohort(prepared, cohort)
+    joined = name_scope(_join_cohort(prepared, cohort))
     labels, probability = joined["lvo"].to_numpy(), joined["probability"].to_numpy(dtype=float)
     weights = patient_weights(joined["patient_id"], labels, options.resamples, options.seed)
     findings += check_informative(joined, options.confidence)
     findings += check_fitted_elsewhere(joined, fitted_on, "operating point and calibration")
-    findings += _repeated_patients(joined)
+    findings += _repeated_patients(joined) + scope_findings(prepared)
     threshold, confidence = operating_points[main], options.confidence
     summary = _summary(joined, weights, options)
     operating = operating_table(joined, operating_points, confidence)
     calibration = calibration_table(joined, weights, confidence)
+    methods = method_table(joined, options)
     return DetectionEvaluation(
         summary=summary,
         operating=operating,
@@ -163,14 +170,15 @@ def evaluate_detection(
         reliability=reliability_table(
             joined, options.calibration_bins, options.minimum_bin, confidence
         ),
-        subgroups=subgroup_table(joined, threshold, options),
+        methods=methods,
+        subgroups=subgroup_table(joined, threshold, with_scope(joined, options)),
         folds=fold_table(joined, threshold, options),
         seeds=seed_table(joined, options),
         failures=rank_failures(joined, threshold, quality, options.failures),
         quality=quality_against_errors(joined, threshold, quality, confidence),
         findings=findings_table(findings),
         scores=_with_calls(prepared, operating_points),
-        metrics=_flat_metrics(summary, operating, calibration),
+        metrics=_flat_metrics(summary, operating, calibration, methods),
     )
 
 
@@ -231,20 +239,26 @@ def _repeated_patients(scores: pd.DataFrame) -> list[Finding]:
 
 
 def _flat_metrics(
-    summary: pd.DataFrame, operating: pd.DataFrame, calibration: pd.DataFrame
+    summary: pd.DataFrame,
+    operating: pd.DataFrame,
+    calibration: pd.DataFrame,
+    methods: pd.DataFrame,
 ) -> dict[str, float]:
-    """Finite numbers under plain names: ``auc``, ``auc_low``, ``sensitivity_youden``, ...
+    """Finite numbers under plain names: ``auc``, ``auc_low``, ``auc_sides``, ...
 
     Args:
         summary: Tidy table.
         operating: Tidy table with operating_point.
         calibration: Tidy table with stage.
+        methods: Tidy table with by; the areas of all cases count.
 
     Returns:
         Name to number.
     """
     metrics: dict[str, float] = {}
-    for table, key in ((summary, None), (operating, "operating_point"), (calibration, "stage")):
+    areas = methods[(methods["metric"] == "auc") & (methods["segment"] == "all")]
+    keyed = ((operating, "operating_point"), (calibration, "stage"), (areas, "by"))
+    for table, key in ((summary, None), *keyed):
         for row in table.to_dict("records"):
             stem = str(row["metric"]) if key is None else f"{row['metric']}_{row[key]}"
             metrics |= finite_numbers(stem, row)

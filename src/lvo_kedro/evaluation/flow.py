@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from lvo_kedro.evaluation.scope import COLUMN, OUT, reasons_out_of_scope
 from lvo_kedro.evaluation.tables import require_columns
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ IN_COHORT, EXCLUDED, NOT_SCORED, EVALUATED, WITH_LVO = (
     "with LVO",
 )
 """Steps of the flow; those excluded and those without a score fall out."""
+OUT_OF_SCOPE = OUT
+"""Of those evaluated: unlike the training cases. They do not fall out."""
 
 
 def list_exclusions(cohort: pd.DataFrame, failures: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -44,13 +47,15 @@ def count_flow(
 
     Args:
         cohort: Rows of the set: case_id.
-        scores: Score table of the set: case_id, lvo.
+        scores: Score table of the set: case_id, lvo; ``out_of_scope`` where scans were looked at
+            for that.
         exclusions: case_id, stage, error, of cases that could not be processed; may hold those of
             other sets.
 
     Returns:
         Columns step, reason, count. ``excluded`` has one row per reason: the stage and what was
-        found there; a case excluded by several stages counts at the first.
+        found there; a case excluded by several stages counts at the first. ``out of scope`` has a
+        row where scans were looked at for that, also with none.
     """
     require_columns(cohort, ("case_id",), "cohort")
     ids, evaluated = set(cohort["case_id"].astype(str)), set(scores["case_id"].astype(str))
@@ -67,4 +72,6 @@ def count_flow(
     rows.append((NOT_SCORED, "", len(ids - lost - evaluated)))
     rows.append((EVALUATED, "", len(evaluated)))
     rows.append((WITH_LVO, "", int((scores["lvo"].astype(float) == 1).sum())))
+    if COLUMN in scores:
+        rows.append((OUT_OF_SCOPE, "", len(reasons_out_of_scope(scores))))
     return pd.DataFrame(rows, columns=["step", "reason", "count"])

@@ -24,7 +24,7 @@ from lvo_kedro.evaluation.statistics.operating_points import (
 
 if TYPE_CHECKING:
     from lvo_kedro.evaluation.options import EvaluationOptions, Subgroup
-    from lvo_kedro.evaluation.statistics.arrays import BoolArray
+    from lvo_kedro.evaluation.statistics.arrays import BoolArray, FloatArray
 
 UNKNOWN = "not recorded"
 """Level of the cases without an entry."""
@@ -56,21 +56,43 @@ def subgroup_table(
     rows = _level_rows(scores, called, everyone, ("all", "All cases", "all"), options)
     for subgroup in options.subgroups:
         title = subgroup.title or subgroup.column
-        if subgroup.column not in scores or scores[subgroup.column].isna().all():
-            reason = "not recorded for any case"
-            if subgroup.column not in scores:
-                reason = "column not in the cohort table"
+        reason = why_missing(scores, subgroup.column)
+        if reason:
             missing = not_estimable(reason)
             place = dict(zip(PLACE, (subgroup.column, title, UNKNOWN), strict=True))
             rows.append(missing.row("n", **place, remark=reason))
             continue
-        for level, members in _levels(scores, subgroup).items():
+        for level, members in levels_of(scores, subgroup).items():
             rows += _level_rows(scores, called, members, (subgroup.column, title, level), options)
     return pd.DataFrame(rows, columns=[*PLACE, *COLUMNS, "remark"])
 
 
-def _levels(scores: pd.DataFrame, subgroup: Subgroup) -> dict[str, BoolArray]:
-    """Level to its members, in the order of the values; cases without an entry come last."""
+def why_missing(scores: pd.DataFrame, column: str) -> str:
+    """Say why cases cannot be divided by a column; empty where they can.
+
+    Args:
+        scores: Score table joined with the cohort's columns.
+        column: Its name.
+    """
+    if column not in scores:
+        return "column not in the cohort table"
+    return "not recorded for any case" if scores[column].isna().all() else ""
+
+
+def levels_of(scores: pd.DataFrame, subgroup: Subgroup) -> dict[str, BoolArray]:
+    """Divide the cases by a column that is there.
+
+    Args:
+        scores: Score table joined with the cohort's columns.
+        subgroup: Column and bands.
+
+    Returns:
+        Level to its members, shape (n,), in the order of the values; cases without an entry come
+        last. Of a column that only cases with LVO have, each level has all cases without as well.
+
+    Raises:
+        TableError: Bands are asked for and a value is no number.
+    """
     column, positives = scores[subgroup.column], scores["lvo"].to_numpy() == 1
     if subgroup.bands:
         names, edges = _band_names(subgroup.bands), [-np.inf, *sorted(subgroup.bands), np.inf]
@@ -108,6 +130,31 @@ def _band_names(edges: tuple[float, ...]) -> list[str]:
     return [f"< {text[0]}", *between, f"≥ {text[-1]}"]
 
 
+def area_among(
+    positives: BoolArray, values: FloatArray, members: BoolArray, options: EvaluationOptions
+) -> tuple[Interval, str]:
+    """AUC of some of the cases, and whether they are too few to read it.
+
+    Args:
+        positives: Which cases have LVO, shape (n,).
+        values: Score, shape (n,).
+        members: Which cases count, shape (n,).
+        options: Confidence, method of the interval, fewest cases.
+
+    Returns:
+        The area, and a remark that begins with :data:`TOO_FEW`, or an empty one.
+    """
+    own = positives[members]
+    with_lvo, without = int(own.sum()), int((~own).sum())
+    remark = ""
+    if min(with_lvo, without) < options.minimum_cases:
+        remark = f"{TOO_FEW}: {with_lvo} with and {without} without LVO"
+    if min(with_lvo, without) == 0:
+        return not_estimable("only one class", own.size), remark
+    area = auc_interval(own, values[members], options.confidence, options.auc_method)
+    return area, remark
+
+
 def _level_rows(
     scores: pd.DataFrame,
     called: BoolArray,
@@ -115,23 +162,16 @@ def _level_rows(
     place: tuple[str, str, str],
     options: EvaluationOptions,
 ) -> list[dict[str, object]]:
-    positives = scores["lvo"].to_numpy()[members] == 1
+    every = scores["lvo"].to_numpy() == 1
+    positives = every[members]
     n, with_lvo = int(members.sum()), int(positives.sum())
-    fewest = min(with_lvo, n - with_lvo)
-    remark = ""
-    if fewest < options.minimum_cases:
-        remark = f"{TOO_FEW}: {with_lvo} with and {n - with_lvo} without LVO"
+    area, remark = area_among(every, scores["probability"].to_numpy(), members, options)
     figures = {
         "n": Interval(n, np.nan, np.nan, n, "count"),
         "cases_with_lvo": Interval(with_lvo, np.nan, np.nan, n, "count"),
         "prevalence": wilson_interval(with_lvo, n, options.confidence),
-        "auc": not_estimable("only one class", n),
+        "auc": area,
     }
-    if fewest > 0:
-        probability = scores["probability"].to_numpy()[members]
-        figures["auc"] = auc_interval(
-            positives, probability, options.confidence, options.auc_method
-        )
     fixed = fixed_point_metrics(positives, called[members], options.confidence)
     figures |= {name: fixed[name] for name in ("sensitivity", "specificity")}
     where = dict(zip(PLACE, place, strict=True))

@@ -34,6 +34,7 @@ from lvo_kedro.reporting.curves import (
     plot_roc,
     plot_scores,
 )
+from lvo_kedro.reporting.detectors import plot_detectors
 from lvo_kedro.reporting.prior_pictures import plot_priors
 from lvo_kedro.reporting.report import render_report
 from lvo_kedro.reporting.robustness import plot_robustness, render_robustness
@@ -54,6 +55,7 @@ __all__ = [
     "plot_confusion",
     "plot_contributions",
     "plot_decision_curve",
+    "plot_detectors",
     "plot_precision_recall",
     "plot_predictive_values",
     "plot_priors",

@@ -69,18 +69,9 @@ def plot_subgroups(detection: Tables, metric: str = "auc", title: str = "") -> F
                     size=8.5,
                 )
                 continue
-            axes.text(
-                -0.02,
-                place,
-                label,
-                transform=axes.get_yaxis_transform(),
-                ha="right",
-                va="center",
-                size=8.5,
-            )
-            _forest_row(axes, place, row)
+            forest_row(axes, place, row, label, main=row["subgroup"] == "all")
         axes.set(ylim=(count - 0.4, -0.6), yticks=[], title=title or w.words(metric))
-        axes.set_xlim(_forest_limits(rows))
+        axes.set_xlim(forest_limits(rows))
         axes.spines["left"].set_visible(False)
         axes.grid(axis="y", visible=False)
     return figure
@@ -99,34 +90,35 @@ def _forest_lines(rows: list[dict[str, object]]) -> list[tuple[str, dict[str, ob
     return lines
 
 
-def _forest_row(axes: Axes, place: int, row: Mapping[str, object]) -> None:
+def forest_row(
+    axes: Axes, place: int, row: Mapping[str, object], label: str, *, main: bool
+) -> None:
+    """Draw one line of a forest plot: label, interval, mark, and the estimate in words.
+
+    Args:
+        axes: Where.
+        place: Line, from the top.
+        row: Tidy row; a remark that cases are too few makes the mark hollow.
+        label: On the left.
+        main: A diamond instead of a circle.
+    """
+    sides = axes.get_yaxis_transform()
+    axes.text(-0.02, place, label, transform=sides, ha="right", va="center", size=8.5)
     value, low, high = (float(str(row[key])) for key in ("value", "low", "high"))
     few = str(row.get("remark", "")).startswith(TOO_FEW)
     text = w.with_interval(row) + ("  (few)" if few else "")
     if np.isfinite(value):
         colour = MUTED if few else BLUE
         axes.plot([low, high], [place, place], color=colour, lw=1.4, solid_capstyle="butt")
-        size = 6.5 if row["subgroup"] == "all" else 5
-        axes.plot(
-            value,
-            place,
-            "D" if row["subgroup"] == "all" else "o",
-            ms=size,
-            color=colour,
-            mfc="white" if few else colour,
-        )
-    axes.text(
-        1.02,
-        place,
-        text,
-        transform=axes.get_yaxis_transform(),
-        va="center",
-        size=8,
-        color=MUTED if few or not np.isfinite(value) else INK,
-    )
+        shape, size = ("D", 6.5) if main else ("o", 5)
+        face = "white" if few else colour
+        axes.plot(value, place, shape, ms=size, color=colour, mfc=face)
+    ink = MUTED if few or not np.isfinite(value) else INK
+    axes.text(1.02, place, text, transform=sides, va="center", size=8, color=ink)
 
 
-def _forest_limits(rows: list[dict[str, object]]) -> tuple[float, float]:
+def forest_limits(rows: list[dict[str, object]]) -> tuple[float, float]:
+    """Return the ends of a forest plot's axis: 1, and below all intervals."""
     lows = [float(str(row["low"])) for row in rows]
     finite = [low for low in lows if np.isfinite(low)]
     return (max(0.0, min([*finite, 0.5]) - 0.05), 1.02)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lvo_kedro import __version__
 from lvo_kedro.reporting import wording as w
+from lvo_kedro.reporting.detectors import chosen_detector
 from lvo_kedro.reporting.facts import flow_text, run_facts
 from lvo_kedro.reporting.views import threshold_of
 from lvo_kedro.vocabulary import RESEARCH_ONLY
@@ -132,7 +133,11 @@ def render_model_card(content: ReportContent, description: str = "") -> str:
             "",
         ]
     lines += [f"**{RESEARCH_ONLY}**", "", "## Model", ""]
-    lines += [description or run_facts(content)["model"], "", "## Intended use", ""]
+    lines += [description or run_facts(content)["model"], ""]
+    chosen = chosen_detector(content.splits[0])
+    if chosen:
+        lines += [f"Whose score counts in detection: {w.DETECTORS[chosen]}.", ""]
+    lines += ["## Intended use", ""]
     lines += [BLANK.format("intended users, setting and decision"), ""]
     lines += ["Not for:", "", *(f"- {cell(limit)}" for limit in content.all_limits)]
     lines += ["", "## Data and performance"]

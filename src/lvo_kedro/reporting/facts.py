@@ -5,13 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from lvo_kedro import __version__
+from lvo_kedro.evaluation.scope import SCOPE
 from lvo_kedro.reporting import wording as w
+from lvo_kedro.reporting.detectors import chosen_detector
 from lvo_kedro.reporting.views import flatten, flow_of
 
 if TYPE_CHECKING:
     from lvo_kedro.reporting.content import ReportContent, SplitTables
 
 NETWORKS: Final = ("vessel_network", "detector", "occlusion_network")
+MCRESNET: Final = "a 3D residual network with attention (McResNet) on four channels"
+SIDE_MODEL: Final = (
+    "a conditional logit over left, right and no occlusion on densities of the arteries and the "
+    "tissue of both sides (side model)"
+)
+DETECTORS: Final = {
+    "network": MCRESNET,
+    "sides": SIDE_MODEL,
+    "ensemble": f"the weighted sum of the log odds of two detectors: {MCRESNET}; {SIDE_MODEL}",
+}
 TRAINING: Final = (
     "epochs",
     "iterations_per_epoch",
@@ -47,9 +59,9 @@ def run_facts(content: ReportContent) -> dict[str, str]:
         "by the column split of the cohort table.",
         "disjoint": "Patient; checked for folds, splits and copies of a scan.",
         "external": "; ".join(s.name for s in content.splits if s.split == "external"),
-        "model": "Vessel segmentation (nnU-Net), territory and asymmetry priors, a 3D residual "
-        "network with attention (McResNet) on four channels, localization on a projection "
-        "(2D nnU-Net). Output: probability of LVO, side, segment.",
+        "model": "Vessel segmentation (nnU-Net), territory and asymmetry priors, "
+        f"{_detector(content)}, localization on a projection (2D nnU-Net). "
+        "Output: probability of LVO, side, segment.",
         "versions": ", ".join(f"{name} {value}" for name, value in content.versions.items()),
         "initialization": "Given weights, named model by model under provenance; what they do not "
         "give, and all other models: random (Kaiming normal), seeded."
@@ -87,6 +99,14 @@ def run_facts(content: ReportContent) -> dict[str, str]:
     if "age" in content.cohort or "sex" in content.cohort:
         facts["characteristics"] = "Bar charts of the cohort are in the report."
     return facts
+
+
+def _detector(content: ReportContent) -> str:
+    """The detector whose score counts; McResNet where there was no other yet."""
+    chosen = chosen_detector(content.splits[0]) or "network"
+    if chosen == "ensemble_clinical":
+        return f"{DETECTORS['ensemble']}; with the evidence of the patient's NIHSS or age"
+    return DETECTORS[chosen]
 
 
 def _explainability(content: ReportContent) -> str:
@@ -142,6 +162,7 @@ def flow_text(split: SplitTables) -> str:
     return (
         f"{flow.cases} cases in the cohort, {lost} excluded, {flow.evaluated} evaluated, "
         f"{flow.with_lvo} with LVO"
+        + ("" if flow.out_of_scope is None else f", {flow.out_of_scope} out of scope")
     )
 
 
@@ -157,4 +178,5 @@ def _calibration_text(split: SplitTables) -> str:
 
 def _subgroup_titles(content: ReportContent) -> list[str]:
     table = content.splits[0].detection["subgroups"]
-    return [str(t) for t in dict.fromkeys(table["title"]) if str(t) != "All cases"]
+    undeclared = ("All cases", SCOPE.title)
+    return [str(t) for t in dict.fromkeys(table["title"]) if str(t) not in undeclared]

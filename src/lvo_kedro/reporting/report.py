@@ -12,6 +12,7 @@ from lvo_kedro import __version__
 from lvo_kedro.errors import TableError
 from lvo_kedro.reporting import breakdowns
 from lvo_kedro.reporting import wording as w
+from lvo_kedro.reporting.detectors import chosen_detector
 from lvo_kedro.reporting.page import environment
 from lvo_kedro.reporting.split_views import split_view
 from lvo_kedro.reporting.training import plot_training
@@ -55,6 +56,7 @@ def render_report(content: ReportContent) -> str:
             simulated=content.simulated,
             splits=splits,
             point=w.words(content.main_point),
+            detector=_detector_sentence(content),
             confidence=f"{100 * content.confidence:g} %",
             overview=_overview_pictures(content),
             vessels=_vessel_parts(content),
@@ -66,6 +68,20 @@ def render_report(content: ReportContent) -> str:
             research_only=RESEARCH_ONLY,
             version=__version__,
         )
+    )
+
+
+def _detector_sentence(content: ReportContent) -> str:
+    """Whose score the report is about; nothing of runs that did not record it."""
+    chosen = chosen_detector(content.splits[0])
+    if not chosen:
+        return ""
+    return (
+        "Curves, operating points, calibration, subgroups and calls in this report are of one "
+        f"detector’s score: {w.DETECTORS[chosen]}. Training curves and Grad-CAM are those of "
+        "McResNet. The areas here are of log odds before calibration, which is fitted for the "
+        "first alone; in cross-validation each fold has its own, so that the area of its "
+        "probabilities above may differ a little."
     )
 
 

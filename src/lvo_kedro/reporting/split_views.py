@@ -9,6 +9,7 @@ import pandas as pd
 
 from lvo_kedro.reporting import breakdowns, curves
 from lvo_kedro.reporting import wording as w
+from lvo_kedro.reporting.detectors import detector_tables, methods_of, plot_detectors
 from lvo_kedro.reporting.views import (
     Picture,
     SplitView,
@@ -90,6 +91,9 @@ def _split_pictures(split: SplitTables, point: str) -> dict[str, Picture]:
             subgroups, "Sensitivity by subgroup", "subgroups", few, "sensitivity"
         ),
     }
+    if not methods_of(tables).empty:
+        caption = "Diamond: its score counts. Areas of log odds before calibration."
+        pictures["detectors"] = drawn(plot_detectors, "AUC by detector", "methods", caption)
     return pictures | _confusion_pictures(split, point)
 
 
@@ -111,6 +115,7 @@ def _split_tables(split: SplitTables, point: str) -> dict[str, TableView]:
     here = partial(source_of, f"{split.source}/detection" if split.source else "")
     return {
         **_detection_tables(split, here),
+        **detector_tables(split, here),
         **_probability_tables(split, here),
         **_breakdown_tables(split, here),
         **_localization_tables(split, point),

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from pydantic import BaseModel
 
-from lvo_kedro.evaluation.flow import EVALUATED, EXCLUDED, IN_COHORT, NOT_SCORED, WITH_LVO
+from lvo_kedro.evaluation.flow import (
+    EVALUATED,
+    EXCLUDED,
+    IN_COHORT,
+    NOT_SCORED,
+    OUT_OF_SCOPE,
+    WITH_LVO,
+)
 from lvo_kedro.reporting import wording as w
 from lvo_kedro.reporting.style import empty_figure, to_svg
 
@@ -66,7 +73,10 @@ class Card:
 
 @dataclass(frozen=True)
 class Flow:
-    """How many cases of a set came in, fell out and why, and were evaluated."""
+    """How many cases of a set came in, fell out and why, and were evaluated.
+
+    Those out of scope are among those evaluated; None where nobody looked.
+    """
 
     name: str
     cases: int
@@ -75,6 +85,7 @@ class Flow:
     evaluated: int
     with_lvo: int
     not_scored: int = 0
+    out_of_scope: int | None = None
 
 
 @dataclass(frozen=True)
@@ -156,6 +167,7 @@ def flow_of(split: SplitTables) -> Flow:
         evaluated=int(count[EVALUATED]),
         with_lvo=int(count[WITH_LVO]),
         not_scored=int(count[NOT_SCORED]),
+        out_of_scope=int(count[OUT_OF_SCOPE]) if OUT_OF_SCOPE in count else None,
     )
 
 

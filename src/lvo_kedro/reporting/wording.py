@@ -69,6 +69,13 @@ NAMES: Final[dict[str, str]] = {
     "not_computed": "Not computed",
     "without_ncct": "Without NCCT",
 }
+DETECTORS: Final[dict[str, str]] = {
+    "network": "McResNet",
+    "sides": "Side model",
+    "ensemble": "Ensemble",
+    "ensemble_clinical": "Ensemble with clinical values",
+}
+"""The methods of detection."""
 CHANGES: Final[dict[str, str]] = {
     "noise": "Noise, {} HU",
     "slices": "Slices of {} mm",

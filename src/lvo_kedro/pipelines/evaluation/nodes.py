@@ -27,6 +27,7 @@ from lvo_kedro.evaluation import (
     list_exclusions,
     list_quality_findings,
     raise_on_errors,
+    reasons_out_of_scope,
     summarize_evaluation,
 )
 from lvo_kedro.stages import failures, fold_of, options_of
@@ -65,18 +66,28 @@ def describe_study(
     """
     stages = {"segmentation": segmentation, "detection": detection, "localization": localization}
     failed = [failures(scans=scans, priors=priors), *(s["failures"] for s in stages.values())]
-    found = {"scan": _recorded(scans, "findings"), "priors": _recorded(priors, "findings")}
     checked = check_design(cohort, scans, stages, options)
     return {
         "cohort": describe_cohort(cohort),
         "exclusions": list_exclusions(cohort, failed),
-        "quality": list_quality_findings(found | {"vessels": localization["findings"]}),
+        "quality": list_findings(scans, priors, detection, localization),
         "findings": checked,
         "metrics": _named(count_errors(checked)),
         "vessels": evaluate_vessels(segmentation["metrics"], options),
         "history": detection["history"],
         "provenance": record_provenance(cohort, scans, priors, stages, options),
     }
+
+
+def list_findings(scans: Cases, priors: Cases, detection: Case, localization: Case) -> pd.DataFrame:
+    """List what each stage found odd about a case, and why a case is unlike the training cases."""
+    found = {
+        "scan": _recorded(scans, "findings"),
+        "priors": _recorded(priors, "findings"),
+        "vessels": localization["findings"],
+        "scope": reasons_out_of_scope(detection["scores"]),
+    }
+    return list_quality_findings(found)
 
 
 def _recorded(cases: Cases, value: str) -> dict[str, Any]:
@@ -156,11 +167,11 @@ def report_detection(
 ) -> Tables:
     """Evaluate the scores of one split at operating points fixed on other cases.
 
-    Out: metrics with n and 95 % interval, ROC and other curves, calibration, subgroups,
-    wrong calls, and how many cases came in and fell out.
+    Out: metrics with n and 95 % interval, ROC and other curves, calibration, subgroups, the
+    detectors side by side, wrong calls, and how many cases came in and fell out.
     """
     points, fitted_on = fixed_points(detection["calibration"], split)
-    scores = detection["scores"]
+    scores = scores_of(detection)
     own = scores[scores["split"] == split]
     evaluated = evaluate_detection(
         own,
@@ -172,6 +183,14 @@ def report_detection(
     )
     flow = count_flow(cohort[cohort["split"] == split], own, study["exclusions"])
     return evaluated.tables() | {"flow": flow, "metrics": _named(evaluated.metrics)}
+
+
+def scores_of(detection: Case) -> pd.DataFrame:
+    """Return the score table; where scope was not looked at, it does not say that all are in it."""
+    made_with = detection["options"].get("detection", {}).get("options", {})
+    looked_at = made_with.get("scope", {}).get("enabled", False)
+    scores: pd.DataFrame = detection["scores"]
+    return scores if looked_at else scores.drop(columns="out_of_scope", errors="ignore")
 
 
 def report_localization(

@@ -14,6 +14,8 @@ CHANGED = (
     "it is; score it again when nothing writes to it any more"
 )
 
+UNLIKE = "unlike the scans that the models were trained on"
+
 
 def name_scans(paths: Any) -> pd.DataFrame:
     """List new scans under ids that tell nothing about the patient.
@@ -33,7 +35,12 @@ def gather_outcome(
     priors: Cases,
     occlusions: Cases,
 ) -> pd.DataFrame:
-    """Say for each scan what was found, how sure that is, and why it may not be trusted."""
+    """Say for each scan what was found, how sure that is, and why it may not be trusted.
+
+    Out: a row per scan. One that is unlike the training cases gets no call, no side and no segment:
+    the reason stands in ``no_call``, and the number that the models gave in
+    ``unreliable_probability``, never in ``probability``.
+    """
     scores = detection_scores.set_index("case_id")
     calls = localization_calls.set_index("case_id")
     rows = []
@@ -46,23 +53,31 @@ def gather_outcome(
             failed = next((error for error in errors if error), "see the log")
             rows.append({"case_id": case, "failed": failed})
             continue
-        probability, call = float(scores.loc[case, "probability"]), calls.loc[case]
-        points = calibration["all"]["operating_points"]
-        row = {"case_id": case, "probability": probability}
-        row |= {
-            f"at_{name}": "occlusion" if probability >= threshold else "no occlusion"
-            for name, threshold in points.items()
-        }
-        row |= {
-            "side": call["called_side"],
-            "segment": call["called_segment"],
-            "confidence": call["confidence"],
-            "localization": call["finding"],
-            "point_mm": _point(call),
-            "findings": "; ".join(_findings(case, scans, priors, occlusions)),
-        }
-        rows.append(row)
+        row = {"case_id": case}
+        row |= _outcome(scores.loc[case], calls.loc[case], calibration["all"]["operating_points"])
+        rows.append(row | {"findings": "; ".join(_findings(case, scans, priors, occlusions))})
     return pd.DataFrame(rows).fillna("")
+
+
+def _outcome(score: Any, call: Any, points: dict[str, float]) -> dict[str, Any]:
+    """Give the calls of one scan, or the reason why there are none."""
+    probability = float(score["probability"])
+    called = {
+        f"at_{name}": "occlusion" if probability >= threshold else "no occlusion"
+        for name, threshold in points.items()
+    }
+    called |= {
+        "side": call["called_side"],
+        "segment": call["called_segment"],
+        "confidence": call["confidence"],
+        "localization": call["finding"],
+        "point_mm": _point(call),
+    }
+    against = score["out_of_scope"]
+    if not against:
+        return {"no_call": "", "probability": probability, "unreliable_probability": "", **called}
+    reason = {"no_call": f"{against} ({UNLIKE})", "probability": ""}
+    return reason | {"unreliable_probability": probability} | dict.fromkeys(called, "")
 
 
 def _is_still(path: str, case: str) -> bool:
