@@ -27,7 +27,7 @@ from lvo_kedro.localization import (
     project_labels,
     project_vessels,
 )
-from lvo_kedro.pipelines.detection_training import nodes as detection_nodes
+from lvo_kedro.pipelines.detection_training import scoring_nodes
 from lvo_kedro.pipelines.evaluation import report_nodes
 from lvo_kedro.pipelines.priors import nodes as prior_nodes
 from lvo_kedro.priors import Priors
@@ -183,12 +183,12 @@ def test_the_nodes_draw_these_pictures(monkeypatch):
     scan = Named("case-1", ncct=head.ncct)
     drawn = prior_nodes.draw_preview(scan, vars(priors))["preview"]
     assert to_png(drawn) == to_png(plot_priors(head.ncct, priors, "case-1"))
-    monkeypatch.setattr(detection_nodes, "explain", lambda *_: pictures.explanation)
-    monkeypatch.setattr(detection_nodes, "open_sample", lambda path: path)
+    monkeypatch.setattr(scoring_nodes, "explain", lambda *_: pictures.explanation)
+    monkeypatch.setattr(scoring_nodes, "open_sample", lambda path: path)
     channels = SimpleNamespace(name="case-1", path=lambda name: name)
     shown = CasePictures("case-1", head.ncct, explanation=pictures.explanation)
-    explained = detection_nodes.explain_scan(
-        channels, [], scan, vars(priors), SimpleNamespace(layer="layer1")
+    explained = scoring_nodes.explain_by_networks(
+        [], channels, scan, priors.hemispheres, SimpleNamespace(layer="layer1")
     )
     assert to_png(explained["picture"]) == to_png(plot_case(shown))
 

@@ -28,6 +28,9 @@ def average_contributions(models: Sequence[SideModel], case: SideFeatures) -> li
     Args:
         models: Those that judge the case.
         case: Its features.
+
+    Returns:
+        One entry per side for each segment, the territory and each block that any of them weighs.
     """
     found: dict[tuple[object, ...], tuple[Contribution, float]] = {}
     for model in models:

@@ -14,8 +14,10 @@ from torch import Tensor
 
 from lvo_kedro import __version__
 from lvo_kedro.artifacts import replacing, sha256_of, write_json
+from lvo_kedro.detection.augmentation import augment
 from lvo_kedro.detection.device import pick_device
 from lvo_kedro.detection.halves import Network, make_network, target_of
+from lvo_kedro.detection.options import AugmentationOptions
 from lvo_kedro.detection.outputs import batch_outputs
 from lvo_kedro.detection.targets import case_logits
 from lvo_kedro.errors import CaseError, ModelError
@@ -73,7 +75,31 @@ class Detector:
         Returns:
             float32 of shape (case,) on the CPU.
         """
-        return case_logits(batch_outputs(self.network, batch, flip))
+        return case_logits(self.outputs(batch, flip))
+
+    def outputs(self, batch: Tensor, flip: bool = True) -> Tensor:
+        """Return what the network answers, averaged over the copies that its training asks for.
+
+        Every case gets the same changes, whatever else is in the batch.
+
+        Args:
+            batch: (case, channel, x, y, z) in [0, 1].
+            flip: As for :meth:`score`.
+
+        Returns:
+            float32 of shape (case, 1), the logit, or (case, 2), the utility of each side.
+        """
+        options = self.card["training"]["options"]
+        count = int(options.get("test_copies", 0))
+        total = batch_outputs(self.network, batch, flip)
+        changes = AugmentationOptions(**options["augmentation"] | {"channel_dropout": 0, "flip": 0})
+        for copy in range(count):
+            copies = [
+                augment(case[None], self.channels, self.spacing_mm, changes, _generator(copy))
+                for case in batch
+            ]
+            total += batch_outputs(self.network, torch.cat(copies), flip)
+        return total / (count + 1)
 
     def check(self, reader: SampleReader) -> None:
         """Raise ModelError where samples do not fit what the network was trained on."""
@@ -84,6 +110,10 @@ class Detector:
                 f"{self.shape} voxels of {self.spacing_mm:.3f} mm, as in training",
                 "make the samples with the channel options of the training",
             )
+
+
+def _generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 def save_detector(

@@ -160,6 +160,8 @@ class TrainingOptions(NetworkOptions):
         patience: Stop after so many looks without a better one; 0 never stops early.
         checkpoint_every: Epochs between checkpoints to resume from.
         augmentation: Random changes of the samples.
+        test_copies: Changed copies of a case (by ``augmentation``, without flips) over which its
+            score is averaged, besides the case itself.
         seed: Of initial weights, order, augmentation and dropout.
         seeds: Where given, every fold is trained once with each of them instead of ``seed``.
             Scores are means over seeds; their spread is reported.
@@ -196,6 +198,7 @@ class TrainingOptions(NetworkOptions):
     patience: int = Field(0, ge=0)
     checkpoint_every: int = Field(1, ge=1)
     augmentation: AugmentationOptions = AugmentationOptions()
+    test_copies: int = Field(0, ge=0)
     seed: int = Field(0, ge=0)
     seeds: tuple[int, ...] = ()
 

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from lvo_kedro.detection.data import SampleReader
+from lvo_kedro.detection.data import SampleReader, in_groups
 from lvo_kedro.detection.detector import Detector
 from lvo_kedro.detection.halves import SIDES
-from lvo_kedro.detection.outputs import network_outputs
 from lvo_kedro.detection.targets import case_logits
 from lvo_kedro.errors import ModelError
 
@@ -87,7 +86,9 @@ def score_sides(
     for detector in detectors:
         reader = SampleReader(samples, detector.channels)
         detector.check(reader)
-        outputs.append(network_outputs(detector.network, reader, list(samples), batch_size, flip))
+        groups = in_groups(list(samples), batch_size)
+        given = [detector.outputs(batch, flip) for batch in reader.batches(groups)]
+        outputs.append(torch.cat(given))
     logits = torch.stack([case_logits(given) for given in outputs]).double().mean(dim=0)
     told = [given for given in outputs if given.shape[1] == len(SIDES)]
     sides = torch.stack(told).double().mean(dim=0).tolist() if told else [None] * len(samples)

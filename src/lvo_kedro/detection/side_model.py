@@ -46,6 +46,10 @@ NUMBERS: Final = tuple(
 """Names of the columns before the blocks."""
 
 
+LEAST_SPREAD_HU: Final = 0.1
+"""Deviation that a number has at least: what is alike in few training cases is not so in others."""
+
+
 class SideModelOptions(Options):
     """How the side model is fitted."""
 
@@ -111,7 +115,8 @@ class SideModel:
         with np.errstate(invalid="ignore"):
             known = np.asarray(~np.isnan(flat).all(axis=0))
             self.mean = np.where(known, _over_cases(np.nanmean, flat, known), 0)
-            self.scale = np.where(known, _over_cases(np.nanstd, flat, known), 0) + 1e-6
+            spread = np.where(known, _over_cases(np.nanstd, flat, known), 0)
+        self.scale = np.maximum(spread, LEAST_SPREAD_HU)
         allowed = np.array([_ALLOWED[answer] for answer in answers])
         found = minimize(
             _loss,

@@ -149,13 +149,24 @@ def explain_scan(
     found = explain_by_sides(measured, side_models, scan, vessels["vessel_labels"], halves)
     networks = [_detector(m.folder, m.fingerprint) for m in detectors if not is_side_model(m)]
     if networks:
-        sample = open_sample(channels.path("channels"))
-        heat = explain(networks, sample, scan["ncct"], options.layer)
-        found["sides"] = mass_by_side(heat, halves)
-        found["picture"] = plot_case(CasePictures(channels.name, scan["ncct"], explanation=heat))
-        heat.set_data_dtype(np.uint8)  # 0 to 1 in 255 steps, scaled in the file's header
-        found["explanation"] = heat
+        found |= explain_by_networks(networks, channels, scan, halves, options)
     return found
+
+
+def explain_by_networks(
+    networks: list[Detector],
+    channels: Case,
+    scan: Case,
+    halves: nib.Nifti1Image,
+    options: ExplanationOptions,
+) -> dict[str, Any]:
+    """Show where one case's score by the networks comes from."""
+    ncct, sample = scan["ncct"], open_sample(channels.path("channels"))
+    heat = explain(networks, sample, ncct, options.layer)
+    sides = mass_by_side(heat, halves)
+    picture = plot_case(CasePictures(channels.name, ncct, explanation=heat))
+    heat.set_data_dtype(np.uint8)  # 0 to 1 in 255 steps, scaled in the file's header
+    return {"explanation": heat, "sides": sides, "picture": picture}
 
 
 def explain_by_sides(
