@@ -81,8 +81,8 @@ def network_options(design: str, seed: int) -> TrainingOptions:
     """Return the options of a design."""
     if design == "whole":
         return BASE.model_copy(update={"channels": SETS[ALL_FOUR], "seed": seed})
-    options = TrainingOptions(**yaml.safe_load(CONF.read_text(encoding="utf-8"))["detector"])
-    channels = ("ncct", "vessels", "territory", "hypodensity")
+    base = yaml.safe_load(CONF.read_text(encoding="utf-8"))
+    options, channels = TrainingOptions(**base["detector"]), tuple(base["channels"]["channels"])
     return options.model_copy(update={"channels": channels, "seed": seed, "checkpoint_every": 5})
 
 
