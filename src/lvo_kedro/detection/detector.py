@@ -89,9 +89,11 @@ class Detector:
         Returns:
             float32 of shape (case, 1), the logit, or (case, 2), the utility of each side.
         """
-        options = self.card["training"]["options"]
+        options = self.card.get("training", {}).get("options", {})
         count = int(options.get("test_copies", 0))
         total = batch_outputs(self.network, batch, flip)
+        if count == 0:
+            return total
         changes = AugmentationOptions(**options["augmentation"] | {"channel_dropout": 0, "flip": 0})
         for copy in range(count):
             copies = [
