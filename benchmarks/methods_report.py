@@ -5,8 +5,8 @@
     python -m benchmarks.methods_report speed build/detectors
 
 ``report`` fits the side models, which takes a moment, and writes ``methods.md`` with the tables
-that the trainings of ``methods.py`` allow for. ``picture`` draws what a call is made of. Simulated data:
-no claim about patients.
+that the trainings of ``methods.py`` allow for. ``picture`` draws what a call is made of. Simulated
+data: no claim about patients.
 """
 
 from __future__ import annotations
