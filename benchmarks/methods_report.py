@@ -417,9 +417,7 @@ def report(given: argparse.Namespace) -> None:
         parts["Out of fold, hard"] = compare(
             hard.table, out_of_fold(given.folder / "hard", hard, options)
         )
-    text = "\n\n".join(
-        f"## {title}\n\n{table.to_markdown(index=False)}" for title, table in parts.items()
-    )
+    text = "\n\n".join(f"## {title}\n\n{as_markdown(table)}" for title, table in parts.items())
     (given.folder / "methods.md").write_text(text + "\n", encoding="utf-8")
     print(text)
 
