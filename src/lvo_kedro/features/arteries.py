@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
 
 SEGMENTS: Final[tuple[Segment, ...]] = ("C7", "M1", "M2")
+"""The large arteries that are looked at."""
 SIDES: Final[tuple[Side, Side]] = ("left", "right")
+"""The patient's, in the order of every pair of numbers."""
 
 SEARCHED: Final = ("peak_difference", "ridge_difference", "dense_ml_difference")
 """Of a segment's searched region: its own value minus the other side's."""
