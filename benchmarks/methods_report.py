@@ -121,8 +121,10 @@ def all_methods(
     """Return the logit and the likelier side of each method, as columns, for every case."""
     rows = {}
     for case, own in sides.iterrows():
-        network = networks["halves"].loc[case]
-        score = {"logit": network["logit"], "sides": network[list(SIDES)].to_dict()}
+        score = None
+        if "halves" in networks:
+            network = networks["halves"].loc[case]
+            score = {"logit": network["logit"], "sides": network[list(SIDES)].to_dict()}
         utilities = {side: float(own[side]) for side in SIDES}
         methods = combine(score, utilities, float(own["clinical"]), options)
         row = {name: one["logit"] for name, one in methods.items()}
