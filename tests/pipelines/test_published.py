@@ -11,6 +11,8 @@ from lvo_kedro.detection import (
     AugmentationOptions,
     CalibrationOptions,
     ChannelOptions,
+    DetectionOptions,
+    ScopeOptions,
     TrainingOptions,
 )
 from lvo_kedro.localization import CallOptions, ProjectionOptions
@@ -29,6 +31,11 @@ LEFT_TO_US: dict[str, tuple[type, set[str]]] = {
             *("difference_range_hu", "signed_range_hu", "hyperdensity_range_hu"),
         },
     ),
+    "detection": (  # the rest is of detectors whose score does not count here
+        DetectionOptions,
+        {"network_weight", "clinical", "side_model"},
+    ),
+    "detection.scope": (ScopeOptions, {"margin"}),
     "detector": (
         TrainingOptions,
         {*TrainingOptions.without_influence, "warmup_epochs", "seed", "seeds"},
@@ -51,6 +58,8 @@ PUBLISHED = {
     "channels.channels": ("ncct", "vessels", "territory", "difference"),
     "channels.grid": "published",
     "channels.vessel_labels": (1, 2, 3, 4),
+    "detection.method": "network",
+    "detection.scope.enabled": False,
     "detector.base_width": 64,
     "detector.epochs": 50,
     "detector.batch_size": 2,
