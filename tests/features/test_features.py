@@ -10,7 +10,6 @@ from lvo_kedro.features import (
     BLOOD,
     CORE,
     SEARCHED,
-    SEGMENTS,
     STATISTICS,
     TERRITORY,
     block_box,
@@ -21,6 +20,7 @@ from lvo_kedro.features import (
     unpack_features,
 )
 from lvo_kedro.imaging.geometry import make_image
+from lvo_kedro.vocabulary import SEGMENTS
 
 from ..localization.conftest import CLOT, ORIENTATIONS, PATENT, draw_head, grid_with
 from .conftest import maps_of, measured
@@ -119,9 +119,10 @@ def test_features_survive_storage_and_leaving_out() -> None:
     again = unpack_features(pack_features(features)).tissue
     assert np.allclose(again.blocks, features.tissue.blocks, atol=1e-5)
     assert again.grid.shape == features.tissue.grid.shape
-    blind = leave_out(features, "vessels")
-    assert blind.arteries[CORE].isna().all()
-    assert np.array_equal(blind.tissue.blocks, features.tissue.blocks)
+    for channel in ("vessels", "hyperdensity"):
+        blind = leave_out(features, channel)
+        assert blind.arteries[CORE].isna().all()
+        assert np.array_equal(blind.tissue.blocks, features.tissue.blocks)
     flat = leave_out(features, "hypodensity")
     assert not flat.tissue.blocks.any()
     assert flat.arteries[CORE].equals(features.arteries[CORE])

@@ -81,11 +81,12 @@ def leave_out(features: SideFeatures, channel: str) -> SideFeatures:
 
     Args:
         features: Of :func:`measure_sides`.
-        channel: ``vessels``: no artery was found. ``territory`` and the differences: there is no
-            tissue to compare. Any other changes nothing: it adds nothing to these.
+        channel: ``vessels`` and ``hyperdensity``: no artery was found. ``territory`` and the
+            differences: there is no tissue to compare. ``ncct`` changes nothing: what is read of
+            it lies in the others.
     """
     arteries, tissue = features.arteries, features.tissue
-    if channel == "vessels":
+    if channel in ("vessels", "hyperdensity"):
         arteries = arteries.assign(volume_ml=0.0, **dict.fromkeys((CORE, BLOOD, *PLACE), np.nan))
         arteries = arteries.assign(**dict.fromkeys(SEARCHED, 0.0))
     elif channel != "ncct":
