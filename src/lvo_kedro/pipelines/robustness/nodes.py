@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -133,23 +134,21 @@ def change_one_scan(
 
 def drop_channels(original_channels: Cases, cohort: pd.DataFrame) -> dict[str, Task]:
     """Leave the listed channel of every case empty."""
-    return {
-        row.case_id: partial(
-            drop_channel, original_channels[row.original], row.change.removeprefix("without_")
-        )
-        for row in cohort.itertuples()
-        if row.original in original_channels
-    }
+    return _dropped(drop_channel, original_channels, cohort)
 
 
 def drop_features(original_side_features: Cases, cohort: pd.DataFrame) -> dict[str, Task]:
     """Leave out of every case's features what the listed channel is made of."""
+    return _dropped(drop_feature, original_side_features, cohort)
+
+
+def _dropped(
+    function: Callable[[Case, Any], dict[str, Any]], originals: Cases, cohort: pd.DataFrame
+) -> dict[str, Task]:
     return {
-        row.case_id: partial(
-            drop_feature, original_side_features[row.original], row.change.removeprefix("without_")
-        )
+        row.case_id: partial(function, originals[row.original], row.change.removeprefix("without_"))
         for row in cohort.itertuples()
-        if row.original in original_side_features
+        if row.original in originals
     }
 
 
