@@ -53,14 +53,19 @@ from lvo_kedro.detection import (
 )
 from lvo_kedro.detection.side_model import answer_of
 from lvo_kedro.evaluation import auc_interval, paired_delong
-from lvo_kedro.features import CORE, SIDES, SideFeatures, leave_out, measure_sides
+from lvo_kedro.features import (
+    CORE,
+    SideFeatures,
+    leave_out,
+    measure_sides,
+)
 from lvo_kedro.imaging import QualityLimits, describe_scan
 from lvo_kedro.imaging.geometry import make_image
 from lvo_kedro.imaging.midplane import split_mask
 from lvo_kedro.priors import compute_priors, load_atlas
 from lvo_kedro.reporting import plot_contributions
 from lvo_kedro.simulation import SimulationOptions, simulate_case
-from lvo_kedro.vocabulary import SEGMENT_CLASSES
+from lvo_kedro.vocabulary import SEGMENT_CLASSES, SIDES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

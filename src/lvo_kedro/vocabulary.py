@@ -22,6 +22,12 @@ OCCLUSION_LABELS: Final[dict[str, int]] = {"C7": 1, "M1": 2, "M2": 3}
 SEGMENT_CLASSES: Final[tuple[SegmentClass, ...]] = ("M1", "M2", "C7", "C7+M1", "M1+M2")
 """The five ways in which an occlusion is named."""
 
+SIDES: Final[tuple[Side, Side]] = ("left", "right")
+"""In the order of every pair of numbers."""
+
+SEGMENTS: Final[tuple[Segment, ...]] = ("C7", "M1", "M2")
+"""The large arteries that are looked at."""
+
 HEMISPHERES: Final[dict[Side, int]] = {"left": 1, "right": 2}
 """Label values of hemisphere images; 0 is background."""
 

@@ -11,11 +11,10 @@ from lvo_kedro.detection import (
     draw_contributions,
     tabulate_contributions,
 )
-from lvo_kedro.features import SEGMENTS
 from lvo_kedro.imaging.geometry import grid_of, make_image, world_axis
 from lvo_kedro.imaging.midplane import split_mask
 from lvo_kedro.reporting import plot_contributions
-from lvo_kedro.vocabulary import HEMISPHERES, OCCLUSION_LABELS
+from lvo_kedro.vocabulary import HEMISPHERES, OCCLUSION_LABELS, SEGMENTS
 
 from ..features.conftest import measured
 from ..localization.conftest import ORIENTATIONS, draw_head, grid_with

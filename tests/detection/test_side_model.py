@@ -20,7 +20,11 @@ from lvo_kedro.detection import (
 )
 from lvo_kedro.detection.side_model import _loss, answer_of
 from lvo_kedro.errors import ModelError, TableError
-from lvo_kedro.features import CORE, SIDES, leave_out
+from lvo_kedro.features import (
+    CORE,
+    leave_out,
+)
+from lvo_kedro.vocabulary import SIDES
 
 from ..features.conftest import measured
 

@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 from nibabel.affines import apply_affine
 
-from lvo_kedro.features import SEGMENTS, SIDES, block_box
+from lvo_kedro.features import (
+    block_box,
+)
 from lvo_kedro.imaging.geometry import grid_of, make_image
 from lvo_kedro.imaging.resampling import resample
-from lvo_kedro.vocabulary import OCCLUSION_LABELS
+from lvo_kedro.vocabulary import OCCLUSION_LABELS, SEGMENTS, SIDES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,8 +11,11 @@ from sklearn.model_selection import GroupShuffleSplit
 
 from lvo_kedro.detection.data import SampleReader, epoch_order, in_groups
 from lvo_kedro.detection.device import pick_device
-from lvo_kedro.detection.halves import SIDES, require_even
+from lvo_kedro.detection.halves import (
+    require_even,
+)
 from lvo_kedro.errors import TableError
+from lvo_kedro.vocabulary import SIDES
 from lvo_kedro.weights.fitting import Shape
 
 if TYPE_CHECKING:

@@ -15,14 +15,12 @@ from torch import Tensor, nn
 
 from lvo_kedro.detection.mcresnet import McResNet
 from lvo_kedro.errors import ModelError
+from lvo_kedro.vocabulary import SIDES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lvo_kedro.vocabulary import Side, Target
-
-SIDES: tuple[Side, Side] = ("left", "right")
-"""Order of the halves and of their utilities; x grows to the patient's right on every grid."""
+    from lvo_kedro.vocabulary import Target
 
 
 class SidesNetwork(nn.Module):

@@ -16,8 +16,8 @@ from pydantic import Field, model_validator
 from lvo_kedro.detection.clinical import Clinical
 from lvo_kedro.detection.scope import ScopeOptions
 from lvo_kedro.detection.side_model import SideModelOptions
-from lvo_kedro.features import SIDES
 from lvo_kedro.options import Options
+from lvo_kedro.vocabulary import SIDES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

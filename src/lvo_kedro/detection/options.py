@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Final, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -19,15 +19,7 @@ ChannelName = Literal[
 ]
 """Name of a channel, see ``CHANNELS``."""
 
-CHANNELS: Final[tuple[ChannelName, ...]] = (
-    "ncct",
-    "vessels",
-    "territory",
-    "difference",
-    "signed_difference",
-    "hypodensity",
-    "hyperdensity",
-)
+CHANNELS: Final[tuple[ChannelName, ...]] = get_args(ChannelName)
 """Every channel there is. Stored samples refer to it by position: append, never reorder."""
 
 PUBLISHED_SHAPE: Final = (512, 512, 200)

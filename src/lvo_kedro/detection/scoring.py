@@ -8,9 +8,9 @@ import torch
 
 from lvo_kedro.detection.data import SampleReader, in_groups
 from lvo_kedro.detection.detector import Detector
-from lvo_kedro.detection.halves import SIDES
 from lvo_kedro.detection.targets import case_logits
 from lvo_kedro.errors import ModelError
+from lvo_kedro.vocabulary import SIDES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

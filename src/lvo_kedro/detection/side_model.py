@@ -17,8 +17,13 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, logsumexp
 
 from lvo_kedro.errors import ModelError, TableError
-from lvo_kedro.features import CORE, SEGMENTS, SIDES, STATISTICS, SideFeatures
+from lvo_kedro.features import (
+    CORE,
+    STATISTICS,
+    SideFeatures,
+)
 from lvo_kedro.options import Options
+from lvo_kedro.vocabulary import SEGMENTS, SIDES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

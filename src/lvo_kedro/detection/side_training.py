@@ -15,7 +15,7 @@ from lvo_kedro.detection.scope import (
     reasons_against,
 )
 from lvo_kedro.detection.side_model import SideModel, SideModelOptions, answer_of
-from lvo_kedro.features import SIDES
+from lvo_kedro.vocabulary import SIDES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
 """What a network's outputs mean for a case, and what they cost in training.
 
 A network gives a case one logit, or a utility for its left and its right side (the order of
-:data:`~lvo_kedro.detection.halves.SIDES`); that of no occlusion is 0.
+:data:`~lvo_kedro.vocabulary.SIDES`); that of no occlusion is 0.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lvo_kedro.detection.halves import SIDES
+from lvo_kedro.vocabulary import SIDES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

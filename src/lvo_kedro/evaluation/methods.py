@@ -25,6 +25,7 @@ from lvo_kedro.evaluation.subgroups import (
     levels_of,
     why_missing,
 )
+from lvo_kedro.vocabulary import SIDES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +37,6 @@ METHODS: Final = ("network", "sides", "ensemble", "ensemble_clinical")
 """Detectors, in the order in which they are shown; the others are compared with the first."""
 CHOSEN: Final = "yes"
 """Marks the method whose score is the score of the case."""
-SIDES: Final = ("left", "right")
 SEGMENT: Final = Subgroup(column="segment")
 
 

@@ -9,8 +9,6 @@ from lvo_kedro.features.arteries import (
     CORE,
     PLACE,
     SEARCHED,
-    SEGMENTS,
-    SIDES,
     ArteryCores,
     describe_arteries,
 )
@@ -30,8 +28,6 @@ __all__ = [
     "CORE",
     "PLACE",
     "SEARCHED",
-    "SEGMENTS",
-    "SIDES",
     "STATISTICS",
     "TERRITORY",
     "ArteryCores",

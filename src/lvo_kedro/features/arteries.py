@@ -20,7 +20,7 @@ from lvo_kedro.imaging.boxes import bounding_box, covering_box
 from lvo_kedro.imaging.geometry import Grid, grid_of, make_image
 from lvo_kedro.imaging.midplane import Midplane, midplane_of
 from lvo_kedro.imaging.resampling import resample
-from lvo_kedro.vocabulary import OCCLUSION_LABELS, Segment, Side
+from lvo_kedro.vocabulary import OCCLUSION_LABELS, SEGMENTS, SIDES, Side
 
 if TYPE_CHECKING:
     import nibabel as nib
@@ -28,11 +28,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.floating[Any]]
     Mask = NDArray[np.bool_]
-
-SEGMENTS: Final[tuple[Segment, ...]] = ("C7", "M1", "M2")
-"""The large arteries that are looked at."""
-SIDES: Final[tuple[Side, Side]] = ("left", "right")
-"""The patient's, in the order of every pair of numbers."""
 
 SEARCHED: Final = ("peak_difference", "ridge_difference", "dense_ml_difference")
 """Of a segment's searched region: its own value minus the other side's."""

@@ -17,9 +17,14 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 from lvo_kedro.errors import TableError
-from lvo_kedro.features import PLACE, SEARCHED, SEGMENTS, SIDES, TERRITORY
+from lvo_kedro.features import (
+    PLACE,
+    SEARCHED,
+    TERRITORY,
+)
 from lvo_kedro.localization.calls import CLASS_OF, NO_OCCLUSION, OcclusionCall
 from lvo_kedro.options import Options
+from lvo_kedro.vocabulary import SEGMENTS, SIDES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

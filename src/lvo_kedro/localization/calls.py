@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, ClassVar, Final
 import numpy as np
 from pydantic import Field
 
-from lvo_kedro.features import SEGMENTS, SIDES
 from lvo_kedro.imaging.geometry import make_image
 from lvo_kedro.imaging.midplane import Midplane, midplane_at
 from lvo_kedro.options import Options
-from lvo_kedro.vocabulary import OCCLUSION_LABELS, Segment, SegmentClass, Side
+from lvo_kedro.vocabulary import OCCLUSION_LABELS, SEGMENTS, SIDES, Segment, SegmentClass, Side
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,7 +13,6 @@ from nibabel.affines import apply_affine
 from lvo_kedro import stages
 from lvo_kedro.cohort import fold_of_cases
 from lvo_kedro.datasets.cases import Case, Cases, Task
-from lvo_kedro.features import SIDES
 from lvo_kedro.imaging.geometry import make_image
 from lvo_kedro.imaging.midplane import midplane_of
 from lvo_kedro.localization import (
@@ -37,7 +36,7 @@ from lvo_kedro.localization import (
 )
 from lvo_kedro.model_records import record_models
 from lvo_kedro.nnunet import NnUNetOptions, load_predictor
-from lvo_kedro.vocabulary import OCCLUSION_LABELS
+from lvo_kedro.vocabulary import OCCLUSION_LABELS, SIDES
 
 
 def align_clots(cohort: pd.DataFrame, scans: Cases) -> dict[str, Task]:
