@@ -33,7 +33,7 @@ from lvo_kedro.stages import each_case
 REPORTING = "08_reporting"
 """Folder of all tables that the report shows, below the data folder."""
 SPLIT_NOTES = {
-    "development": "Each case was scored by networks that had not seen its patient.",
+    "development": "Each case was scored by models that had not seen its patient.",
     "external": "Scored once by all folds together, at operating points fixed before.",
 }
 
