@@ -14,7 +14,7 @@ import pandas as pd
 from pydantic import Field
 from sklearn.model_selection import StratifiedKFold
 
-from lvo_kedro.datasets.fingerprint import content_digest
+from lvo_kedro.datasets.digests import content_digest
 from lvo_kedro.errors import TableError
 from lvo_kedro.options import Options
 from lvo_kedro.vocabulary import HEMISPHERES, SEGMENT_CLASSES

@@ -6,6 +6,8 @@ case (see :mod:`lvo_kedro.datasets`) puts the case's id in front and lets the ot
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class CaseError(ValueError):
     """A scan, mask, table or model that cannot be used.
@@ -15,6 +17,10 @@ class CaseError(ValueError):
         expected: What would have been right.
         remedy: What the user can do about it.
     """
+
+    of_case: ClassVar[bool] = True
+    """Whether it lies with the case's own data, so that it is not tried again as long as they and
+    what is asked of them stay the same."""
 
     def __init__(self, found: str, expected: str, remedy: str) -> None:
         super().__init__(f"found {found}; expected {expected}; {remedy}")
@@ -34,6 +40,8 @@ class ScanError(CaseError):
 class AtlasError(CaseError):
     """An atlas file whose geometry, labels or values are not what they should be."""
 
+    of_case = False
+
 
 class RegistrationError(CaseError):
     """A registration whose result cannot be trusted."""
@@ -42,10 +50,16 @@ class RegistrationError(CaseError):
 class ModelError(CaseError):
     """A model file or folder that cannot be loaded or does not fit."""
 
+    of_case = False
+
 
 class TableError(CaseError):
     """A table whose rows do not allow what is asked of them."""
 
+    of_case = False
+
 
 class RunError(CaseError):
     """A tracked run that is not there, or that lacks what is asked of it."""
+
+    of_case = False

@@ -7,6 +7,8 @@ import importlib
 import json
 import linecache
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -19,8 +21,8 @@ import pytest
 import torch
 from kedro.io import DatasetError
 
-from lvo_kedro.datasets import CaseDataset, fingerprint
-from lvo_kedro.errors import ScanError
+from lvo_kedro.datasets import CaseDataset, digests, fingerprint
+from lvo_kedro.errors import ModelError, ScanError
 from lvo_kedro.options import Options
 from lvo_kedro.pipelines.preprocessing.nodes import preprocess_scan
 
@@ -145,7 +147,7 @@ def test_a_stopped_run_is_incomplete_until_it_is_resumed(tmp_path, trace):
     with pytest.raises(KeyboardInterrupt):
         cases.save({"a": functools.partial(measure, 1, trace), "b": interrupted})
     assert not cases.exists()
-    with pytest.raises(DatasetError, match=r"case b .* was not finished"):
+    with pytest.raises(DatasetError, match=r"case b .* not finished"):
         cases.load()
     tasks = {"a": functools.partial(measure, 1, trace), "b": functools.partial(measure, 2, trace)}
     cases.save(tasks)
@@ -233,6 +235,146 @@ def test_folds_run_side_by_side(tmp_path):
     assert sorted(folds.load()) == ["fold_0", "fold_1"]
 
 
+@pytest.mark.parametrize("change", ["cut", "emptied", "removed", "other content", "record"])
+def test_what_was_damaged_is_not_taken_for_done(tmp_path, trace, change):
+    cases = dataset(tmp_path / "d")
+    tasks = {name: partial(measure, n, trace) for n, name in enumerate("ab")}
+    cases.save(tasks)
+    scan = tmp_path / "d" / "b" / "scan.nii.gz"
+    content = scan.read_bytes()
+    if change == "removed":
+        scan.unlink()
+    elif change == "record":  # as a power cut may leave it
+        (scan.parent / "case.json").write_text("")
+    else:
+        other = {"cut": content[:9], "emptied": b"", "other content": content[:-1] + b"x"}
+        scan.write_bytes(other[change])
+    with pytest.raises(DatasetError, match=r"case b of .*; run its pipeline again"):
+        cases.load()
+    cases.save(tasks)
+    assert trace.lines() == ["0", "1", "1"]
+    assert scan.read_bytes() == content
+
+
+def test_a_copied_folder_is_as_good_as_the_first(tmp_path, trace):
+    tasks = {"a": partial(measure, 1, trace)}
+    dataset(tmp_path / "d").save(tasks)
+    shutil.copytree(tmp_path / "d", tmp_path / "e", copy_function=shutil.copyfile)
+    for file in (tmp_path / "e" / "a").glob("*.nii.gz"):
+        os.utime(file, (1, 1))
+    cases = dataset(tmp_path / "e")
+    cases.save(tasks)
+    assert cases.load()["a"]["quality"] == {"value": 1}
+    assert trace.lines() == ["1"]
+
+
+def test_a_model_whose_weights_were_cut_is_trained_again(tmp_path):
+    folds = dataset(tmp_path / "d", resumable=True, stop_on_error=True)
+    folds.save({"fold_0": partial(write_weights, 1)})
+    weights = tmp_path / "d" / "fold_0" / "model" / "weights"
+    weights.write_text("1")
+    with pytest.raises(DatasetError, match="model/weights has 1 bytes instead of 3"):
+        folds.load()
+    folds.save({"fold_0": partial(write_weights, 1)})
+    assert weights.read_text() == "111"
+
+
+def write_weights(number: int, *, folder: Path) -> dict[str, object]:
+    (folder / "model").mkdir(exist_ok=True)
+    (folder / "model" / "weights").write_text(f"{number}" * 3)
+    return {}
+
+
+def doubt(trace: Trace) -> dict[str, object]:
+    with trace.open("a") as stream:
+        stream.write("tried\n")
+    raise ModelError("weights that are cut", "whole ones", "train them again")
+
+
+def test_a_broken_model_is_no_fault_of_the_case(tmp_path, trace):
+    cases = dataset(tmp_path / "d")
+    tasks = {"a": partial(measure, 1, trace), "b": partial(doubt, trace)}
+    cases.save(tasks)
+    assert "found weights that are cut" in cases.load().failed["b"]
+    cases.save(tasks)
+    assert trace.lines() == ["1", "tried", "tried"]
+
+
+def test_why_a_case_is_computed_is_told(tmp_path, trace):
+    cases = dataset(tmp_path / "d")
+
+    def reasons(**tasks) -> list[str]:
+        return [cases.reason(job) for job in cases.jobs(tasks)]
+
+    assert reasons(a=partial(blur, 1, Blur())) == ["new"]
+    cases.save({"a": partial(blur, 1, Blur())})
+    assert reasons(a=partial(blur, 1, Blur())) == [""]
+    assert reasons(a=partial(blur, 2, Blur(width=2.0))) == ["changed: value, options"]
+    assert reasons(a=partial(measure, 1, trace)) == ["changed: code, trace"]
+    (tmp_path / "d" / "a" / "quality.json").unlink()
+    assert reasons(a=partial(blur, 1, Blur())) == ["quality.json is missing"]
+
+
+def die(victim: str, name: str, trace: Trace) -> dict[str, object]:
+    """End the process, as the system does where memory runs out."""
+    with trace.open("a") as stream:
+        stream.write(f"{name}\n")
+    if name == victim:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"quality": {"name": name}}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there, nothing is killed by a signal")
+def test_a_case_that_takes_its_worker_down_costs_itself_alone(tmp_path, trace):
+    cases = dataset(tmp_path / "d", workers=2)
+    tasks = {name: partial(die, "c", name, trace) for name in "abcdef"}
+    cases.save(tasks)
+    assert sorted(cases.load()) == ["a", "b", "d", "e", "f"]
+    assert "found its process ended from outside (SIGKILL" in cases.load().failed["c"]
+    assert set(trace.lines()) == set("abcdef")
+    before = len(trace.lines())
+    cases.save(tasks)  # it may have been the machine: that case is tried again, and no other
+    assert set(trace.lines()[before:]) == {"c"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there, nothing is killed by a signal")
+def test_a_run_outlives_the_case_that_took_an_earlier_run_down(tmp_path, trace):
+    cases = dataset(tmp_path / "d")
+    tasks = {name: partial(die, "b", name, trace) for name in "abc"}
+    if (child := os.fork()) == 0:
+        cases.save(tasks)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    assert trace.lines() == ["a", "b"]
+    cases.save(tasks)
+    assert sorted(cases.load()) == ["a", "c"]
+    assert list(cases.load().failed) == ["b"]
+    assert trace.lines() == ["a", "b", "b", "c"]
+
+
+def test_a_file_that_did_not_change_is_read_once(tmp_path, monkeypatch):
+    scan, read = tmp_path / "scan", []
+    scan.write_bytes(b"one")
+    os.utime(scan, (1, 1))
+    real = digests.sha256_of
+    monkeypatch.setattr(digests, "sha256_of", lambda path: read.append(path) or real(path))
+
+    def digest() -> str:
+        with digests.remembered_in(tmp_path / "digests.json"):
+            return fingerprint(scan)
+
+    first = digest()
+    assert digest() == first
+    assert read == [scan]
+    assert str(scan) not in (tmp_path / "digests.json").read_text()
+    scan.write_bytes(b"two")
+    assert digest() != first
+    assert digest() != first
+    assert len(read) == 3  # so fresh a time does not tell whether it changes once more
+    os.utime(scan, (2, 2))
+    assert digest() == digest() != first
+    assert len(read) == 4
+
+
 def test_a_fold_that_fails_ends_the_run(tmp_path, trace):
     folds = dataset(tmp_path / "d", stop_on_error=True)
     tasks = {"fold_0": functools.partial(refuse, 1), "fold_1": functools.partial(measure, 1, trace)}
@@ -258,7 +400,9 @@ def test_records_hold_no_voxels_and_no_paths_of_the_machine(tmp_path, trace):
     cases = dataset(tmp_path / "d")
     cases.save({"a": functools.partial(measure, 1, trace)})
     record = json.loads((tmp_path / "d" / "a" / "case.json").read_text())
-    assert set(record) == {"fingerprint", "state", "options", "written", "seconds"}
+    names = {"fingerprint", "inputs", "attempt", "state", "options", "written", "seconds"}
+    assert set(record) == names
+    assert str(tmp_path) not in json.dumps(record)
 
 
 class Blur(Options):
@@ -311,6 +455,19 @@ def test_a_function_counts_with_what_it_uses_and_not_with_its_neighbours(tmp_pat
     assert digest(helper + work.replace("helper(x)", "helper(2 * x)") + other) != first
 
 
+def test_words_and_layout_do_not_count():
+    code = "def work(x: int) -> int:\n    y = 2 * x\n    return (y)\n"
+    words = (
+        '"""About."""\nfrom typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import json\n'
+        'def work(x: int) -> int:\n    """Say."""\n    y = 2 * x  # why\n\n    return y\n'
+    )
+    plain = "from typing import TYPE_CHECKING\n"
+    assert fingerprint_module.code_of(words) == fingerprint_module.code_of(plain + code)
+    assert fingerprint_module.code_of(code) != fingerprint_module.code_of(code.replace("2", "3"))
+    empty = fingerprint_module.code_of('class A:\n    """Say."""\n')
+    assert empty == fingerprint_module.code_of("class A:\n    pass\n")
+
+
 def test_a_node_function_counts_with_the_science_it_calls():
     sources: dict[str, str] = {}
     fingerprint_module._collect_function(preprocess_scan, sources)
@@ -322,7 +479,9 @@ def test_a_node_function_counts_with_the_science_it_calls():
 
 @pytest.mark.skipif(os.name == "nt", reason="there, a killed parent takes its pipes along")
 def test_a_worker_ends_with_the_run_that_started_it():
-    worker = "from lvo_kedro.datasets.cases import _end_with; import os; print('up', flush=True); "
+    worker = (
+        "from lvo_kedro.datasets.workers import _end_with; import os; print('up', flush=True); "
+    )
     worker += "_end_with(int(os.environ['RUN']))"
     run = "import os, subprocess, sys; os.environ['RUN'] = str(os.getpid()); "
     run += f"subprocess.run([sys.executable, '-c', {worker!r}])"

@@ -2,59 +2,31 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import json
 import logging
-import multiprocessing
-import os
-import re
+import secrets
 import shutil
-import threading
-import time
-import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import joblib
-from joblib.externals.loky import process_executor
 from kedro.io import AbstractDataset, DatasetError
-from threadpoolctl import threadpool_limits
 
-from lvo_kedro.artifacts import PART, clear_parts, write_json
-from lvo_kedro.datasets.fingerprint import fingerprint
-from lvo_kedro.datasets.names import withhold_names
+from lvo_kedro.artifacts import PART, clear_parts, digest_of, write_json
+from lvo_kedro.datasets import workers
+from lvo_kedro.datasets.digests import remembered_in
+from lvo_kedro.datasets.fields import dataset_at, field_of, typed_files
+from lvo_kedro.datasets.fingerprint import inputs_of
+from lvo_kedro.datasets.names import CASE_NAME
+from lvo_kedro.datasets.records import DONE, FAILED, find_damage, read_record, renew_times
 from lvo_kedro.datasets.watch import Watch
-from lvo_kedro.errors import CaseError
-from lvo_kedro.options import Options
-from lvo_kedro.progress import told_in
+from lvo_kedro.datasets.work import Job, Outcome, Task
 
 logger = logging.getLogger(__name__)
 
-Task = Callable[..., Mapping[str, Any]]
-"""What a node returns for a case: called without arguments, gives the case's files by field."""
-
-RECORD = "case.json"
 INDEX = "cases.json"
-DONE, FAILED, RUNNING = "done", "failed", "running"
-WORKER_GROWTH = 1_000_000_000
-"""Bytes by which a worker may grow; loky replaces it then, since it takes it for leaking."""
-TYPES: Mapping[str, Any] = {
-    ".nii.gz": "lvo_kedro.datasets.NiftiDataset",
-    ".json": "json.JSONDataset",
-    ".csv": {"type": "pandas.CSVDataset", "save_args": {"index": False}},
-    ".png": {"type": "lvo_kedro.datasets.FigureDataset", "svg": False},
-    ".safetensors": {
-        "type": "kedro_datasets_experimental.safetensors.SafetensorsDataset",
-        "backend": "torch",
-    },
-    ".html": "text.TextDataset",
-    ".md": "text.TextDataset",
-}
-"""Dataset of a file by its suffix, where the catalog names none."""
-CASE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+DIGESTS = "digests.json"
 
 
 class Case(Mapping[str, Any]):
@@ -68,18 +40,21 @@ class Case(Mapping[str, Any]):
 
     def __init__(self, name: str, folder: Path, files: Mapping[str, Any], digest: str) -> None:
         self.name, self.folder, self.fingerprint = name, folder, digest
-        self._files = {file.split(".")[0]: (file, kind) for file, kind in files.items()}
+        self._files = {field_of(file): (file, kind) for file, kind in files.items()}
 
     def __getitem__(self, field: str) -> Any:
-        if field not in list(self):
+        if field not in self:
             raise KeyError(
                 f"case {self.name} has no '{field}', only {', '.join(self) or 'nothing'}"
             )
         file, kind = self._files[field]
-        return _dataset(kind, self.folder / file).load()
+        return dataset_at(kind, self.folder / file).load()
+
+    def __contains__(self, field: object) -> bool:
+        return field in self._files and (self.folder / self._files[str(field)][0]).exists()
 
     def __iter__(self) -> Iterator[str]:
-        return (f for f, (file, _) in self._files.items() if (self.folder / file).exists())
+        return (field for field in self._files if field in self)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -87,7 +62,7 @@ class Case(Mapping[str, Any]):
     @property
     def options(self) -> dict[str, Any]:
         """The options that it was computed with, by the names of the function's arguments."""
-        options: dict[str, Any] = _read_record(self.folder).get("options", {})
+        options: dict[str, Any] = read_record(self.folder).get("options", {})
         return options
 
     def path(self, field: str) -> Path:
@@ -108,15 +83,7 @@ class Cases(dict[str, Case]):
 
     def records(self, field: str) -> dict[str, Any]:
         """Return one (small) field of every case that has it, by case id."""
-        return {name: case[field] for name, case in self.items() if field in list(case)}
-
-
-class Outcome(NamedTuple):
-    """How one case ended."""
-
-    name: str
-    state: str
-    error: str = ""
+        return {name: case[field] for name, case in self.items() if field in case}
 
 
 class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
@@ -124,9 +91,9 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
 
     Args:
         path: The folder of all cases.
-        files: File names, whose suffix tells the type (:data:`TYPES`), or dataset type (or
-            definition) by file name. A field is the name up to its first dot; a task may leave
-            fields out.
+        files: File names, whose suffix tells the type
+            (:data:`~lvo_kedro.datasets.fields.TYPES`), or dataset type (or definition) by file
+            name. A field is the name up to its first dot; a task may leave fields out.
         workers: Worker processes; 1 runs the cases in this process, one after the other (needed
             where they share a GPU or a model in memory).
         threads: Threads that each of them computes on. Sums of many floats, and with them what a
@@ -171,16 +138,18 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
         """Return the expected cases that are done, and the errors of those that failed."""
         done, failed = {}, {}
         for name in self._expected():
-            record = _read_record(self._path / name)
-            if record.get("state") == DONE:
-                folder = self._path / name
-                done[name] = Case(name, folder, self._files, record["fingerprint"])
-            elif record.get("state") == FAILED:
+            folder = self._path / name
+            record = read_record(folder)
+            if record.get("state") == FAILED:
                 failed[name] = record["error"]
-            else:
+                continue
+            damage = find_damage(folder, record) if record.get("state") == DONE else "not finished"
+            if damage:
                 raise DatasetError(
-                    f"case {name} of {self._path} was not finished; run its pipeline again"
+                    f"case {name} of {self._path}: {damage}; run its pipeline again, which computes"
+                    " what is missing"
                 )
+            done[name] = Case(name, folder, self._files, record["fingerprint"])
         return Cases(done, failed)
 
     def save(self, data: Mapping[str, Task]) -> None:
@@ -189,41 +158,69 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
             if not CASE_NAME.fullmatch(name):
                 raise DatasetError(f"'{name}' cannot name a case: letters, digits, '.', '_', '-'")
         self._path.mkdir(parents=True, exist_ok=True)
-        clear_parts(self._path)
         write_json(self._path / INDEX, {"expected": sorted(data)})
-        digests = {name: fingerprint([task, self._files]) for name, task in data.items()}
-        due = [name for name in data if not self._is_settled(name, digests[name])]
+        jobs = self.jobs(data)
+        due = [job for job in jobs if self.reason(job)]
+        self._clear_parts({job.place for job in due})
         label = self._path.name
         if due:
             logger.info("%s: %d of %d due", label, len(due), len(data))
-        run = functools.partial(_run_case, files=self._files, resumable=self._resumable)
-        jobs = (joblib.delayed(run)(self._path / n, data[n], digests[n]) for n in due)
-        folders = [self._path / name for name in due] if self._resumable else []
+        folders = [job.folder for job in due] if self._resumable else []
         with Watch(label, folders, len(due), len(data)) as watch:
-            self._follow(watch, self._outcomes(len(due), jobs))
-        if data and all(_read_record(self._path / name)["state"] == FAILED for name in data):
-            error = _read_record(self._path / next(iter(data)))["error"]
+            self._follow(watch, self._outcomes(due))
+        if data and all(read_record(job.folder)["state"] == FAILED for job in jobs):
+            error = read_record(jobs[0].folder)["error"]
             raise DatasetError(f"{label}: every case failed, the first with: {error}")
 
-    def _outcomes(self, count: int, jobs: Iterable[Any]) -> Iterator[Outcome]:
-        if self._scheduler and count:
-            from distributed import Client  # noqa: PLC0415 - only with the extra "dask"
+    def _clear_parts(self, wanted: Collection[Path]) -> None:
+        """Remove what killed runs left, but for cases that are computed next."""
+        clear_parts(self._path)
+        for work in self._path.glob(f".*{PART}"):
+            if work not in wanted:
+                shutil.rmtree(work)
 
-            with Client(self._scheduler), joblib.parallel_config(backend="dask"):
-                yield from joblib.Parallel(return_as="generator_unordered")(jobs)
-            return
-        workers = min(self._workers if self._workers > 0 else joblib.cpu_count(), count)
-        if workers <= 1:
-            with threadpool_limits(self._threads):
-                yield from (function(*args, **kwargs) for function, args, kwargs in jobs)
-            return
-        started = {
-            "inner_max_num_threads": self._threads or 1,
-            "initializer": _prepare_worker,
-            "initargs": (os.getpid(),),
-        }
-        with joblib.parallel_config(backend="loky", **started):
-            yield from joblib.Parallel(n_jobs=workers, return_as="generator_unordered")(jobs)
+    def jobs(self, data: Mapping[str, Task]) -> list[Job]:
+        """Return what there is to compute, all of it, with the digests of what goes into it."""
+        attempt, files = secrets.token_hex(8), digest_of(self._files)
+        with remembered_in(self._path / DIGESTS):
+            inputs = {name: inputs_of(task) for name, task in data.items()}
+        digests = {name: digest_of([parts, files]) for name, parts in inputs.items()}
+        return [
+            Job(
+                *(self._path / name, task, digests[name], inputs[name]),
+                *(self._files, self._resumable, attempt),
+            )
+            for name, task in data.items()
+        ]
+
+    def reason(self, job: Job) -> str:
+        """Return in words why a case is to be computed; nothing where it is there, or refused."""
+        record = read_record(job.folder)
+        if not record:
+            return "was begun" if job.begun() else "new"
+        if record.get("fingerprint") != job.fingerprint:
+            before = record.get("inputs", {})
+            changed = [name for name, digest in job.inputs.items() if before.get(name) != digest]
+            return f"changed: {', '.join(changed)}" if changed else "changed: files"
+        if record["state"] == DONE:
+            damage = find_damage(job.folder, record)
+            if not damage:
+                renew_times(job.folder, record)
+            return damage
+        if record["state"] == FAILED:
+            # the same data give the same refusal; anything else (memory, disk) may pass next time.
+            # A run that ended with a failure must not go on without that case the second time
+            settled = record["refused"] and not self._stop_on_error
+            return "" if settled else "failed the last time"
+        return "was begun"
+
+    def _outcomes(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+        if self._scheduler and jobs:
+            return workers.on_cluster(jobs, self._scheduler)
+        count = min(self._workers if self._workers > 0 else joblib.cpu_count(), len(jobs))
+        if count <= 1:
+            return workers.in_this_process(jobs, self._threads)
+        return workers.in_processes(jobs, count, self._threads)
 
     def _follow(self, watch: Watch, outcomes: Iterator[Outcome]) -> None:
         """Count the cases that are done, and log every failure as it happens."""
@@ -234,22 +231,11 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
                     raise DatasetError(f"{watch.label}: {outcome.name} failed: {outcome.error}")
             watch.count(outcome.name)
 
-    def _is_settled(self, name: str, digest: str) -> bool:
-        record = _read_record(self._path / name)
-        if record.get("fingerprint") != digest:
-            return False
-        if record.get("state") == DONE:
-            return all((self._path / name / file).exists() for file in record["written"])
-        # the same data gives the same refusal; anything else (memory, disk) may pass next time. A
-        # run that ended with a failure must not go on without that case the second time
-        refused = record.get("state") == FAILED and bool(record.get("refused"))
-        return refused and not self._stop_on_error
-
     def _expected(self) -> list[str]:
         index = self._path / INDEX
         if not index.is_file():
             raise DatasetError(f"nothing was computed in {self._path} yet")
-        expected: list[str] = json.loads(index.read_text())["expected"]
+        expected: list[str] = json.loads(index.read_text(encoding="utf-8"))["expected"]
         return expected
 
     def _exists(self) -> bool:
@@ -257,7 +243,7 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
             names = self._expected()
         except DatasetError:
             return False
-        return all(_read_record(self._path / n).get("state") in (DONE, FAILED) for n in names)
+        return all(read_record(self._path / n).get("state") in (DONE, FAILED) for n in names)
 
     def _describe(self) -> dict[str, Any]:
         return {"path": str(self._path), "files": list(self._files)}
@@ -292,106 +278,3 @@ class FoldDataset(CaseDataset):
             stop_on_error=True,
             metadata=metadata,
         )
-
-
-def _prepare_worker(run: int) -> None:
-    """See to it that the worker ends with the run, and not before.
-
-    Workers stay from node to node. One that loads torch and trains a network grows by more than the
-    300 MB that loky allows, and the next one would have to load everything again.
-    """
-    process_executor._MAX_MEMORY_LEAK_SIZE = WORKER_GROWTH
-    threading.Thread(target=_end_with, args=(run,), daemon=True).start()
-
-
-def _end_with(run: int) -> None:
-    """End this worker when the run that started it was killed.
-
-    It would go on with the cases that it was given, and write where the next run does.
-    """
-    if os.name == "nt":
-        multiprocessing.parent_process().join()  # type: ignore[union-attr] # a worker has one
-    while os.name != "nt" and os.getppid() == run:
-        time.sleep(0.5)
-    os._exit(1)
-
-
-def _run_case(
-    folder: Path, task: Task, digest: str, *, files: Mapping[str, Any], resumable: bool
-) -> Outcome:
-    """Compute one case into ``folder``: in a folder beside it first, so that it is never half."""
-    start = time.monotonic()
-    work = folder if resumable else folder.with_name(f".{folder.name}{PART}")
-    if work.exists() and not (resumable and _read_record(work).get("fingerprint") == digest):
-        # nothing of other inputs may stay for the task to go on from; the record goes first, lest a
-        # folder that is half cleared when the run is stopped pass for one that is done
-        (work / RECORD).unlink(missing_ok=True)
-        shutil.rmtree(work)
-    work.mkdir(parents=True, exist_ok=True)
-    clear_parts(work)
-    record: dict[str, Any] = {"fingerprint": digest, "state": RUNNING, "options": options_of(task)}
-    write_json(work / RECORD, record)
-    try:
-        with told_in(work) if resumable else nullcontext():
-            fields = task(folder=work) if resumable else task()
-        record |= {"state": DONE, "written": write_fields(work, fields, files)}
-    except Exception as error:
-        refused, message = isinstance(error, CaseError), str(error)
-        if not refused:
-            message = withhold_names(message, task, folder)
-            logger.debug("%s", withhold_names(traceback.format_exc(), task, folder))
-            message = f"{type(error).__name__}: {message} ({_origin(error)})"
-        record |= {"state": FAILED, "error": message, "refused": refused}
-    record["seconds"] = round(time.monotonic() - start, 2)
-    write_json(work / RECORD, record)
-    if not resumable:
-        shutil.rmtree(folder, ignore_errors=True)
-        work.rename(folder)
-    return Outcome(folder.name, record["state"], record.get("error", ""))
-
-
-def typed_files(files: Sequence[str] | Mapping[str, Any]) -> dict[str, Any]:
-    """Return the dataset of each file: the given one, or the one that its suffix tells."""
-    given = files if isinstance(files, Mapping) else dict.fromkeys(files)
-    return {name: kind or TYPES["." + name.split(".", 1)[1]] for name, kind in given.items()}
-
-
-def write_fields(folder: Path, fields: Mapping[str, Any], files: Mapping[str, Any]) -> list[str]:
-    """Write each field to its file, by the dataset that ``files`` names; return the files."""
-    by_field = {file.split(".")[0]: file for file in files}
-    unknown = sorted(set(fields) - set(by_field))
-    if unknown:
-        raise DatasetError(f"the catalog names no file for {', '.join(unknown)}")
-    for field, value in fields.items():
-        _dataset(files[by_field[field]], folder / by_field[field]).save(value)
-    return sorted(by_field[field] for field in fields)
-
-
-def options_of(task: Task) -> dict[str, Any]:
-    """Return the options among what a task was given, by the names of its function's arguments."""
-    if not isinstance(task, functools.partial):
-        return {}
-    given = inspect.signature(task.func).bind_partial(*task.args, **task.keywords).arguments
-    return {
-        name: value.model_dump(mode="json")
-        for name, value in given.items()
-        if isinstance(value, Options)
-    }
-
-
-def _dataset(definition: Any, path: Path) -> AbstractDataset[Any, Any]:
-    config = dict(definition) if isinstance(definition, Mapping) else {"type": definition}
-    return AbstractDataset.from_config(path.name, config | {"filepath": path.as_posix()})
-
-
-def _origin(error: BaseException) -> str:
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{Path(frame.filename).name}:{frame.lineno}"
-
-
-def _read_record(folder: Path) -> dict[str, Any]:
-    file = folder / RECORD
-    if not file.is_file():
-        return {}
-    record: dict[str, Any] = json.loads(file.read_text())
-    return record

@@ -12,8 +12,9 @@ import hashlib
 import importlib.util
 import inspect
 import json
+import textwrap
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel
 
-from lvo_kedro.artifacts import digest_of, sha256_of
+from lvo_kedro.artifacts import digest_of
+from lvo_kedro.datasets.digests import content_digest
 
 PACKAGE = __name__.split(".", maxsplit=1)[0]
 PLUMBING = (f"{PACKAGE}.datasets", f"{PACKAGE}.tracking", f"{PACKAGE}.artifacts")
@@ -31,7 +33,8 @@ PLUMBING = (f"{PACKAGE}.datasets", f"{PACKAGE}.tracking", f"{PACKAGE}.artifacts"
 def fingerprint(value: Any) -> str:
     """Return the SHA-256 digest (hex) of ``value``.
 
-    A function counts with its source and that of all of this package which it uses. A path counts
+    A function counts with its code and that of all of this package which it uses, but not with
+    comments, docstrings or what is imported for type checkers alone. A path counts
     with its content, or with the error that reading it gives. An object with an attribute
     ``fingerprint`` counts with that; where the attribute is ``None``, as for a logger, it has no
     influence on results.
@@ -41,6 +44,14 @@ def fingerprint(value: Any) -> str:
     """
     parts = [str(value.fingerprint)] if hasattr(value, "fingerprint") else _parts(value)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def inputs_of(task: Callable[..., Any]) -> dict[str, str]:
+    """Return the digest of each argument that a function was bound to, and of its ``code``."""
+    if not isinstance(task, functools.partial):
+        return {"code": fingerprint(task)}
+    given = inspect.signature(task.func).bind_partial(*task.args, **task.keywords).arguments
+    return {"code": fingerprint(task.func)} | {n: fingerprint(v) for n, v in given.items()}
 
 
 @functools.singledispatch
@@ -107,18 +118,9 @@ def _array_parts(value: np.ndarray) -> list[str]:
     return ["array", str(value.dtype), str(value.shape), content]
 
 
-def content_digest(path: Path) -> str:
-    """Return the SHA-256 digest of a file, or of all files of a folder with their names."""
-    if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.is_file())
-        lines = [f"{file.relative_to(path)} {content_digest(file)}" for file in files]
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-    return sha256_of(path)
-
-
 @functools.cache
 def code_digest(function: types.FunctionType) -> str:
-    """Return the digest of a function's source and of all of this package that it uses.
+    """Return the digest of a function's code and of all of this package that it uses.
 
     Followed are the names that the function mentions: functions beside it one by one, anything
     else with its whole module and what that one imports. So an edited node leaves the results of
@@ -133,7 +135,7 @@ def _collect_function(function: types.FunctionType, sources: dict[str, str]) -> 
     key = f"{function.__module__}:{function.__qualname__}"
     if key in sources:
         return
-    sources[key] = inspect.getsource(function)
+    sources[key] = code_of(textwrap.dedent(inspect.getsource(function)))
     for name in _mentioned_names(function.__code__):
         target = inspect.unwrap(function.__globals__.get(name))  # type: ignore[arg-type]
         home = target.__name__ if inspect.ismodule(target) else getattr(target, "__module__", None)
@@ -163,10 +165,43 @@ def _collect_sources(module: str, sources: dict[str, str]) -> None:
         spec = None
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         return
-    sources[module] = Path(spec.origin).read_text(encoding="utf-8")
-    for statement in ast.walk(ast.parse(sources[module])):
-        for name in _imported_names(statement):
-            _collect_sources(name, sources)
+    sources[module], imported = _read_module(Path(spec.origin))
+    for name in imported:
+        _collect_sources(name, sources)
+
+
+@functools.cache
+def _read_module(file: Path) -> tuple[str, tuple[str, ...]]:
+    """Return a module's code, and what it imports."""
+    code = code_of(file.read_text(encoding="utf-8"))
+    statements = ast.walk(ast.parse(code))
+    return code, tuple(name for s in statements for name in _imported_names(s))
+
+
+def code_of(source: str) -> str:
+    """Return Python source without what computes nothing: comments, layout, docstrings.
+
+    The same goes for what is imported for type checkers.
+    """
+    return ast.unparse(_WithoutWords().visit(ast.parse(source)))
+
+
+class _WithoutWords(ast.NodeTransformer):
+    """Takes out strings that stand alone and blocks for type checkers."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if text else self.generic_visit(node)
+
+    def visit_If(self, node: ast.If) -> ast.AST | None:
+        for_checkers = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        return None if for_checkers else self.generic_visit(node)
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        super().generic_visit(node)
+        if getattr(node, "body", None) == [] and not isinstance(node, ast.Module):
+            node.body = [ast.Pass()]  # type: ignore[attr-defined] # a block is never empty
+        return node
 
 
 def _imported_names(statement: ast.AST) -> list[str]:

@@ -10,7 +10,8 @@ from kedro.io import AbstractDataset
 from kedro_datasets._typing import HTMLPreview
 
 from lvo_kedro.artifacts import write_json
-from lvo_kedro.datasets.cases import Case, typed_files, write_fields
+from lvo_kedro.datasets.cases import Case
+from lvo_kedro.datasets.fields import typed_files, write_fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Texts without the names of a user's files and folders, which may be those of patients."""
+"""Names of cases, and texts without the names of a user's files, which may be patients'."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 WITHHELD = "(name withheld)"
+CASE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""What may name a case, and with it a folder."""
 
 
 def withhold_names(text: str, task: Any, folder: Path) -> str:
