@@ -13,14 +13,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import blosc2
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -28,13 +30,25 @@ import torch
 from safetensors.torch import load_file
 
 from lvo_kedro.artifacts import digest_of, sha256_of
+from lvo_kedro.datasets.cases import DIGESTS
 from lvo_kedro.datasets.records import DONE, RECORD, read_record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).resolve().parents[1]
 OPTIONS = "vessel_network.checkpoint_every=1,occlusion_network.checkpoint_every=1"
 OPTIONS += ",detector.checkpoint_every=1,detector.epochs=4,occlusion_network.epochs=3"
 RUN = ("run", "--env", "tiny", "--params", OPTIONS)
-OF_THE_RUN = {"Date", "MLflow run", "Source revision", "seconds", "samples_per_second", "device"}
+OF_THE_RUN = {
+    "Cohort (SHA-256)",
+    "Date",
+    "MLflow run",
+    "Source revision",
+    "seconds",
+    "samples_per_second",
+    "device",
+}
 """Names of what no two runs have in common."""
 OF_THE_RUN |= {"peak_memory_mb", "sha256", "files", "purpose", "modified", "attempt"}
 SKIPPED = ("mlflow", "logs", ".runs", "08_reporting/gallery")
@@ -96,31 +110,49 @@ def kill(folder: Path, wait: float) -> bool:
 
 def content_of(path: Path) -> str:
     """Return a digest of what a file says, without times and names of the run."""
-    name = path.name
-    if name.endswith(".nii.gz"):
-        image = nib.load(path)
-        return digest_of([image.affine.tolist(), np.asarray(image.dataobj).tobytes().hex()])
-    if name.endswith(".safetensors"):
-        return _of_tensors(load_file(str(path)))
-    if name.endswith(".pth"):
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-        return _of_tensors(stored["network_weights"])
-    if name.endswith(".csv"):
-        table = pd.read_csv(path, dtype=str)
-        return digest_of(table.drop(columns=[c for c in table if c in OF_THE_RUN]).to_csv())
-    if name.endswith(".json"):
-        return digest_of(_plain(json.loads(path.read_text(encoding="utf-8"))))
+    for ending, reader in READERS.items():
+        if path.name.endswith(ending):
+            return digest_of(reader(path))
     return sha256_of(path)
 
 
-def _of_tensors(tensors: dict[str, torch.Tensor]) -> str:
-    return digest_of({name: t.float().numpy().tobytes().hex() for name, t in tensors.items()})
+def _image(path: Path) -> Any:
+    image = nib.load(path)
+    return [image.affine.tolist(), np.asarray(image.dataobj).tobytes().hex()]
+
+
+def _table(path: Path) -> Any:
+    table = pd.read_csv(path, dtype=str)
+    text = table.drop(columns=[c for c in table if _is_of_the_run(c)]).to_csv()
+    return re.sub(r"[^,]*(?=/data/tiny/)", "", text)  # absolute paths of the cohort table
+
+
+def _tensors(tensors: dict[str, torch.Tensor]) -> Any:
+    return {name: tensor.float().numpy().tobytes().hex() for name, tensor in tensors.items()}
+
+
+def _is_of_the_run(name: str) -> bool:
+    return name in OF_THE_RUN or name.startswith(("seconds", "Weights of"))
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items() if name not in OF_THE_RUN}
+        kept = {name: item for name, item in value.items() if not _is_of_the_run(name)}
+        return {name: _plain(item) for name, item in kept.items()}
     return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
+READERS: dict[str, Callable[[Path], Any]] = {
+    ".nii.gz": _image,
+    ".csv": _table,
+    ".json": lambda path: _plain(json.loads(path.read_text(encoding="utf-8"))),
+    ".b2nd": lambda path: np.asarray(blosc2.open(str(path))[:]).tobytes().hex(),
+    ".safetensors": lambda path: _tensors(load_file(str(path))),
+    ".pth": lambda path: _tensors(
+        torch.load(path, map_location="cpu", weights_only=True)["network_weights"]
+    ),
+}
+"""What a file says, by its ending."""
 
 
 def contents(data: Path) -> dict[str, str]:
@@ -129,8 +161,13 @@ def contents(data: Path) -> dict[str, str]:
     for path in sorted(p for p in data.rglob("*") if p.is_file()):
         name = path.relative_to(data).as_posix()
         hidden = any(part.startswith(".") for part in path.relative_to(data).parts)
-        text = path.suffix in {".html", ".md"}  # they name the run and its date
-        if not hidden and not name.startswith(SKIPPED) and not text and path.name != RECORD:
+        text = path.suffix in {".html", ".md", ".svg"}  # they name the run or its date
+        if (
+            not hidden
+            and not name.startswith(SKIPPED)
+            and not text
+            and path.name not in (RECORD, DIGESTS)
+        ):
             found[name] = content_of(path)
     return found
 
@@ -156,7 +193,7 @@ def main() -> None:
     rng, again = np.random.default_rng(given.seed), set()
     for number in range(given.kills):
         before = done_cases(killed / "data" / "tiny")
-        wait = float(rng.uniform(0, 1) * begin + rng.exponential(seconds / given.kills))
+        wait = float(rng.uniform(0.3, 1) * begin + rng.exponential(seconds / given.kills))
         under_way = kill(killed, wait)
         after = done_cases(killed / "data" / "tiny")
         again |= {name for name, attempt in before.items() if after.get(name) != attempt}

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from lvo_kedro.artifacts import sha256_of
-from lvo_kedro.datasets.fingerprint import fingerprint
+from lvo_kedro.datasets import Cases, fingerprint
 from lvo_kedro.errors import ModelError
 from lvo_kedro.nnunet import NnUNetOptions
 from lvo_kedro.options import StartOptions
@@ -68,7 +68,7 @@ def test_each_fold_is_one_task_and_logs_under_the_models_entry():
         assert chosen.step_size == NnUNetOptions().step_size  # no reason to train again
         assert (log.stage, log.fold) == ("vessel_models", f"fold_{fold}")
         assert task.keywords == {"start": None, "hashes": {"a": "hash of a"}}
-        assert fingerprint(task.keywords["hashes"]) == fingerprint(ScanHashes())
+        assert fingerprint(task.keywords["hashes"]) == fingerprint(ScanHashes(Cases({}, {})))
 
 
 def test_folds_start_from_weights_that_have_seen_no_scan_of_the_cohort(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -9,15 +10,18 @@ from typing import Any
 
 import click
 import pandas as pd
+from kedro.framework.cli.utils import _split_params
 from kedro.framework.project import pipelines
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.io import DatasetError
+from kedro.pipeline import Pipeline
 
 from lvo_kedro.datasets.cases import CaseDataset
 from lvo_kedro.datasets.files import file_of
 from lvo_kedro.hooks import NEW_FOLDER, data_folder, new_folder
 from lvo_kedro.lock import working_on
+from lvo_kedro.planning import plan
 from lvo_kedro.results import show_results
 from lvo_kedro.tracking import TrackingOptions, use_tracking
 from lvo_kedro.vocabulary import RESEARCH_ONLY
@@ -41,6 +45,22 @@ def results(env: str | None) -> None:
         with working_on(data_folder(context), "results", writes=False):
             options = TrackingOptions(**context.config_loader["mlflow"])
             show_results(context.catalog, project, use_tracking(options, project))
+
+
+@cli.command("plan")
+@env_option
+@click.option("--pipelines", "-p", "names", default="__default__", help="As of kedro run.")
+@click.option("--params", default="", help="As of kedro run.", callback=_split_params)
+def show_plan(env: str | None, names: str, params: dict[str, Any]) -> None:
+    """Say what a run would compute and why, without computing anything."""
+    logging.getLogger("lvo_kedro").setLevel(logging.WARNING)
+    with _session(env, params) as session:
+        context = session.load_context()
+        with working_on(data_folder(context), "plan", writes=False):
+            chosen = sum((pipelines[name.strip()] for name in names.split(",")), Pipeline([]))
+            for step in plan(chosen, context.catalog):
+                click.echo(f"{step.node:<48} {step.dataset:<20} {step}")
+    click.echo("\nTables, figures and the report are written by every run. Nothing was computed.")
 
 
 @cli.command()

@@ -8,7 +8,7 @@ models). The nodes in :mod:`lvo_kedro.pipelines` say which images, which labels 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,15 +89,27 @@ def write_dataset(
     return {}
 
 
-class ScanHashes(dict[str, str]):
-    """Content hash of each scan, by case id, for a model's record of what it was trained on."""
+class ScanHashes(Mapping[str, str]):
+    """Content hash of each scan, by case id, for a model's record of what it was trained on.
+
+    Args:
+        scans: The preprocessed scans, whose records are read when a hash is asked for.
+    """
 
     fingerprint = None  # what the networks are shown of these scans counts itself
 
+    def __init__(self, scans: Cases) -> None:
+        self._scans = scans
 
-def hashes_of(scans: Cases) -> ScanHashes:
-    """Return the content hashes of preprocessed scans."""
-    return ScanHashes({n: q["content_hash"] for n, q in scans.records("quality").items()})
+    def __getitem__(self, case: str) -> str:
+        content_hash: str = self._scans[case]["quality"]["content_hash"]
+        return content_hash
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._scans)
+
+    def __len__(self) -> int:
+        return len(self._scans)
 
 
 def unseen_start(options: NetworkOptions, hashes: ScanHashes) -> Start | None:
@@ -127,7 +139,7 @@ def fold_tasks(
     Raises:
         ModelError: Given weights that cannot be used.
     """
-    hashes = hashes_of(scans)
+    hashes = ScanHashes(scans)
     start = unseen_start(options, hashes)
     return {
         f"fold_{fold}": partial(

@@ -160,7 +160,11 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
         self._path.mkdir(parents=True, exist_ok=True)
         write_json(self._path / INDEX, {"expected": sorted(data)})
         jobs = self.jobs(data)
-        due = [job for job in jobs if self.reason(job)]
+        reasons = {job.name: self.reason(job) for job in jobs}
+        due = [job for job in jobs if reasons[job.name]]
+        for job in jobs:
+            if not reasons[job.name]:
+                renew_times(job.folder)
         self._clear_parts({job.place for job in due})
         label = self._path.name
         if due:
@@ -179,10 +183,15 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
             if work not in wanted:
                 shutil.rmtree(work)
 
-    def jobs(self, data: Mapping[str, Task]) -> list[Job]:
-        """Return what there is to compute, all of it, with the digests of what goes into it."""
+    def jobs(self, data: Mapping[str, Task], *, remember: bool = True) -> list[Job]:
+        """Return what there is to compute, all of it, with the digests of what goes into it.
+
+        Args:
+            data: A task for each case.
+            remember: Keep the digests of a user's files, so that they are not read every time.
+        """
         attempt, files = secrets.token_hex(8), digest_of(self._files)
-        with remembered_in(self._path / DIGESTS):
+        with remembered_in(self._path / DIGESTS, write=remember):
             inputs = {name: inputs_of(task) for name, task in data.items()}
         digests = {name: digest_of([parts, files]) for name, parts in inputs.items()}
         return [
@@ -203,10 +212,7 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
             changed = [name for name, digest in job.inputs.items() if before.get(name) != digest]
             return f"changed: {', '.join(changed)}" if changed else "changed: files"
         if record["state"] == DONE:
-            damage = find_damage(job.folder, record)
-            if not damage:
-                renew_times(job.folder, record)
-            return damage
+            return find_damage(job.folder, record)
         if record["state"] == FAILED:
             # the same data give the same refusal; anything else (memory, disk) may pass next time.
             # A run that ended with a failure must not go on without that case the second time

@@ -25,10 +25,12 @@ _known: ContextVar[Known | None] = ContextVar("known", default=None)
 
 
 @contextmanager
-def remembered_in(file: Path) -> Iterator[None]:
+def remembered_in(file: Path, *, write: bool = True) -> Iterator[None]:
     """Take content digests from a file as long as nothing changed, and keep new ones there.
 
-    It names no path: that may be a patient's name.
+    Args:
+        file: Names no path, which may be a patient's name.
+        write: Whether new ones are kept.
     """
     known: Known = {}
     with suppress(OSError, ValueError):
@@ -38,7 +40,7 @@ def remembered_in(file: Path) -> Iterator[None]:
         yield
     finally:
         _known.reset(token)
-        if known != before:
+        if write and known != before:
             write_json(file, known)
 
 

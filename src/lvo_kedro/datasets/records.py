@@ -72,8 +72,11 @@ def find_damage(folder: Path, record: Mapping[str, Any]) -> str:
     return ""
 
 
-def renew_times(folder: Path, record: Record) -> None:
+def renew_times(folder: Path) -> None:
     """Note the times of change of files that are as they were, so that they are not read again."""
+    record = read_record(folder)
+    if record.get("state") != DONE:
+        return
     found = {name: _describe(folder / name) for name in record["written"]}
     written = {name: known | found[name] for name, known in record["written"].items()}
     if written != record["written"]:

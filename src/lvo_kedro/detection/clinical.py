@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Clinical = Literal["nihss", "age"]
+CLINICAL: tuple[Clinical, ...] = ("nihss", "age")
 
 
 def fit_clinical(

@@ -27,7 +27,7 @@ from lvo_kedro.detection import (
     stack_channels,
     train_fold,
 )
-from lvo_kedro.detection.clinical import Clinical
+from lvo_kedro.detection.clinical import CLINICAL, Clinical
 from lvo_kedro.features import FeatureOptions, measure_sides, pack_features, unpack_features
 from lvo_kedro.model_records import record_models
 from lvo_kedro.priors import Priors
@@ -119,6 +119,7 @@ def side_model_tasks(
 ) -> dict[str, Task]:
     """Return a task per fold that fits its side model."""
     known = cohort.reindex(columns=list(TAUGHT)).set_index("case_id")
+    known = known.astype(dict.fromkeys(CLINICAL, float))  # whether or not a cell is empty
     return {
         f"fold_{fold}_sides": partial(
             train_side_model,
@@ -152,7 +153,7 @@ def network_tasks(
     channels: Cases, scans: Cases, cohort: pd.DataFrame, options: TrainingOptions
 ) -> dict[str, Task]:
     """Return a task per fold (and seed) that trains its network."""
-    hashes = stages.hashes_of(scans)
+    hashes = stages.ScanHashes(scans)
     start = stages.unseen_start(options, hashes)
     labels = dict(zip(cohort["case_id"], cohort["lvo"].astype(int), strict=True))
     splits = splits_of_cases(cohort, list(channels))

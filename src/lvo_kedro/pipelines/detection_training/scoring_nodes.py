@@ -35,11 +35,10 @@ from lvo_kedro.detection import (
     tabulate_contributions,
     tabulate_logits,
 )
+from lvo_kedro.detection.clinical import CLINICAL
 from lvo_kedro.features import SideFeatures, unpack_features
 from lvo_kedro.imaging.midplane import split_mask
 from lvo_kedro.reporting import CasePictures, plot_case, plot_contributions
-
-CLINICAL = ("nihss", "age")
 
 
 def score_scans(
@@ -58,7 +57,9 @@ def score_scans(
     by all.
     """
     models = stages.out_of_fold_models(list(channels), detectors, cohort)
-    patients = cohort.set_index("case_id").reindex(columns=list(CLINICAL)).to_dict("index")
+    # as floats, also where no cell is empty: another patient's empty cell changes nothing here
+    known = cohort.set_index("case_id").reindex(columns=list(CLINICAL)).astype(float)
+    patients = known.to_dict("index")
     return stages.each_case(score_scan, channels, side_features, models, patients, options=options)
 
 
