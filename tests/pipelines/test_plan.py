@@ -44,7 +44,7 @@ def test_nothing_is_to_do_after_a_run_and_planning_writes_nothing(tiny):
         ({"channels": {"spacing_mm": 7.0}}, DETECTED - {"side_features"}),
         ({"features": {"smooth_mm": 0.7}}, {"side_features", "detectors"} | SCORED),
         ({"detector": {"learning_rate": 2e-3}}, {"detectors"} | SCORED),
-        ({"explanation": {"enabled": False}}, {"explanations"}),
+        ({"explanation": {"enabled": False}}, set()),
         ({"occlusion_network": {"epochs": 2}}, {"occlusion_models", "occlusions"}),
         ({"evaluation": {"resamples": 200}}, set()),
         ({"detector": {"device": "cuda"}}, set()),
