@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
+import mlflow
 import pandas as pd
 from kedro.framework.project import pipelines
 from kedro.framework.session import KedroSession
@@ -150,9 +152,11 @@ def mlflow_ui(env: str | None, port: int) -> None:
     with _session(env) as session:
         context = session.load_context()
         options = TrackingOptions(**context.config_loader["mlflow"])
-        address = use_tracking(options, Path(context.project_path))
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", address]
-    subprocess.run([*command, "--port", str(port)], check=True)  # noqa: S603
+        use_tracking(options, Path(context.project_path))
+    # not as an argument, which everybody on the machine can read: it may hold a password
+    environment = os.environ | {"MLFLOW_BACKEND_STORE_URI": mlflow.get_tracking_uri()}
+    command = [sys.executable, "-m", "mlflow", "ui", "--port", str(port)]
+    subprocess.run(command, check=True, env=environment)  # noqa: S603
 
 
 def _session(env: str | None, parameters: dict[str, Any] | None = None) -> Any:
