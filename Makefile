@@ -10,7 +10,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export KEDRO_DISABLE_TELEMETRY := true
 export PYTHONWARNINGS ?= ignore
 
-.PHONY: help install demo test test-oldest coverage docs lint viz mlflow bench bench-demo clean-demo
+.PHONY: help install demo test test-oldest coverage docs lint viz mlflow bench bench-demo clean-demo audit sbom licences
 
 help:
 	@echo "make demo     simulate a cohort, run all pipelines on it, print the results"
@@ -22,6 +22,9 @@ help:
 	@echo "make viz      look at the pipelines in a browser"
 	@echo "make mlflow   look at the runs in a browser"
 	@echo "make bench    speed and agreement against the published method; SCAN=path"
+	@echo "make audit    known weaknesses of the pinned versions; needs the advisories of PyPI"
+	@echo "make sbom     bill of materials of .venv (CycloneDX) in build/sbom.json"
+	@echo "make licences  docs/licences.md, from what is installed"
 	@echo "make bench-demo  the demo's seconds per pipeline, also as on an older processor"
 
 install: $(INSTALLED)
@@ -73,6 +76,25 @@ bench: install
 
 bench-demo: install
 	$(BIN)/python -m benchmarks demo
+
+# What looks at packages from outside lives beside them, not among them.
+SUPPLY := build/supply
+$(SUPPLY)/.installed: Makefile
+	$(PYTHON) -m venv $(SUPPLY)
+	$(SUPPLY)/bin/python -m pip install --quiet --disable-pip-version-check \
+		"pip-audit>=2.10,<3" "cyclonedx-bom>=7.5,<8"
+	touch $@
+
+# --strict: where the advisories cannot be reached, nothing was audited, and that is a failure
+audit: $(SUPPLY)/.installed
+	$(SUPPLY)/bin/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
+
+sbom: install $(SUPPLY)/.installed
+	$(SUPPLY)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+		--output-format JSON --output-file build/sbom.json $(BIN)/python
+
+licences: install
+	$(BIN)/python docs/generate_licences.py
 
 clean-demo:
 	rm -rf data/demo

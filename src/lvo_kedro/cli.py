@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
+import mlflow
 import pandas as pd
 from kedro.framework.cli.utils import _split_params
 from kedro.framework.project import pipelines
@@ -17,6 +20,7 @@ from kedro.framework.startup import bootstrap_project
 from kedro.io import DatasetError
 from kedro.pipeline import Pipeline
 
+from lvo_kedro.cleaning import as_table, in_words, remove, survey
 from lvo_kedro.datasets.cases import CaseDataset
 from lvo_kedro.datasets.files import file_of
 from lvo_kedro.hooks import NEW_FOLDER, data_folder, new_folder
@@ -147,6 +151,38 @@ def _plain(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
+@cli.command()
+@env_option
+@click.option("--models/--keep-models", default=False, help="Trained models, which cost most.")
+@click.option("--runs/--keep-runs", default=False, help="MLflow's database, curves, artifacts.")
+@click.option("--dry-run", is_flag=True, help="Only show what there is; lock and change nothing.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+def clean(env: str | None, models: bool, runs: bool, dry_run: bool, yes: bool) -> None:
+    """Remove what can be computed again: the folders of cases; models and runs only if asked for.
+
+    Scans, annotations, tables, reports and the results of kedro score always stay.
+    """
+    with _session(env) as session:
+        context = session.load_context()
+        data = data_folder(context)
+        options = TrackingOptions(**context.config_loader["mlflow"])
+    tracked = Path(context.project_path) / options.folder
+    kinds = {"cases"} | ({"models"} if models else set()) | ({"runs"} if runs else set())
+    survey(data, tracked)  # before anything is written to what may be somebody else's folder
+    with nullcontext() if dry_run else working_on(data, "clean", writes=True):
+        found = survey(data, tracked)
+        chosen = [item for item in found.items if item.kind in kinds]
+        size = in_words(sum(item.size for item in chosen))
+        click.echo(f"{data}\n\n{as_table(found, chosen)}\n")
+        if dry_run or not chosen:
+            click.echo(f"{size} in {len(chosen)} folders would be removed")
+            return
+        if not yes:
+            click.confirm(f"Remove {size} in {len(chosen)} folders?", abort=True)
+        remove(data, chosen)
+    click.echo(f"{size} removed; kedro run computes it again")
+
+
 @cli.command("export-weights")
 @click.argument("model", type=click.Path(exists=True, path_type=Path))
 @click.argument("file", type=click.Path(path_type=Path))
@@ -170,9 +206,11 @@ def mlflow_ui(env: str | None, port: int) -> None:
     with _session(env) as session:
         context = session.load_context()
         options = TrackingOptions(**context.config_loader["mlflow"])
-        address = use_tracking(options, Path(context.project_path))
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", address]
-    subprocess.run([*command, "--port", str(port)], check=True)  # noqa: S603
+        use_tracking(options, Path(context.project_path))
+    # not as an argument, which everybody on the machine can read: it may hold a password
+    environment = os.environ | {"MLFLOW_BACKEND_STORE_URI": mlflow.get_tracking_uri()}
+    command = [sys.executable, "-m", "mlflow", "ui", "--port", str(port)]
+    subprocess.run(command, check=True, env=environment)  # noqa: S603
 
 
 def _session(env: str | None, parameters: dict[str, Any] | None = None) -> Any:

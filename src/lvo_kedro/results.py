@@ -8,6 +8,7 @@ import click
 import pandas as pd
 from kedro.framework.project import settings
 
+from lvo_kedro.tracking import shown
 from lvo_kedro.vocabulary import RESEARCH_ONLY
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def show_results(catalog: Any, project: Path, tracking: str) -> None:
     if report.is_relative_to(project):  # the data may lie anywhere
         report = report.relative_to(project)
     click.echo(f"\nReport:   {report}")
-    click.echo(f"Tracking: {tracking}   (make mlflow)")
+    click.echo(f"Tracking: {shown(tracking)}   (make mlflow)")
     click.echo(RESEARCH_ONLY)
 
 

@@ -16,6 +16,7 @@ from contextlib import closing, nullcontext
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import mlflow
 import pandas as pd
@@ -70,13 +71,13 @@ class TrackingOptions(Options):
 
 
 def use_tracking(options: TrackingOptions, project: Path) -> str:
-    """Point MLflow to its server or embedded database, and return the address.
+    """Point MLflow to its server or embedded database, and return the address as it may be shown.
 
     The embedded default is an absolute SQLite path, so that it is the same from any folder. Its
     artifacts lie beside it, also after the folder was copied or moved.
     """
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # its database's upkeep is no news
-    given = address = os.environ.get(SERVER)
+    given = address = without_credentials(os.environ.get(SERVER, ""))
     folder = (project / options.folder).resolve()
     place = (folder / "artifacts").as_uri()
     if not address:
@@ -93,7 +94,25 @@ def use_tracking(options: TrackingOptions, project: Path) -> str:
             local = place if address.startswith("sqlite:") else None
             mlflow.create_experiment(options.experiment, artifact_location=local)
     mlflow.set_experiment(options.experiment)
-    return address
+    return shown(address)
+
+
+def without_credentials(address: str) -> str:
+    """Return a server's address without user and password, which MLflow gets by its own variables.
+
+    It would put them into every error of a request, and those of a worker stand in a case's record.
+    """
+    parts = urlsplit(address)
+    if not parts.scheme.startswith("http") or not parts.password:
+        return address
+    os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username or "")
+    os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def shown(address: str) -> str:
+    """Return an address as it may be shown: without the user and password of a database server."""
+    return re.sub(r"^([\w+.-]+://)[^/]*@", r"\1***@", address)
 
 
 def follow_artifacts(database: Path, place: str) -> None:
@@ -310,7 +329,7 @@ def fetch_artifacts(run_id: str, names: Collection[str], folder: Path) -> list[P
         return [Path(client.download_artifacts(run_id, name, str(folder))) for name in names]
     except (MlflowException, OSError) as error:
         raise RunError(
-            f"no run {run_id!r} with {', '.join(names)} in {mlflow.get_tracking_uri()}",
+            f"no run {run_id!r} with {', '.join(names)} in {shown(mlflow.get_tracking_uri())}",
             "the id of a finished run of the whole method",
             f"take one of: {'; '.join(_recent_runs(client)) or 'none yet, kedro run makes one'}",
         ) from error

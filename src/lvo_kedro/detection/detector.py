@@ -20,7 +20,7 @@ from lvo_kedro.detection.halves import Network, make_network, target_of
 from lvo_kedro.detection.options import AugmentationOptions
 from lvo_kedro.detection.outputs import batch_outputs
 from lvo_kedro.detection.targets import case_logits
-from lvo_kedro.errors import CaseError, ModelError
+from lvo_kedro.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -229,7 +229,7 @@ def load_detector(folder: Path, device: str = "auto") -> Detector:
         )
     except ModelError:
         raise
-    except (OSError, KeyError, TypeError, RuntimeError, SafetensorError, CaseError) as error:
+    except (OSError, KeyError, TypeError, RuntimeError, SafetensorError, ValueError) as error:
         raise ModelError(
             f"{folder}, which holds no detector ({type(error).__name__}: {error})",
             f"{WEIGHTS} and {CARD} of one training",

@@ -21,8 +21,10 @@ from lvo_kedro.nnunet.augmentation import axes_to_mirror
 from lvo_kedro.nnunet.environment import device_name, quiet
 from lvo_kedro.nnunet.manifest import MANIFEST, read_manifest
 from lvo_kedro.nnunet.options import NnUNetOptions
+from lvo_kedro.nnunet.plans import refuse_foreign_classes
 from lvo_kedro.nnunet.prediction import Predictor
 from lvo_kedro.nnunet.trainer import FINAL
+from lvo_kedro.weights.checkpoints import read_checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,7 +46,8 @@ def load_predictor(
         The predictor; asked again for the same, unchanged folders and options, the same one.
 
     Raises:
-        ModelError: Where a folder does not match its manifest or the models do not fit together.
+        ModelError: Where a folder does not match its manifest, the models do not fit together, or
+            a file asks for more than to be read as weights.
     """
     folders = tuple(Path(folder).resolve() for folder in model_folders)
     for folder in folders:
@@ -59,11 +62,10 @@ def _load(folders: tuple[Path, ...], stamps: tuple[str, ...], options: NnUNetOpt
     manifests = [read_manifest(folder) for folder in folders]
     plans, dataset = _one_kind_of(folders, manifests)
     first = manifests[0]
+    refuse_foreign_classes(plans.plans, first["configuration"])
     chosen = _with_frame_of(first, options)
     checkpoints = [
-        torch.load(
-            folder / f"fold_{manifest['fold']}" / FINAL, map_location="cpu", weights_only=True
-        )
+        read_checkpoint(folder / f"fold_{manifest['fold']}" / FINAL, f"model '{folder.name}'")
         for folder, manifest in zip(folders, manifests, strict=True)
     ]
     device = torch.device(device_name(chosen))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,41 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lvo_kedro.nnunet.options import NnUNetOptions
+
+NETWORKS = re.compile(r"dynamic_network_architectures\.architectures\.\w+\.[A-Z]\w*")
+LAYERS = re.compile(r"torch\.nn\.(modules\.[a-z]+\.)?[A-Z]\w*")
+"""What plans may name. nnU-Net imports and calls whatever they do, which could be anything."""
+
+
+def refuse_foreign_classes(plans: Mapping[str, Any], configuration: str) -> None:
+    """Raise where a model folder's plans name other classes than networks and their layers.
+
+    Args:
+        plans: Those of a model folder, which may come from anywhere.
+        configuration: The one that the model is of.
+
+    Raises:
+        ModelError: They name another class, or do not describe a network at all.
+    """
+    try:
+        network = plans["configurations"][configuration]["architecture"]
+        name, given = network["network_class_name"], network["arch_kwargs"]
+        layers = [given[argument] for argument in network["_kw_requires_import"]]
+        wrong = [] if NETWORKS.fullmatch(name) else [name]
+        wrong += [layer for layer in layers if layer and not LAYERS.fullmatch(layer)]
+    except (KeyError, TypeError) as error:
+        raise ModelError(
+            f"plans.json without the network of {configuration} ({type(error).__name__})",
+            "plans as nnU-Net wrote them at this model's training",
+            "train the model again, or copy the whole folder again",
+        ) from error
+    if wrong:
+        raise ModelError(
+            f"plans.json that asks to import other code ({', '.join(wrong)[:200]}); nothing of it "
+            "was imported",
+            "a network of dynamic_network_architectures with layers of torch.nn",
+            "do not use this model unless you know who made it",
+        )
 
 
 def adapt_plans(plans: Mapping[str, Any], options: NnUNetOptions) -> dict[str, Any]:

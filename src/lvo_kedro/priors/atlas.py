@@ -14,6 +14,8 @@ from typing import Final
 import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 from skimage.filters import threshold_multiotsu
 
 from lvo_kedro.errors import AtlasError
@@ -33,6 +35,7 @@ ATLAS_FILES: Final[dict[str, tuple[str, ...]]] = {
 }
 """The names under which an atlas folder's three files are looked for, first match first."""
 
+_UNREADABLE = (ImageFileError, HeaderDataError, WrapStructError)
 _BRAIN_ML = (900.0, 2600.0)
 _HU_CEILING = 160.0  # a brain-extracted CT stays below; MR intensities have no such limit
 
@@ -116,7 +119,7 @@ def _read(folder: Path, part: str) -> nib.Nifti1Image:
     try:
         image = nib.Nifti1Image.from_filename(path)
         data = np.squeeze(np.asarray(image.dataobj, dtype=np.float32))
-    except (ImageFileError, OSError, EOFError, ValueError) as error:
+    except (*_UNREADABLE, OSError, EOFError, ValueError) as error:
         raise AtlasError(
             f"{path.name} that cannot be read ({error})", "a NIfTI image", "replace the file"
         ) from error

@@ -10,17 +10,15 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
-import numpy as np
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
 from lvo_kedro.artifacts import sha256_of
 from lvo_kedro.errors import ModelError
+from lvo_kedro.weights.checkpoints import read_checkpoint, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,16 +35,6 @@ SUFFIX: Final = ".safetensors"
 _FINAL = "checkpoint_final.pth"
 _MANIFEST, _DATASET, _PLANS = "manifest.json", "dataset.json", "plans.json"
 _DETECTOR, _CARD = "model.safetensors", "model.json"
-
-_SCALAR: Any = np.float64(0).__reduce__()[0]
-_NUMBERS = ("float16", "float32", "float64", "int32", "int64", "bool")
-_SAFE: list[Any] = [
-    # NumPy 2 has moved its modules; a file names the place of the NumPy that wrote it
-    *((_SCALAR, f"numpy.{core}.multiarray.scalar") for core in ("_core", "core")),
-    np.dtype,
-    *(type(np.dtype(name)) for name in _NUMBERS),
-]
-"""What nnU-Net's log of losses is made of: NumPy's numbers, which run no code of the file's."""
 
 
 class Start(NamedTuple):
@@ -341,19 +329,7 @@ def _load_safetensors(start: Start) -> dict[str, Tensor]:
 
 
 def _load_checkpoint(start: Start) -> dict[str, Tensor]:
-    try:
-        with torch.serialization.safe_globals(_SAFE):
-            content = torch.load(start.tensors, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
-        raise ModelError(
-            f"start_from '{start.name}' whose {start.tensors.name} is damaged, or holds more than "
-            "tensors, numbers and text; nothing in it was executed",
-            "a checkpoint as nnU-Net writes it",
-            "copy it again; or, if you trust its origin, load it yourself and save its "
-            "network_weights alone, as torch.save({'network_weights': ...}, file)",
-        ) from error
-    except Exception as error:  # what a damaged file makes of the reader's stack can be any
-        raise _unreadable(start, error) from error
+    content = read_checkpoint(start.tensors, f"start_from '{start.name}'")
     weights = content.get("network_weights") if isinstance(content, dict) else None
     tensors = isinstance(weights, dict) and all(isinstance(v, Tensor) for v in weights.values())
     if not tensors or not weights:
@@ -366,9 +342,4 @@ def _load_checkpoint(start: Start) -> dict[str, Tensor]:
 
 
 def _unreadable(start: Start, error: Exception) -> ModelError:
-    return ModelError(
-        f"start_from '{start.name}' whose {start.tensors.name} cannot be read as weights "
-        f"({type(error).__name__})",
-        "a whole file of tensors",
-        "copy it again",
-    )
+    return unreadable(start.tensors, f"start_from '{start.name}'", error)
