@@ -32,7 +32,7 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
             node(
                 nodes.tabulate_scans,
-                inputs="scans",
+                inputs=["scans", "params:scan_quality"],
                 outputs="scan_quality",
                 name="tabulate_scans",
                 tags="each_scan",
