@@ -180,6 +180,9 @@ def find_remarkable(numbers: dict[str, Any], limits: QualityLimits) -> list[str]
         numbers: What :func:`~lvo_kedro.imaging.measure_scan` measured; ``reading``, where it is
             there, has the findings of :func:`~lvo_kedro.imaging.read_scan`, which come first.
         limits: Beyond these a number becomes a finding.
+
+    Returns:
+        The findings; none where nothing is remarkable.
     """
     values = {**limits.model_dump(), **numbers}
     words = [f.words.format(**values) for f in FINDINGS if f.applies(numbers, limits)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from lvo_kedro.cohort import FoldOptions, assign_folds, validate_cohort
+from lvo_kedro.cohort import validate_cohort
 from lvo_kedro.datasets.cases import Cases, Task
+from lvo_kedro.folds import FoldOptions, assign_folds, deal_folds, development_patients
 from lvo_kedro.imaging import (
     BrainOptions,
     QualityLimits,
@@ -28,12 +30,25 @@ from lvo_kedro.imaging import (
 from lvo_kedro.imaging.geometry import make_image
 
 
-def check_cohort(cases: pd.DataFrame, folder: str, folds: FoldOptions) -> pd.DataFrame:
+def divide_patients(
+    cases: pd.DataFrame, folder: str, folds: FoldOptions
+) -> Callable[[pd.DataFrame], pd.DataFrame]:
     """Check every row of the cohort table and divide the development patients into folds.
 
-    In: the table as it was written by hand. Out: the same with absolute paths, numbers where
-    numbers belong, and the fold that holds each development case out, by patient and for all
-    stages. Nothing runs before every row is right.
+    In: the table as it was written by hand. Out: how the division that there is goes on: patients
+    keep their fold, and those who are new are dealt. Nothing runs before every row is right.
+    """
+    cohort = validate_cohort(cases, Path(folder))
+    development_patients(cohort, folds)  # what is wrong with the table is said here
+    return partial(deal_folds, cohort, folds)
+
+
+def check_cohort(cases: pd.DataFrame, folder: str, folds: pd.DataFrame) -> pd.DataFrame:
+    """Put the folds beside the checked cases.
+
+    In: the table as it was written by hand, and the division of the patients. Out: the table with
+    absolute paths, numbers where numbers belong, and the fold that holds each development case out,
+    by patient and for all stages.
     """
     return assign_folds(validate_cohort(cases, Path(folder)), folds)
 
