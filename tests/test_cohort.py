@@ -9,8 +9,6 @@ import pytest
 
 from lvo_kedro.cohort import (
     CohortError,
-    FoldOptions,
-    assign_folds,
     fold_of_cases,
     list_new_scans,
     shuffle_labels,
@@ -18,6 +16,7 @@ from lvo_kedro.cohort import (
     validate_cohort,
 )
 from lvo_kedro.errors import TableError
+from lvo_kedro.folds import FoldOptions, assign_folds, deal_folds
 
 GOOD = {
     "case_id": "a1",
@@ -140,10 +139,16 @@ def cohort_of(patients: int, external: int = 4) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def divide(
+    cohort: pd.DataFrame, options: FoldOptions, known: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    return assign_folds(cohort, deal_folds(cohort, options, known))
+
+
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_folds_hold_whole_patients_and_the_share_of_occlusions(count):
     cohort = cohort_of(40)
-    table = assign_folds(cohort, FoldOptions(count=count))
+    table = divide(cohort, FoldOptions(count=count))
     assert table.drop(columns="fold").equals(cohort)
     development = table["split"] == "development"
     assert table.loc[~development, "fold"].isna().all()
@@ -153,17 +158,17 @@ def test_folds_hold_whole_patients_and_the_share_of_occlusions(count):
     shares = patients.groupby("fold")["lvo"].mean()
     assert list(shares.index) == list(range(count))
     assert shares.between(0.35, 0.65).all()
-    again = assign_folds(cohort.sample(frac=1, random_state=1), FoldOptions(count=count))
+    again = divide(cohort.sample(frac=1, random_state=1), FoldOptions(count=count))
     assert again.sort_index().equals(table)
 
 
 def test_a_table_with_folds_of_its_own_is_refused():
     with pytest.raises(TableError, match="a column 'fold'"):
-        assign_folds(cohort_of(40).assign(fold=0), FoldOptions())
+        divide(cohort_of(40).assign(fold=0), FoldOptions())
 
 
 def test_no_case_is_held_out_by_a_fold_that_trained_on_its_patient():
-    cohort = assign_folds(cohort_of(20), FoldOptions(count=3))
+    cohort = divide(cohort_of(20), FoldOptions(count=3))
     patient = cohort.set_index("case_id")["patient_id"]
     held_out = fold_of_cases(cohort)
     splits = splits_of_cases(cohort, list(cohort["case_id"]))
@@ -176,11 +181,84 @@ def test_no_case_is_held_out_by_a_fold_that_trained_on_its_patient():
 
 def test_too_few_patients_for_the_folds():
     with pytest.raises(TableError, match="3 development patients with an occlusion"):
-        assign_folds(cohort_of(6), FoldOptions(count=4))
+        divide(cohort_of(6), FoldOptions(count=4))
+
+
+def test_the_same_table_again_has_the_same_folds_and_new_patients_leave_the_others_alone():
+    options = FoldOptions(count=4)
+    small, large = cohort_of(40), cohort_of(75)
+    small = small[small["split"] == "development"]
+    first = deal_folds(small, options)
+    pd.testing.assert_frame_equal(deal_folds(small.iloc[::-1], options, first), first)
+    second = deal_folds(large, options, first)
+    old = second["patient_id"].isin(first["patient_id"])
+    assert (second[old].set_index("patient_id") == first.set_index("patient_id")).all(axis=None)
+    assert (~old).sum() == 35
+    pd.testing.assert_frame_equal(deal_folds(large.iloc[::-1], options, first), second)
+    table = assign_folds(large, second)
+    patients = table[table["split"] == "development"].drop_duplicates("patient_id")
+    for columns in (["lvo"], ["lvo", "segment"], ["lvo", "segment", "site"]):
+        counts = patients.groupby(columns)["fold"].value_counts().unstack(fill_value=0)
+        common = counts[counts.sum(axis=1) >= 4]
+        # dealt at once, strata differ by one patient from fold to fold; twice, by as much again
+        assert (common.max(axis=1) - common.min(axis=1) <= 2).all(), columns
+    assert patients["fold"].value_counts().between(17, 20).all()
+
+
+def test_patients_added_one_by_one_keep_the_folds_even():
+    options, known = FoldOptions(count=4), None
+    for patients in range(20, 60):
+        cohort = cohort_of(patients, external=0)
+        known = deal_folds(cohort, options, known)
+    table = assign_folds(cohort, known).drop_duplicates("patient_id")
+    counts = table.groupby("lvo")["fold"].value_counts().unstack()
+    assert (counts.max(axis=1) - counts.min(axis=1) <= 2).all()
+
+
+@pytest.mark.parametrize("other", [{"seed": 7}, {"count": 5}])
+def test_another_seed_or_count_deals_all_anew_and_back_again(other):
+    options = FoldOptions(count=4)
+    first = deal_folds(cohort_of(40), options)
+    grown = deal_folds(cohort_of(60), options, first)
+    changed = options.model_copy(update=other)
+    anew = deal_folds(cohort_of(60), changed, grown)
+    pd.testing.assert_frame_equal(anew, deal_folds(cohort_of(60), changed))
+    assert not anew["fold"].equals(grown["fold"])
+
+
+def test_patients_who_left_lose_their_place():
+    options = FoldOptions(count=4)
+    first = deal_folds(cohort_of(40), options)
+    second = deal_folds(cohort_of(30), options, first)
+    assert second["patient_id"].tolist() == [f"p{n:03}" for n in range(30)]
+    assert set(second.merge(first)["patient_id"]) == set(second["patient_id"])
+
+
+def test_a_kept_division_that_leaves_a_fold_without_a_class_is_refused():
+    options, cohort = FoldOptions(count=2), cohort_of(12)
+    first = deal_folds(cohort, options)
+    gone = set(first.loc[first["fold"] == 1, "patient_id"])
+    rest = cohort[~(cohort["patient_id"].isin(gone) & (cohort["lvo"] == 1))]
+    with pytest.raises(TableError, match=r"with an occlusion in fold 1.*folds\.csv"):
+        deal_folds(rest, options, first)
+    assert len(deal_folds(rest, options)) == len(set(rest["patient_id"])) - 4
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"fold": 9}, {"patient_id": "p000"}, {"count": None}],
+    ids=["fold", "twice", "column"],
+)
+def test_a_division_that_was_changed_by_hand_is_refused(change):
+    options = FoldOptions(count=4)
+    known = deal_folds(cohort_of(40), options)
+    known = known.drop(columns="count") if "count" in change else known.assign(**change)
+    with pytest.raises(TableError, match="changed by hand"):
+        deal_folds(cohort_of(40), options, known)
 
 
 def test_shuffled_labels_keep_each_folds_share_and_tell_nothing():
-    cohort = assign_folds(cohort_of(40).assign(side=""), FoldOptions(count=4))
+    cohort = divide(cohort_of(40).assign(side=""), FoldOptions(count=4))
     shuffled = shuffle_labels(cohort, seed=1)
     fold = cohort["fold"].fillna(-1)
     first = ~cohort["patient_id"].duplicated()

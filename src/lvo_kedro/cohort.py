@@ -1,4 +1,4 @@
-"""The cohort table and the one fold table that rules all three stages.
+"""The cohort table, and what its folds mean for the three stages.
 
 A *case* is one scan of one patient; ``cases.csv`` has one row per case (see ``data/README.md``).
 """
@@ -11,12 +11,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
-from sklearn.model_selection import StratifiedKFold
 
 from lvo_kedro.datasets.digests import content_digest
 from lvo_kedro.errors import TableError
-from lvo_kedro.options import Options
 from lvo_kedro.vocabulary import HEMISPHERES, SEGMENT_CLASSES
 
 REQUIRED: Final = ("case_id", "patient_id", "ncct", "split", "lvo", "side", "segment")
@@ -30,15 +27,6 @@ CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "sex": ("", "female", "male", "other"),
 }
 IDENTIFIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-
-
-class FoldOptions(Options):
-    """How development patients are divided for cross-validation."""
-
-    count: int = Field(default=5, ge=2, le=20)
-    """Number of folds."""
-    seed: int = 20260101
-    """Decides which patient goes where."""
 
 
 class Problem(NamedTuple):
@@ -244,62 +232,6 @@ def list_new_scans(paths: list[str]) -> pd.DataFrame:
 def scan_id(path: str) -> str:
     """Return the id of a new scan: a digest of what its file or folder holds now."""
     return f"scan-{content_digest(Path(path))[:10]}"
-
-
-def assign_folds(cohort: pd.DataFrame, options: FoldOptions) -> pd.DataFrame:
-    """Divide the development patients into folds: all scans of a patient go into the same one.
-
-    Stratified by occlusion, and within it by segment and site where at least as many patients as
-    folds share them; rarer combinations are joined first by site, then by segment.
-
-    Returns:
-        The cohort with a column ``fold``, in which the case is held out (0 to ``options.count`` -
-        1); missing for cases of other splits, which no fold sees.
-
-    Raises:
-        TableError: Too few patients with, or without, an occlusion to have both in every fold, or
-            a table with folds of its own.
-    """
-    if "fold" in cohort:
-        raise TableError(
-            "a cohort table with a column 'fold'",
-            "a table without: all stages use one division, and it is made here",
-            "rename the column; options 'folds' (count, seed) say how patients are divided",
-        )
-    development = cohort[cohort["split"] == "development"]
-    # a patient with one occluded and one open scan counts as occluded
-    patients = development.sort_values("lvo", ascending=False).drop_duplicates("patient_id")
-    patients = patients.sort_values("patient_id")
-    for lvo, kind in ((1, "with"), (0, "without")):
-        number = int((patients["lvo"] == lvo).sum())
-        if number < options.count:
-            raise TableError(
-                f"{number} development patients {kind} an occlusion",
-                f"at least {options.count}, one for each fold",
-                "add cases or lower the number of folds",
-            )
-    strata = _strata(patients, options.count)
-    splitter = StratifiedKFold(options.count, shuffle=True, random_state=options.seed)
-    of_patient = {
-        patient: fold
-        for fold, (_, held_out) in enumerate(splitter.split(strata, strata))
-        for patient in patients["patient_id"].iloc[held_out]
-    }
-    fold = cohort["patient_id"].map(of_patient).where(cohort["split"] == "development")
-    return cohort.assign(fold=fold.astype("Int64"))
-
-
-def _strata(patients: pd.DataFrame, minimum: int) -> pd.Series:
-    """Return the finest stratum of each patient that at least ``minimum`` patients share."""
-    lvo = patients["lvo"].astype(str)
-    segment = lvo + "|" + patients["segment"]
-    strata = segment + "|" + patients["site"]
-    for coarser in (segment, lvo):
-        rare = strata.map(strata.value_counts()) < minimum
-        strata = strata.where(~rare, coarser)
-    # joining the rare ones may leave a stratum that is rare itself: those go by occlusion alone
-    rare = strata.map(strata.value_counts()) < minimum
-    return lvo if rare.any() else strata.reset_index(drop=True)
 
 
 def fold_of_cases(cohort: pd.DataFrame) -> dict[str, int]:

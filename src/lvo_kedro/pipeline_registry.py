@@ -82,7 +82,8 @@ def _inference(method: Pipeline, around: Pipeline) -> Pipeline:
 
 def _changed_scans(method: Pipeline) -> Pipeline:
     """Everything that is computed for a scan, for changed scans, in the namespace of those."""
-    replaced = {"preprocess_scans", "explain_scans"}  # maps of changed scans are not looked at
+    # maps and findings of changed scans are not looked at
+    replaced = {"preprocess_scans", "record_scans", "explain_scans"}
     again = [n for n in method.only_nodes_with_tags("each_scan").nodes if n.name not in replaced]
     nodes = pipeline([*change_scans().nodes, *again])
     shared = {"original_scans": "scans"} | {name: name for name in TRAINED & nodes.inputs()}

@@ -7,7 +7,7 @@ import pytest
 from kedro.io import DatasetError
 
 from lvo_kedro.cohort import CohortError, validate_cohort
-from lvo_kedro.datasets import TextTable
+from lvo_kedro.datasets import ContinuedTable, TextTable
 
 HEADER = "case_id,patient_id,ncct,split,lvo,side,segment"
 GOOD = "a1,007,scan.nii.gz,development,0,,"
@@ -59,3 +59,12 @@ def test_a_blank_line_moves_no_row_number(tmp_path):
     with pytest.raises(CohortError) as caught:
         validate_cohort(table, tmp_path)
     assert [(p.row, p.column) for p in caught.value.problems] == [(5, "ncct")]
+
+
+def test_a_table_goes_on_from_what_there_is(tmp_path):
+    table = ContinuedTable(filepath=(tmp_path / "t.csv").as_posix(), numbers=["n"])
+    assert table.load().empty
+    for number in (1, 2):
+        new = pd.DataFrame({"case_id": ["007"], "n": [number]})
+        table.save(lambda before, new=new: pd.concat([before, new], ignore_index=True))
+    assert table.load().to_dict("list") == {"case_id": ["007", "007"], "n": [1, 2]}

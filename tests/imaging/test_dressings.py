@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from lvo_kedro.errors import ScanError
-from lvo_kedro.imaging import BrainOptions, QualityLimits, ScanLimits, read_scan
+from lvo_kedro.imaging import BrainOptions, QualityLimits, ScanLimits, find_remarkable, read_scan
 from lvo_kedro.pipelines.preprocessing.nodes import preprocess_scan
 from lvo_kedro.simulation import SimulationOptions, simulate_case
 from tests.imaging.dressings import (
@@ -87,7 +87,7 @@ def test_another_head_is_refused_or_found(head: Head, tmp_path: Path, kind: str,
     except ScanError as error:
         assert error.found and error.expected and error.remedy
     else:
-        assert case["quality"]["findings"]
+        assert find_remarkable(case["quality"], QUALITY)
 
 
 def test_the_head_itself_has_no_finding(head: Head, tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_the_head_itself_has_no_finding(head: Head, tmp_path: Path) -> None:
         write_nifti(as_image(head, rng), tmp_path, rng),
     ):
         case = preprocess_scan(path, None, ScanLimits(), BrainOptions(), QUALITY)
-        assert case["quality"]["findings"] == []
+        assert find_remarkable(case["quality"], QUALITY) == []
 
 
 def test_there_are_a_hundred_and_each_kind_is_among_them() -> None:

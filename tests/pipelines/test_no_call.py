@@ -46,9 +46,11 @@ def outcome_of(cohort: pd.DataFrame, scores: dict[str, dict[str, Any]]) -> pd.Da
     table = add_probabilities(tabulate_logits(cohort, scores), CALIBRATION)
     calls = cohort.assign(called_side="left", called_segment="M1", confidence=0.9)
     calls = calls.assign(finding="left M1", point_x=1.0, point_y=2.0, point_z=3.0)
-    quality = {c: {"quality": {"findings": ["thick slices"]}} for c in cohort["case_id"]}
-    vessels = {c: {"call": {"vessel_findings": []}} for c in cohort["case_id"]}
-    return gather_outcome(cohort, table, calls, CALIBRATION, quality, quality, vessels)
+    quality = {case: ["thick slices"] for case in cohort["case_id"]}
+    failed = pd.DataFrame(columns=["case_id", "stage", "error"])
+    found: Any = {"findings": {"scan": quality, "priors": quality}, "failures": failed}
+    vessels: Any = {c: {"call": {"vessel_findings": []}} for c in cohort["case_id"]}
+    return gather_outcome(cohort, table, calls, CALIBRATION, found, vessels)
 
 
 @pytest.fixture
@@ -145,8 +147,9 @@ def test_the_file_keeps_the_number_and_its_name(scorer: Any, two_scans: list[str
 
 def test_reasons_stand_among_the_findings_of_the_study() -> None:
     scores = pd.DataFrame({"case_id": ["a", "b"], "out_of_scope": ["", UNLIKE]})
-    nothing: Any = SimpleNamespace(records=lambda _: {})
-    found = list_findings(nothing, nothing, {"scores": scores}, {"findings": {"a": ["no M1"]}})
+    scans: Any = {"findings": {"scan": {}, "priors": {}}}
+    stages: Any = {"scores": scores}, {"findings": {"a": ["no M1"]}}
+    found = list_findings(scans, *stages)
     assert found.to_numpy().tolist() == [
         ["a", "vessels", "no M1"],
         *(["b", "scope", reason] for reason in UNLIKE.split("; ")),

@@ -79,7 +79,7 @@ def test_workers_do_not_change_the_maps(computed):
 
 
 def test_quality_becomes_a_table(computed):
-    table = tabulate_priors(computed[1])
+    table = tabulate_priors(computed[1], COARSE)
     assert table["case_id"].tolist() == ["case-1", "case-2"]
     assert (table["overlap"] > 0.9).all()
     assert table["findings"].tolist() == ["", ""]
@@ -89,10 +89,10 @@ def test_pictures_of_patients_are_drawn_only_where_they_are_wanted(scans, comput
     parameters = yaml.safe_load((ROOT / "conf" / "base" / "parameters_priors.yml").read_text())
     assert parameters["prior_previews"] is False
     dataset = CaseDataset(path=str(tmp_path), files=files_of("prior_previews"))
-    dataset.save(draw_previews(scans, computed[1], wanted=False))
+    dataset.save(draw_previews(scans, computed[1], wanted=False, options=COARSE))
     assert dataset.load() == {}
     assert not list(tmp_path.rglob("*.png"))
-    dataset.save(draw_previews(scans, computed[1], wanted=True))
+    dataset.save(draw_previews(scans, computed[1], wanted=True, options=COARSE))
     for case in dataset.load().values():
         picture = matplotlib.image.imread(case["preview"])[..., :3]
         assert min(picture.shape[:2]) > 500

@@ -8,7 +8,7 @@ from kedro.framework.project import pipelines
 from kedro.framework.startup import bootstrap_project
 from kedro.pipeline import Pipeline
 
-from lvo_kedro.cohort import FoldOptions
+from lvo_kedro.folds import FoldOptions
 from lvo_kedro.hooks import MissingDataError
 from lvo_kedro.localization import SegmentBaseline, call_by_densities
 from lvo_kedro.localization.baseline import PLACE, WEIGHED

@@ -14,6 +14,7 @@ from lvo_kedro.imaging.resampling import change_grid
 from lvo_kedro.priors import (
     PriorLimits,
     PriorOptions,
+    StartLimits,
     compute_priors,
     load_atlas,
     registration,
@@ -107,10 +108,10 @@ def test_poor_first_start_is_repaired_by_the_second(phantom, monkeypatch):
 
 
 def test_hopeless_registration_is_refused(phantom):
-    limits = PriorLimits(overlap=1.0, hopeless_overlap=1.0)
+    starts = StartLimits(overlap=1.0, hopeless_overlap=1.0)
     with pytest.raises(RegistrationError, match="after two starts"):
         compute_priors(
-            phantom.ncct, phantom.mask, load_atlas(), COARSE.model_copy(update={"limits": limits})
+            phantom.ncct, phantom.mask, load_atlas(), COARSE.model_copy(update={"starts": starts})
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from lvo_kedro.cohort import FoldOptions
+from lvo_kedro.folds import FoldOptions
 from lvo_kedro.reporting import ReportContent, render_checklist, render_model_card
 from lvo_kedro.reporting import wording as w
 from lvo_kedro.reporting.card_and_checklist import ITEMS

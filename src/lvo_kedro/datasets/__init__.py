@@ -15,12 +15,13 @@ from lvo_kedro.datasets.cases import Case, CaseDataset, Cases, FoldDataset
 from lvo_kedro.datasets.fingerprint import fingerprint
 from lvo_kedro.datasets.folder import FolderDataset, ReportDataset
 from lvo_kedro.datasets.images import FigureDataset, NiftiDataset
-from lvo_kedro.datasets.tables import RecordTable, TextTable
+from lvo_kedro.datasets.tables import ContinuedTable, RecordTable, TextTable
 
 __all__ = [
     "Case",
     "CaseDataset",
     "Cases",
+    "ContinuedTable",
     "FigureDataset",
     "FoldDataset",
     "FolderDataset",

@@ -14,7 +14,7 @@ from pandas.errors import EmptyDataError, ParserError
 from lvo_kedro.errors import TableError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 class RecordTable(CSVDataset):
@@ -67,6 +67,24 @@ class RecordTable(CSVDataset):
             if any(fnmatchcase(column, pattern) for pattern in self._numbers):
                 table[column] = _numbers(table[column])
         return table
+
+
+class ContinuedTable(RecordTable):
+    """A table that a node goes on with: what it returns is a function of the table that there is.
+
+    So a step may keep what an earlier run decided. Without a file the table is empty.
+
+    Args:
+        filepath: As for any table, and likewise all others.
+    """
+
+    def load(self) -> pd.DataFrame:
+        """Return the table."""
+        return super().load() if self._exists() else pd.DataFrame()
+
+    def save(self, data: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
+        """Write what the function makes of the table."""
+        super().save(data(self.load()))
 
 
 def _numbers(column: pd.Series) -> pd.Series:

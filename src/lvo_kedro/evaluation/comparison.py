@@ -20,7 +20,7 @@ from lvo_kedro.evaluation.statistics.paired import mcnemar_rows
 from lvo_kedro.evaluation.tables import listing, prepare_scores
 
 if TYPE_CHECKING:
-    from lvo_kedro.evaluation.statistics.arrays import BoolArray, FloatArray
+    from lvo_kedro.evaluation.statistics.arrays import BoolArray, CountArray, FloatArray
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def _side(both: pd.DataFrame, run: str) -> pd.DataFrame:
 
 
 def _curves(
-    both: pd.DataFrame, positives: BoolArray, weights: FloatArray, confidence: float
+    both: pd.DataFrame, positives: BoolArray, weights: CountArray, confidence: float
 ) -> pd.DataFrame:
     parts = [
         roc_table(positives, both[f"probability_{run.lower()}"], weights, confidence).assign(
@@ -153,7 +153,7 @@ def _curves(
 
 
 def _areas(
-    both: pd.DataFrame, positives: BoolArray, weights: FloatArray, options: EvaluationOptions
+    both: pd.DataFrame, positives: BoolArray, weights: CountArray, options: EvaluationOptions
 ) -> pd.DataFrame:
     a = both["probability_a"].to_numpy(dtype=float)
     b = both["probability_b"].to_numpy(dtype=float)

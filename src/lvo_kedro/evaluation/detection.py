@@ -48,7 +48,7 @@ from lvo_kedro.evaluation.tables import prepare_scores
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from lvo_kedro.evaluation.statistics.arrays import FloatArray
+    from lvo_kedro.evaluation.statistics.arrays import CountArray
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ def _with_calls(scores: pd.DataFrame, points: OperatingPoints) -> pd.DataFrame:
     return scores.assign(**calls)
 
 
-def _summary(scores: pd.DataFrame, weights: FloatArray, options: EvaluationOptions) -> pd.DataFrame:
+def _summary(scores: pd.DataFrame, weights: CountArray, options: EvaluationOptions) -> pd.DataFrame:
     labels, probability = scores["lvo"].to_numpy(), scores["probability"].to_numpy(dtype=float)
     positives, confidence = labels == 1, options.confidence
     with_lvo = int(positives.sum())

@@ -33,7 +33,7 @@ from lvo_kedro.evaluation.statistics.operating_points import OperatingPoints, ca
 from lvo_kedro.vocabulary import SEGMENT_CLASSES
 
 if TYPE_CHECKING:
-    from lvo_kedro.evaluation.statistics.arrays import BoolArray, FloatArray
+    from lvo_kedro.evaluation.statistics.arrays import BoolArray, CountArray, FloatArray
 
 SCOPES: Final = ("end_to_end", "given_detection", "all_lvo")
 EVERY: Final = "all"
@@ -134,7 +134,7 @@ class _Scope:
     cases: pd.DataFrame
     members: BoolArray
     found: BoolArray
-    weights: FloatArray
+    weights: CountArray
     confidence: float
 
     def _share(self, right: BoolArray, among: BoolArray) -> Interval:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,7 @@ from lvo_kedro.vocabulary import OCCLUSION_LABELS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lvo_kedro.evaluation.statistics.arrays import FloatArray
+    from lvo_kedro.evaluation.statistics.arrays import CountArray, FloatArray
 
 METRICS = ("dice", "cldice", "hd95_mm", "msd_mm", "volume_error")
 DISTANCES = ("hd95_mm", "msd_mm")
@@ -63,12 +64,17 @@ def evaluate_vessels(
         .mean()
         .assign(label=LARGE_VESSELS)
     )
+
+    @lru_cache(maxsize=2)  # labels and metrics with a value for the same patients share a drawing
+    def draw(patients: tuple[str, ...]) -> CountArray:
+        return patient_weights(patients, np.zeros(len(patients)), options.resamples, options.seed)
+
     rows = []
     parts = [together, table] if large["label"].nunique() > 1 else [table]
     for part in parts:
         for (split, label), cases in part.groupby(["split", "label"], sort=False):
             place = {"split": split, "label": label}
-            rows += [{**place, **_mean_row(cases, metric, options)} for metric in present]
+            rows += [{**place, **_mean_row(cases, metric, draw, options)} for metric in present]
             if "missing" in cases:
                 lost = cases["missing"].dropna().astype(float)
                 figure = wilson_interval(int(lost.sum()), len(lost), options.confidence)
@@ -88,15 +94,18 @@ def _with_infinite_distances(large: pd.DataFrame) -> pd.DataFrame:
     return large.assign(**found)
 
 
-def _mean_row(cases: pd.DataFrame, metric: str, options: EvaluationOptions) -> dict[str, object]:
+def _mean_row(
+    cases: pd.DataFrame,
+    metric: str,
+    draw: Callable[[tuple[str, ...]], CountArray],
+    options: EvaluationOptions,
+) -> dict[str, object]:
     finite = cases.loc[np.isfinite(cases[metric].astype(float))]
     if finite.empty:
         return not_estimable("no case with a value").row(metric)
     values = finite[metric].to_numpy(dtype=float)
-    weights = patient_weights(
-        finite["patient_id"], np.zeros(values.size), options.resamples, options.seed
-    )
-    figure = bootstrap_interval(_mean_of(values), weights, options.confidence)
+    drawn = draw(tuple(finite["patient_id"]))
+    figure = bootstrap_interval(_mean_of(values), drawn, options.confidence)
     if values.size == 1:
         figure = Interval(figure.value, np.nan, np.nan, 1, "one case")
     lower, middle, upper = np.quantile(values, [0.25, 0.5, 0.75])

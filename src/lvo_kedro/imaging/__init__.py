@@ -10,8 +10,13 @@
 
 from lvo_kedro.imaging.brain import BrainOptions, extract_brain
 from lvo_kedro.imaging.changes import ScanChange, change_mask, change_scan
-from lvo_kedro.imaging.description import describe_scan, hash_scan
-from lvo_kedro.imaging.findings import QualityLimits, refuse_scan
+from lvo_kedro.imaging.description import describe_scan, hash_scan, measure_scan
+from lvo_kedro.imaging.findings import (
+    QualityLimits,
+    RefusalLimits,
+    find_remarkable,
+    refuse_scan,
+)
 from lvo_kedro.imaging.reading import Scan, read_labels, read_mask, read_ncct, read_scan
 from lvo_kedro.imaging.rules import ScanLimits
 from lvo_kedro.imaging.sides import check_side
@@ -19,6 +24,7 @@ from lvo_kedro.imaging.sides import check_side
 __all__ = [
     "BrainOptions",
     "QualityLimits",
+    "RefusalLimits",
     "Scan",
     "ScanChange",
     "ScanLimits",
@@ -27,7 +33,9 @@ __all__ = [
     "check_side",
     "describe_scan",
     "extract_brain",
+    "find_remarkable",
     "hash_scan",
+    "measure_scan",
     "read_labels",
     "read_mask",
     "read_ncct",

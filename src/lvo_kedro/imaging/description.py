@@ -25,7 +25,7 @@ def describe_scan(
     limits: QualityLimits = QualityLimits(),
     contrast_named: bool = False,
 ) -> dict[str, Any]:
-    """Measure a scan and its brain mask.
+    """Measure a scan and its brain mask, and say in words what is remarkable.
 
     Args:
         ncct: Head CT in HU.
@@ -34,16 +34,7 @@ def describe_scan(
         contrast_named: Whether the scan's headers name a contrast agent.
 
     Returns:
-        ``shape``, ``spacing_mm`` and ``field_of_view_mm`` (left-right, back-front, foot-head),
-        ``slice_thickness_mm`` (distance of slices, the coarsest spacing), ``coverage_mm`` (foot to
-        head), ``brain_volume_ml``, ``brain_height_mm``, ``brain_extent_mm`` and ``brain_cut``
-        (along the three axes), ``brain_median_hu``, ``noise_hu`` (median local standard
-        deviation), ``vertex_cut_cm2``, ``base_cut_cm2``, ``side_cut_cm2``, ``rotation_deg`` (about
-        the vertical, within 45 degrees; positive turns the nose to the patient's left),
-        ``off_centre_mm``, ``turned_deg``, ``front_towards`` and ``vertex_towards`` (how the head
-        lies in its axes; ``turned_deg`` is None where it does not tell), ``bright_vessels_mm`` and
-        ``bright_ml`` (what looks like arteries with contrast medium), ``bright_hu``,
-        ``contrast_named`` and ``findings``, a list of sentences.
+        The numbers of :func:`measure_scan`, and ``findings``, a list of sentences.
 
     Examples:
         >>> from lvo_kedro.imaging import extract_brain
@@ -55,12 +46,38 @@ def describe_scan(
         >>> description["findings"][0]
         'thick slices: 5.0 mm (limit 3.0)'
     """
+    numbers = measure_scan(ncct, brain_mask, contrast_named)
+    return {**numbers, "findings": find_remarkable(numbers, limits)}
+
+
+def measure_scan(
+    ncct: nib.Nifti1Image, brain_mask: nib.Nifti1Image, contrast_named: bool = False
+) -> dict[str, Any]:
+    """Measure a scan and its brain mask.
+
+    Args:
+        ncct: Head CT in HU.
+        brain_mask: Non-zero inside the brain, on the same grid.
+        contrast_named: Whether the scan's headers name a contrast agent.
+
+    Returns:
+        ``shape``, ``spacing_mm`` and ``field_of_view_mm`` (left-right, back-front, foot-head),
+        ``slice_thickness_mm`` (distance of slices, the coarsest spacing), ``coverage_mm`` (foot to
+        head), ``brain_volume_ml``, ``brain_height_mm``, ``brain_extent_mm`` and ``brain_cut``
+        (along the three axes), ``brain_median_hu``, ``noise_hu`` (median local standard
+        deviation), ``vertex_cut_cm2``, ``base_cut_cm2``, ``side_cut_cm2``, ``rotation_deg`` (about
+        the vertical, within 45 degrees; positive turns the nose to the patient's left),
+        ``off_centre_mm``, ``turned_deg``, ``front_towards`` and ``vertex_towards`` (how the head
+        lies in its axes; ``turned_deg`` is None where it does not tell), ``bright_vessels_mm`` and
+        ``bright_ml`` (what looks like arteries with contrast medium), ``bright_hu`` and
+        ``contrast_named``.
+    """
     ncct, brain_mask = to_ras(ncct), to_ras(brain_mask)
     grid = grid_of(ncct)
     data, brain = np.asanyarray(ncct.dataobj), np.asarray(brain_mask.dataobj) > 0
     box = bounding_box(brain)
     pose = find_pose(ncct, brain_mask)
-    numbers: dict[str, Any] = {
+    return {
         "shape": grid.shape,
         "spacing_mm": tuple(round(v, 4) for v in grid.spacing),
         "field_of_view_mm": tuple(
@@ -87,7 +104,6 @@ def describe_scan(
         "bright_hu": BRIGHT_HU,
         "contrast_named": contrast_named,
     }
-    return {**numbers, "findings": find_remarkable(numbers, limits)}
 
 
 def _densities(

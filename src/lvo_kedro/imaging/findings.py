@@ -11,8 +11,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class QualityLimits(Options):
-    """Beyond which values a property of the scan is reported as a finding."""
+class RefusalLimits(Options):
+    """Beyond which values a scan is refused; all that a preprocessed scan depends on of them."""
+
+    max_bright_vessels_mm: float = 10.0
+    """More length of vessels as bright as contrast medium: suspected."""
+    refused_bright_vessels_mm: float = 30.0
+    """More than this: the scan is refused as one with contrast medium. Where its header names an
+    agent, what is suspected is refused as well."""
+    refused_turned_deg: float = 60.0
+    """More than this: the scan is refused, as its sides are not what its header says. 180 refuses
+    none."""
+
+
+class QualityLimits(RefusalLimits):
+    """Beyond which values a property of the scan is reported as a finding.
+
+    Those that refuse no scan change words alone: no scan is read again for them.
+    """
 
     max_slice_thickness_mm: float = 3.0
     """Thicker slices blur the arteries' cross-sections."""
@@ -32,18 +48,10 @@ class QualityLimits(Options):
     """More brain than this in the lowest slice: the skull base is cut off."""
     max_side_cm2: float = 1.0
     """More brain than this on another face of the image: the field of view is too small."""
-    max_bright_vessels_mm: float = 10.0
-    """More length of vessels as bright as contrast medium: suspected."""
-    refused_bright_vessels_mm: float = 30.0
-    """More than this: the scan is refused as one with contrast medium. Where its header names an
-    agent, what is suspected is refused as well."""
     max_rotation_deg: float = 15.0
     """Turn of the head about the vertical axis."""
     max_turned_deg: float = 45.0
     """Angle between the head and the image's axes, about any axis."""
-    refused_turned_deg: float = 60.0
-    """More than this: the scan is refused, as its sides are not what its header says. 180 refuses
-    none."""
     max_off_centre_mm: float = 40.0
     """Distance, across the slices, from the brain's centre to the image's."""
     width_mm: tuple[float, float] = (100.0, 165.0)
@@ -58,6 +66,10 @@ class QualityLimits(Options):
     height_to_length: tuple[float, float] = (0.62, 1.1)
     """About 0.8 in a straight head."""
 
+    def refusals(self) -> RefusalLimits:
+        """Return those of the limits beyond which a scan is refused."""
+        return RefusalLimits(**self.model_dump(include=set(RefusalLimits.model_fields)))
+
 
 class Finding(NamedTuple):
     """What is said when a scan's numbers exceed its limits; both fill the words' braces."""
@@ -69,7 +81,7 @@ class Finding(NamedTuple):
 class Refusal(NamedTuple):
     """What ends a case, in the words of a :class:`~lvo_kedro.errors.ScanError`."""
 
-    applies: Callable[[dict[str, Any], QualityLimits], bool]
+    applies: Callable[[dict[str, Any], RefusalLimits], bool]
     found: str
     expected: str
     remedy: str
@@ -165,12 +177,16 @@ def find_remarkable(numbers: dict[str, Any], limits: QualityLimits) -> list[str]
     """Return the findings in sentences.
 
     Args:
-        numbers: What :func:`~lvo_kedro.imaging.describe_scan` measured.
+        numbers: What :func:`~lvo_kedro.imaging.measure_scan` measured; ``reading``, where it is
+            there, has the findings of :func:`~lvo_kedro.imaging.read_scan`, which come first.
         limits: Beyond these a number becomes a finding.
+
+    Returns:
+        The findings; none where nothing is remarkable.
     """
     values = {**limits.model_dump(), **numbers}
     words = [f.words.format(**values) for f in FINDINGS if f.applies(numbers, limits)]
-    return words + _implausible_extents(numbers, limits)
+    return [*numbers.get("reading", ()), *words, *_implausible_extents(numbers, limits)]
 
 
 def _implausible_extents(numbers: dict[str, Any], limits: QualityLimits) -> list[str]:
@@ -196,11 +212,11 @@ def _implausible_extents(numbers: dict[str, Any], limits: QualityLimits) -> list
     return words
 
 
-def refuse_scan(numbers: dict[str, Any], limits: QualityLimits) -> None:
+def refuse_scan(numbers: dict[str, Any], limits: RefusalLimits) -> None:
     """End the case of a scan whose sides or contrast are not those of a non-contrast head CT.
 
     Args:
-        numbers: What :func:`~lvo_kedro.imaging.describe_scan` measured.
+        numbers: What :func:`~lvo_kedro.imaging.measure_scan` measured.
         limits: Beyond these a scan is refused.
 
     Raises:

@@ -18,7 +18,7 @@ class NnUNetOptions(NetworkOptions):
     """How a dataset is prepared, and how a network is trained and applied."""
 
     without_influence: ClassVar[frozenset[str]] = NetworkOptions.without_influence | {
-        *("compile", "workers", "augmentation_workers"),
+        *("compile", "workers", "augmentation_workers", "checkpoint_every"),
     }
     """Fields that say where and how fast, not what; ``start_from`` counts by its content."""
 

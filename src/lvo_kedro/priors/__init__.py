@@ -9,7 +9,8 @@ side, all on the scan's grid.
 from lvo_kedro.priors.atlas import Atlas, load_atlas
 from lvo_kedro.priors.compute import Priors, compute_priors
 from lvo_kedro.priors.embedded import model_territory
-from lvo_kedro.priors.options import DifferenceOptions, PriorLimits, PriorOptions
+from lvo_kedro.priors.options import DifferenceOptions, PriorLimits, PriorOptions, StartLimits
+from lvo_kedro.priors.quality import find_faults
 
 __all__ = [
     "Atlas",
@@ -17,7 +18,9 @@ __all__ = [
     "PriorLimits",
     "PriorOptions",
     "Priors",
+    "StartLimits",
     "compute_priors",
+    "find_faults",
     "load_atlas",
     "model_territory",
 ]

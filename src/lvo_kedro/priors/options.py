@@ -10,8 +10,23 @@ from lvo_kedro.options import Options
 from lvo_kedro.vocabulary import Side
 
 
+class StartLimits(Options):
+    """Short of these the registration tries another start, or gives up."""
+
+    overlap: float = 0.88
+    """Dice of the warped atlas brain and the scan's brain mask, within the scan's coverage."""
+    similarity: float = 0.38
+    """Correlation of the warped template and the scan deep (12 mm and more) in the brain."""
+    coverage: float = 0.9
+    """Part of the atlas brain's left, and of its right, that lies inside the scan."""
+    hopeless_overlap: float = 0.6
+    """Below this overlap after two starts the result is refused."""
+
+
 class PriorLimits(Options):
-    """Beyond these a finding is written down; for the first three another start is tried."""
+    """Beyond these a finding is written down: words alone, no map is computed again for them."""
+
+    renamed: ClassVar[dict[str, str]] = {"hopeless_overlap": "priors.starts.hopeless_overlap"}
 
     overlap: float = 0.88
     """Dice of the warped atlas brain and the scan's brain mask, within the scan's coverage."""
@@ -29,8 +44,6 @@ class PriorLimits(Options):
     """Difference between both sides' parts of the atlas brain inside the scan."""
     midline_shift_mm: float = 4.5
     """Distance of the midline from the plane through its rim at the skull (99th percentile)."""
-    hopeless_overlap: float = 0.6
-    """Below this overlap the result is refused."""
 
 
 class DifferenceOptions(Options):
@@ -51,6 +64,7 @@ class DifferenceOptions(Options):
 class PriorOptions(Options):
     """How priors are computed; the defaults are the fast way."""
 
+    without_influence: ClassVar[frozenset[str]] = frozenset({"limits"})
     renamed: ClassVar[dict[str, str]] = {"way": "variant", "spacing": "spacing_mm"}
 
     variant: Literal["fast", "published"] = "fast"
@@ -71,5 +85,7 @@ class PriorOptions(Options):
     """The hemispheric difference map."""
     published_side: Side = "left"
     """The side that the one-sided map of the published way covers."""
+    starts: StartLimits = StartLimits()
+    """When the registration tries another start, and when it gives up."""
     limits: PriorLimits = PriorLimits()
     """Thresholds of the findings."""

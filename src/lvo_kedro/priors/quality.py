@@ -79,7 +79,15 @@ def measure(
 
 
 def find_faults(quality: dict[str, float | str | list[str]], limits: PriorLimits) -> list[str]:
-    """Say in words which measures are outside their limits."""
+    """Say in words which measures are outside their limits.
+
+    Args:
+        quality: What :func:`~lvo_kedro.priors.compute_priors` measured (``Priors.quality``).
+        limits: Beyond these a measure becomes a finding.
+
+    Returns:
+        The findings; none where the priors may be trusted.
+    """
 
     def value(name: str) -> float:
         return float(quality[name])  # type: ignore[arg-type]

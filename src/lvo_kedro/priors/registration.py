@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from lvo_kedro.priors.atlas import Atlas
     from lvo_kedro.priors.engine import Mapping
-    from lvo_kedro.priors.options import PriorLimits, PriorOptions
+    from lvo_kedro.priors.options import PriorOptions, StartLimits
 
 TISSUE_HU = (0.0, 80.0)
 """Brain, CSF and fresh blood; what is denser or less dense is clipped for the registration."""
@@ -140,7 +140,7 @@ def align(scan: WorkingScan, atlas: WorkingAtlas, options: PriorOptions) -> Alig
     Raises:
         RegistrationError: No start gave an overlap that is worth anything.
     """
-    limits = options.limits
+    limits = options.starts
     found = [_attempt(scan, atlas, options, None, "first")]
     if not _acceptable(found[0], limits):
         start = _search_start(scan, atlas, options)
@@ -155,7 +155,7 @@ def align(scan: WorkingScan, atlas: WorkingAtlas, options: PriorOptions) -> Alig
     return best
 
 
-def _acceptable(alignment: Alignment, limits: PriorLimits) -> bool:
+def _acceptable(alignment: Alignment, limits: StartLimits) -> bool:
     return (
         alignment.overlap >= limits.overlap
         and alignment.similarity >= limits.similarity

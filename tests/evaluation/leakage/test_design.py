@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -97,3 +98,51 @@ def test_a_leak_beside_an_unknown_training_case_is_still_seen(study: dict[str, A
     study["networks"]["segmentation"]["a"] = ["fold_1"]
     checks = {finding.check for finding in check_study_design(**study)}
     assert checks == {"not_out_of_fold", "trained_on_unknown_case"}
+
+
+class CountedCases(list[str]):
+    """The cases that a model was trained on, and how often the list is read."""
+
+    read = 0
+
+    def __iter__(self) -> Iterator[str]:
+        CountedCases.read += 1
+        return super().__iter__()
+
+
+def test_lists_of_training_cases_are_read_as_often_however_many_cases_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else the check takes minutes for some thousand cases: each list is as long as the cohort."""
+    readings = {}
+    for patients in (20, 200):
+        monkeypatch.setattr(CountedCases, "read", 0)
+        study = study_of(patients)
+        assert study_findings(study).empty
+        readings[patients] = CountedCases.read
+    assert readings[20] == readings[200] > 0
+
+
+def study_of(patients: int) -> dict[str, Any]:
+    """Build a sound study of patients with a case each, in two folds."""
+    fold = {f"case_{number}": number % 2 for number in range(patients)}
+    cohort = pd.DataFrame({"case_id": list(fold), "patient_id": list(fold), "fold": fold.values()})
+    cohort = pd.concat([cohort, pd.DataFrame({"case_id": ["x"], "patient_id": ["x"]})])
+    cohort["split"] = np.where(cohort["fold"].isna(), "external", "development")
+    cohort["site"] = cohort["split"]
+    models = {
+        f"fold_{k}": {
+            "trained_on": CountedCases(case for case, own in fold.items() if own != k),
+            "chosen_on": [],
+        }
+        for k in (0, 1)
+    }
+    networks = {case: [f"fold_{k}"] for case, k in fold.items()}
+    return {
+        "cohort": cohort,
+        "scores": cohort,
+        "models": dict.fromkeys(STAGES, models),
+        "networks": dict.fromkeys(("segmentation", "localization"), networks),
+        "detectors": {"fold_0": 0, "fold_1": 1},
+        "hashes": {case: case for case in cohort["case_id"]},
+    }

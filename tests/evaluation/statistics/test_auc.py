@@ -12,6 +12,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from lvo_kedro.errors import TableError
 from lvo_kedro.evaluation import auc_interval, bootstrap_interval, paired_delong, patient_weights
+from lvo_kedro.evaluation.statistics import bootstrap
 from lvo_kedro.evaluation.statistics.auc import patient_auc_interval
 from lvo_kedro.evaluation.statistics.bootstrap import weighted_quantile
 from lvo_kedro.evaluation.statistics.curves import (
@@ -281,6 +282,31 @@ def test_bootstrap_keeps_patients_together_and_is_seeded() -> None:
     assert (weights.sum(axis=1) == 60).all()
     assert (weights @ labels == labels.sum()).all()
     np.testing.assert_array_equal(weights, patient_weights(patients, labels, 200, seed=4))
+
+
+def test_resamples_taken_a_few_at_a_time_give_the_same_numbers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    labels, score, _ = draw(60, 3, ties=True)
+    largest = []
+
+    def area(weights: np.ndarray) -> np.ndarray:
+        largest.append(weights.size)
+        return weighted_auc(labels == 1, score, weights)
+
+    def compute() -> tuple[np.ndarray, object, pd.DataFrame]:
+        weights = patient_weights(np.arange(60) // 2, labels, 150, seed=2)
+        return weights, bootstrap_interval(area, weights), roc_table(labels, score, weights)
+
+    at_once = compute()
+    assert max(largest) == 150 * 60
+    largest.clear()
+    monkeypatch.setattr(bootstrap, "CELLS", 1000)
+    few = compute()
+    assert max(largest) <= 1000
+    np.testing.assert_array_equal(few[0], at_once[0])
+    assert few[1] == at_once[1]
+    pd.testing.assert_frame_equal(few[2], at_once[2], check_exact=True)
 
 
 def test_copies_of_a_patients_case_do_not_narrow_the_bootstrap() -> None:

@@ -49,9 +49,13 @@ def check_study_design(
     predictions = {"detection": scored}
     for stage, applied in networks.items():
         predictions[stage] = folds[folds["case_id"].isin(list(applied))]
+        used: dict[int, set[str]] = {}
         for case, fold in predictions[stage][["case_id", "fold"]].itertuples(index=False):
-            seen = _patients(patients, *(models[stage][name] for name in applied[case]))
-            trained_on[stage].setdefault(fold, set()).update(seen)
+            used.setdefault(fold, set()).update(applied[case])
+        # a fold's cases share their models: each list of training cases is read once, not per case
+        seen = {name: _patients(patients, model) for name, model in models[stage].items()}
+        for fold, names in used.items():
+            trained_on[stage][fold] = set().union(*(seen[name] for name in names))
     chosen_on: dict[int, set[str]] = {}
     for name, fold in detectors.items():
         model = models["detection"][name]
@@ -62,9 +66,9 @@ def check_study_design(
     return found + check_epoch_choice(scored, chosen_on) + _check_known(models, patients)
 
 
-def _patients(patients: Mapping[str, str], *models: Mapping[str, Any]) -> set[str]:
-    """Return the patients that models were trained on, as far as the cohort has them."""
-    return {patients[case] for model in models for case in model["trained_on"] if case in patients}
+def _patients(patients: Mapping[str, str], model: Mapping[str, Any]) -> set[str]:
+    """Return the patients that a model was trained on, as far as the cohort has them."""
+    return {patients[case] for case in model["trained_on"] if case in patients}
 
 
 def _check_known(

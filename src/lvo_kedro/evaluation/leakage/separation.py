@@ -125,9 +125,9 @@ def check_duplicate_scans(hashes: pd.DataFrame) -> list[Finding]:
     """
     require_columns(hashes, ("case_id", "content_hash"), "hash")
     findings = []
-    for _, part in hashes.dropna(subset=["content_hash"]).groupby("content_hash"):
-        if len(part) < 2:
-            continue
+    known = hashes.dropna(subset=["content_hash"])
+    copies = known[known["content_hash"].duplicated(keep=False)]
+    for _, part in copies.groupby("content_hash"):
         apart = [
             column
             for column in ("patient_id", "split", "fold")

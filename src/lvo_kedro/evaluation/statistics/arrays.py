@@ -9,6 +9,7 @@ from lvo_kedro.errors import TableError
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
+CountArray = NDArray[np.uint16]
 
 
 def check_labels_and_scores(labels: ArrayLike, scores: ArrayLike) -> tuple[BoolArray, FloatArray]:

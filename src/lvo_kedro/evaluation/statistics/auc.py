@@ -15,7 +15,12 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit
 from scipy.stats import norm, rankdata
 
-from lvo_kedro.evaluation.statistics.arrays import BoolArray, FloatArray, check_labels_and_scores
+from lvo_kedro.evaluation.statistics.arrays import (
+    BoolArray,
+    CountArray,
+    FloatArray,
+    check_labels_and_scores,
+)
 from lvo_kedro.evaluation.statistics.bootstrap import NO_SPREAD, bootstrap_interval
 from lvo_kedro.evaluation.statistics.curves import weighted_auc
 from lvo_kedro.evaluation.statistics.intervals import Interval, normal_quantile
@@ -94,7 +99,7 @@ def auc_interval(
 
 
 def patient_auc_interval(
-    scores: pd.DataFrame, weights: FloatArray, confidence: float = 0.95
+    scores: pd.DataFrame, weights: CountArray, confidence: float = 0.95
 ) -> Interval:
     """Area under the ROC curve with an interval for which a patient's cases stay together.
 

@@ -1,32 +1,39 @@
 """The patient-level bootstrap: patients are drawn, and all of a patient's cases come along.
 
 A resample is kept as a count a case, so that every statistic that takes weights can be computed on
-all resamples at once, without copying the cases.
+many resamples at once, without copying the cases. All of them at once would take memory that grows
+with cases times resamples: :func:`on_resamples` takes as many as a fixed amount holds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 import pandas as pd
 
-from lvo_kedro.evaluation.statistics.arrays import FloatArray
+from lvo_kedro.evaluation.statistics.arrays import BoolArray, CountArray, FloatArray
 from lvo_kedro.evaluation.statistics.intervals import Interval, not_estimable
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
+Number = TypeVar("Number", bound=np.generic)
 NO_SPREAD: Final = "all resamples give the same value"
 """Why a bootstrap has no interval to give."""
 Statistic = Callable[[FloatArray], FloatArray]
 """Takes case weights of shape (resamples, n), returns shape (resamples,) or (resamples, k)."""
+CELLS: Final = 500_000
+"""Weights that a statistic is given at once: 4 MB as float64, and some arrays of that size."""
+ROWS: Final = 8
+"""Resamples are taken in multiples of this, as products of matrices take rows: so a sum does not
+differ in its last digit with the number of resamples beside it."""
 
 
 def patient_weights(
     patients: ArrayLike, strata: ArrayLike, resamples: int, seed: int = 0
-) -> FloatArray:
+) -> CountArray:
     """Draw patients with replacement, within strata.
 
     Drawing within strata keeps the number of patients with and without LVO as it was, so that no
@@ -40,17 +47,56 @@ def patient_weights(
         seed: Seed of the generator.
 
     Returns:
-        How often each case is in each resample, shape (resamples, n), float64.
+        How often each case is in each resample, shape (resamples, n); small integers, of which
+        :func:`on_resamples` makes weights.
     """
     codes, _ = pd.factorize(np.asarray(patients))
     stratum = pd.Series(np.asarray(strata, dtype=float)).groupby(codes).max().to_numpy()
     generator = np.random.default_rng(seed)
-    drawn = np.zeros((resamples, stratum.size))
+    drawn = np.zeros((resamples, stratum.size), dtype=np.uint16)
     for value in np.unique(stratum):
         members = np.flatnonzero(stratum == value)
         share = np.full(members.size, 1 / members.size)
-        drawn[:, members] = generator.multinomial(members.size, share, size=resamples)
+        for rows in _batches(resamples, members.size):
+            size = len(range(resamples)[rows])
+            drawn[rows, members] = generator.multinomial(members.size, share, size=size)
     return drawn[:, codes]
+
+
+def on_resamples(
+    statistic: Callable[[FloatArray], NDArray[Number]], weights: CountArray
+) -> NDArray[Number]:
+    """Compute a weighted statistic on each resample, some resamples at a time.
+
+    Args:
+        statistic: Takes weights of shape (some, n), returns shape (some, ...).
+        weights: Resamples of :func:`patient_weights`, shape (resamples, n).
+
+    Returns:
+        Shape (resamples, ...); the same as of all resamples at once.
+    """
+    batches = _batches(*weights.shape)
+    return np.concatenate([statistic(weights[rows].astype(np.float64)) for rows in batches])
+
+
+def weighted_sums(columns: FloatArray | BoolArray, weights: CountArray) -> FloatArray:
+    """Sum columns over the original cases and over those of each resample.
+
+    Args:
+        columns: A number for each case, shape (n, k).
+        weights: Resamples of :func:`patient_weights`, shape (resamples, n).
+
+    Returns:
+        Shape (1 + resamples, k); the first row is that of the original cases.
+    """
+    values = columns.astype(np.float64)
+    return np.vstack([values.sum(axis=0), on_resamples(lambda drawn: drawn @ values, weights)])
+
+
+def _batches(resamples: int, n: int) -> list[slice]:
+    """Divide resamples of ``n`` cases into runs of about :data:`CELLS` weights."""
+    rows = ROWS * max(1, CELLS // (ROWS * max(1, n)))
+    return [slice(start, start + rows) for start in range(0, resamples, rows)]
 
 
 def percentile_limits(values: FloatArray, confidence: float) -> tuple[FloatArray, FloatArray]:
@@ -67,7 +113,9 @@ def percentile_limits(values: FloatArray, confidence: float) -> tuple[FloatArray
     empty = np.isnan(values).all(axis=0)
     filled = np.where(empty, 0.0, values)
     tail = (1 - confidence) / 2
-    low, high = np.nanquantile(filled, [tail, 1 - tail], axis=0)
+    # the one that leaves out NaN goes through the columns one by one
+    quantile = np.nanquantile if np.isnan(filled).any() else np.quantile
+    low, high = quantile(filled, [tail, 1 - tail], axis=0)
     return np.where(empty, np.nan, low), np.where(empty, np.nan, high)
 
 
@@ -96,7 +144,7 @@ def percentile_interval(
 
 
 def bootstrap_interval(
-    statistic: Statistic, weights: FloatArray, confidence: float = 0.95
+    statistic: Statistic, weights: CountArray, confidence: float = 0.95
 ) -> Interval:
     """Percentile interval of a weighted statistic.
 
@@ -117,7 +165,7 @@ def bootstrap_interval(
     if np.isnan(value):
         return not_estimable("not defined on these cases", n)
     method = f"patient bootstrap, percentile, {resamples} resamples"
-    return percentile_interval(value, statistic(weights), n, confidence, method)
+    return percentile_interval(value, on_resamples(statistic, weights), n, confidence, method)
 
 
 def weighted_quantile(values: FloatArray, weights: FloatArray, *, level: float) -> FloatArray:

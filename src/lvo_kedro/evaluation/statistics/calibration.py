@@ -19,14 +19,14 @@ from lvo_kedro.evaluation.statistics.intervals import (
 )
 
 if TYPE_CHECKING:
-    from lvo_kedro.evaluation.statistics.arrays import BoolArray, FloatArray
+    from lvo_kedro.evaluation.statistics.arrays import BoolArray, CountArray, FloatArray
 
 STAGES = {"before": "probability_raw", "after": "probability"}
 """Calibration stage to the column of the score table that it is read from."""
 
 
 def calibration_table(
-    scores: pd.DataFrame, weights: FloatArray, confidence: float = 0.95
+    scores: pd.DataFrame, weights: CountArray, confidence: float = 0.95
 ) -> pd.DataFrame:
     """Slope, intercept, calibration in the large, Brier score and skill, before and after.
 

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from lvo_kedro.evaluation.statistics.arrays import BoolArray, FloatArray, check_labels_and_scores
-from lvo_kedro.evaluation.statistics.bootstrap import percentile_interval, percentile_limits
+from lvo_kedro.evaluation.statistics.arrays import (
+    BoolArray,
+    CountArray,
+    FloatArray,
+    check_labels_and_scores,
+)
+from lvo_kedro.evaluation.statistics.bootstrap import (
+    on_resamples,
+    percentile_interval,
+    percentile_limits,
+    weighted_sums,
+)
 from lvo_kedro.evaluation.statistics.intervals import COLUMNS, Interval
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
+
+POINTS: Final = 200
+"""Points of a curve whose limits are looked up at once; of all at once memory would be large."""
 
 
 def weighted_auc(positives: BoolArray, scores: FloatArray, weights: FloatArray) -> FloatArray:
@@ -71,7 +85,7 @@ def _cumulative(
 
 
 def roc_table(
-    labels: ArrayLike, scores: ArrayLike, weights: FloatArray, confidence: float = 0.95
+    labels: ArrayLike, scores: ArrayLike, weights: CountArray, confidence: float = 0.95
 ) -> pd.DataFrame:
     """The ROC curve with a band for the sensitivity at each false-positive rate.
 
@@ -90,28 +104,26 @@ def roc_table(
     """
     positives, values = check_labels_and_scores(labels, scores)
     fpr, tpr, threshold = roc_curve(positives, values, drop_intermediate=False)
-    drawn = zip(*_rates(positives, values, weights), strict=True)
-    curves = np.stack([_sensitivity_at(fpr, *rates) for rates in drawn])
-    low, high = percentile_limits(curves, confidence)
+    grid, place = np.unique(fpr, return_inverse=True)  # cases with LVO share the rate beside them
+    hits = on_resamples(partial(_hits_at, grid, positives, values), weights)
+    every = on_resamples(lambda drawn: drawn @ positives, weights)[:, None]
+    starts = range(0, grid.size, POINTS)
+    limits = [percentile_limits(hits[:, k : k + POINTS] / every, confidence) for k in starts]
+    low, high = np.concatenate(limits, axis=1)[:, place]
     low[-1] = high[-1] = 1.0
     return pd.DataFrame({"threshold": threshold, "fpr": fpr, "tpr": tpr, "low": low, "high": high})
 
 
-def _rates(
-    positives: BoolArray, scores: FloatArray, weights: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """False and true positive rates from (0, 0) on, each of shape (resamples, points)."""
+def _hits_at(
+    grid: FloatArray, positives: BoolArray, scores: FloatArray, weights: FloatArray
+) -> NDArray[np.uint32]:
+    """The most true positives that each resample reaches at or below each rate of the grid."""
     hits, alarms = _cumulative(positives, scores, weights)
     start = np.zeros((weights.shape[0], 1))
-    tpr = np.concatenate([start, hits / hits[:, -1:]], axis=1)
+    hits = np.concatenate([start, hits], axis=1).astype(np.uint32)
     fpr = np.concatenate([start, alarms / alarms[:, -1:]], axis=1)
-    return fpr, tpr
-
-
-def _sensitivity_at(grid: FloatArray, fpr: FloatArray, tpr: FloatArray) -> FloatArray:
-    """The highest sensitivity that a resampled curve reaches at or below each rate of the grid."""
-    index = np.searchsorted(fpr, grid + 1e-12, side="right") - 1
-    return tpr[np.clip(index, 0, tpr.size - 1)]
+    index = [np.searchsorted(rates, grid + 1e-12, side="right") - 1 for rates in fpr]
+    return np.take_along_axis(hits, np.clip(index, 0, hits.shape[1] - 1), axis=1)
 
 
 def precision_recall_table(labels: ArrayLike, scores: ArrayLike) -> pd.DataFrame:
@@ -137,7 +149,7 @@ def precision_recall_table(labels: ArrayLike, scores: ArrayLike) -> pd.DataFrame
 def decision_curve(
     scores: pd.DataFrame,
     thresholds: tuple[float, ...],
-    weights: FloatArray,
+    weights: CountArray,
     confidence: float = 0.95,
 ) -> pd.DataFrame:
     """Net benefit of acting on the model, on everyone and on no one.
@@ -159,15 +171,16 @@ def decision_curve(
     """
     positives = scores["lvo"].to_numpy() == 1
     probability = scores["probability"].to_numpy(dtype=float)
-    everyone = np.vstack([np.ones((1, len(scores))), weights])
-    total = everyone.sum(axis=1)
+    # the last column is everyone, of the strategy "all"
+    called = probability[:, None] >= np.array([*thresholds, -np.inf])
+    hits = weighted_sums(positives[:, None] & called, weights)
+    alarms = weighted_sums(~positives[:, None] & called, weights)
+    total = hits[:, -1] + alarms[:, -1]
     rows = []
-    for threshold in thresholds:
+    for column, threshold in enumerate(thresholds):
         harm = threshold / (1 - threshold)
-        chosen = {"model": probability >= threshold, "all": np.ones(len(scores), dtype=bool)}
-        for strategy, called in chosen.items():
-            gain = everyone @ (positives & called) - harm * (everyone @ (~positives & called))
-            benefit = gain / total
+        for strategy, place in {"model": column, "all": -1}.items():
+            benefit = (hits[:, place] - harm * alarms[:, place]) / total
             figure = percentile_interval(
                 float(benefit[0]), benefit[1:], len(scores), confidence, "patient bootstrap"
             )

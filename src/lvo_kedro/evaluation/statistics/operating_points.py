@@ -15,7 +15,11 @@ import numpy as np
 import pandas as pd
 
 from lvo_kedro.errors import TableError
-from lvo_kedro.evaluation.statistics.bootstrap import NO_SPREAD, percentile_interval
+from lvo_kedro.evaluation.statistics.bootstrap import (
+    NO_SPREAD,
+    percentile_interval,
+    weighted_sums,
+)
 from lvo_kedro.evaluation.statistics.intervals import (
     COLUMNS,
     Interval,
@@ -24,7 +28,7 @@ from lvo_kedro.evaluation.statistics.intervals import (
 )
 
 if TYPE_CHECKING:
-    from lvo_kedro.evaluation.statistics.arrays import BoolArray, FloatArray
+    from lvo_kedro.evaluation.statistics.arrays import BoolArray, CountArray, FloatArray
 
 Threshold: TypeAlias = "float | Mapping[int, float] | Mapping[str, float]"
 """A probability, or one for each fold."""
@@ -190,7 +194,7 @@ def predictive_values(
     scores: pd.DataFrame,
     points: OperatingPoints,
     prevalences: tuple[float, ...],
-    weights: FloatArray,
+    weights: CountArray,
     confidence: float = 0.95,
 ) -> pd.DataFrame:
     """PPV and NPV that the same sensitivity and specificity give at other prevalences.
@@ -212,13 +216,13 @@ def predictive_values(
         1991;44:763-770.
     """
     positives = scores["lvo"].to_numpy() == 1
-    everyone = np.vstack([np.ones((1, len(scores))), weights])
     rows = []
     for name, threshold in points.items():
         called = calls_of(scores, threshold, name)
         fixed = fixed_point_metrics(positives, called, confidence)
-        sensitivity = (everyone @ (positives & called)) / (everyone @ positives)
-        specificity = (everyone @ (~positives & ~called)) / (everyone @ ~positives)
+        kinds = (positives & called, positives, ~positives & ~called, ~positives)
+        hits, with_lvo, spared, without = weighted_sums(np.column_stack(kinds), weights).T
+        sensitivity, specificity = hits / with_lvo, spared / without
         for prevalence in prevalences:
             true_positive, false_negative = sensitivity * prevalence, (1 - sensitivity) * prevalence
             true_negative = specificity * (1 - prevalence)

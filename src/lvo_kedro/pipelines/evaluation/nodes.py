@@ -30,6 +30,8 @@ from lvo_kedro.evaluation import (
     reasons_out_of_scope,
     summarize_evaluation,
 )
+from lvo_kedro.imaging import QualityLimits, find_remarkable
+from lvo_kedro.priors import PriorOptions, find_faults
 from lvo_kedro.stages import failures, fold_of, options_of
 from lvo_kedro.tracking import package_versions, provenance
 
@@ -47,10 +49,33 @@ NETWORKS = {
 """The parameters of each stage's networks, and the stage."""
 
 
+def record_scans(
+    scans: Cases, priors: Cases, quality: QualityLimits, options: PriorOptions
+) -> dict[str, Any]:
+    """Gather what the report says of scans and priors beside their images.
+
+    Out: findings in words, the cases that could not be computed and why, the content hash of each
+    scan, and the options; limits of findings as they are now, whenever a case was computed.
+    """
+    measured, fitted = scans.records("quality"), priors.records("quality")
+    limits, matched = options.limits, options_of(priors).get("options", {})
+    return {
+        "findings": {
+            "scan": {case: find_remarkable(record, quality) for case, record in measured.items()},
+            "priors": {case: find_faults(record, limits) for case, record in fitted.items()},
+        },
+        "failures": failures(scans=scans, priors=priors),
+        "hashes": {case: record["content_hash"] for case, record in measured.items()},
+        "options": {
+            "scans": options_of(scans) | {"quality": quality.model_dump(mode="json")},
+            "priors": {"options": matched | {"limits": limits.model_dump(mode="json")}},
+        },
+    }
+
+
 def describe_study(
     cohort: pd.DataFrame,
-    scans: Cases,
-    priors: Cases,
+    scans: Case,
     segmentation: Case,
     detection: Case,
     localization: Case,
@@ -65,37 +90,34 @@ def describe_study(
     detector that did not begin to learn is an error that the report shows.
     """
     stages = {"segmentation": segmentation, "detection": detection, "localization": localization}
-    failed = [failures(scans=scans, priors=priors), *(s["failures"] for s in stages.values())]
-    checked = check_design(cohort, scans, stages, options)
+    failed = [stage["failures"] for stage in (scans, *stages.values())]
+    checked = check_design(cohort, scans["hashes"], stages, options)
     return {
         "cohort": describe_cohort(cohort),
         "exclusions": list_exclusions(cohort, failed),
-        "quality": list_findings(scans, priors, detection, localization),
+        "quality": list_findings(scans, detection, localization),
         "findings": checked,
         "metrics": _named(count_errors(checked)),
         "vessels": evaluate_vessels(segmentation["metrics"], options),
         "history": detection["history"],
-        "provenance": record_provenance(cohort, scans, priors, stages, options),
+        "provenance": record_provenance(cohort, scans, stages, options),
     }
 
 
-def list_findings(scans: Cases, priors: Cases, detection: Case, localization: Case) -> pd.DataFrame:
+def list_findings(scans: Case, detection: Case, localization: Case) -> pd.DataFrame:
     """List what each stage found odd about a case, and why a case is unlike the training cases."""
-    found = {
-        "scan": _recorded(scans, "findings"),
-        "priors": _recorded(priors, "findings"),
+    found = scans["findings"] | {
         "vessels": localization["findings"],
         "scope": reasons_out_of_scope(detection["scores"]),
     }
     return list_quality_findings(found)
 
 
-def _recorded(cases: Cases, value: str) -> dict[str, Any]:
-    return {case: record[value] for case, record in cases.records("quality").items()}
-
-
 def check_design(
-    cohort: pd.DataFrame, scans: Cases, stages: Mapping[str, Case], options: EvaluationOptions
+    cohort: pd.DataFrame,
+    hashes: Mapping[str, str],
+    stages: Mapping[str, Case],
+    options: EvaluationOptions,
 ) -> pd.DataFrame:
     """Look for what would make the metrics better than they should be, and stop at a leak.
 
@@ -108,7 +130,7 @@ def check_design(
         models=models,
         networks={name: stages[name]["networks"] for name in ("segmentation", "localization")},
         detectors={name: fold_of(name) for name in models["detection"]},
-        hashes=_recorded(scans, "content_hash"),
+        hashes=hashes,
     )
     idle = check_began(models["detection"])
     for finding in idle:
@@ -130,8 +152,7 @@ def describe_cohort(cohort: pd.DataFrame) -> pd.DataFrame:
 
 def record_provenance(
     cohort: pd.DataFrame,
-    scans: Cases,
-    priors: Cases,
+    scans: Case,
     stages: Mapping[str, Case],
     options: EvaluationOptions,
 ) -> dict[str, Any]:
@@ -140,7 +161,7 @@ def record_provenance(
     named = {f"{block} {n}": m for block, ms in models.items() for n, m in sorted(ms.items())}
     starts = {f"Start of {name}": m["start"] for name, m in named.items() if m["start"]}
     digests = {f"Weights of {name} (SHA-256)": m["sha256"] for name, m in named.items()}
-    made = {"scans": options_of(scans), "priors": options_of(priors)}
+    made = dict(scans["options"])
     for stage in ("detection", "localization"):
         made |= stages[stage]["options"]
     networks = {block: ms[min(ms)]["options"] for block, ms in models.items() if ms}

@@ -22,16 +22,22 @@ def create_pipeline(**_: object) -> Pipeline:
         )
         for namespace in EVALUATED_SPLITS
     ]
-    return sum(splits, start=pipeline([_study_node(), *_report_nodes()]))
+    return sum(splits, start=pipeline([*_study_nodes(), *_report_nodes()]))
 
 
-def _study_node() -> Node:
-    return node(
+def _study_nodes() -> list[Node]:
+    scans = node(
+        nodes.record_scans,
+        inputs=["scans", "priors", "params:scan_quality", "params:priors"],
+        outputs="scan_results",
+        name="record_scans",
+        tags="each_scan",
+    )
+    study = node(
         nodes.describe_study,
         inputs=[
             "cohort",
-            "scans",
-            "priors",
+            "scan_results",
             "segmentation_results",
             "detection_results",
             "localization_results",
@@ -40,6 +46,7 @@ def _study_node() -> Node:
         outputs="study",
         name="describe_study",
     )
+    return [scans, study]
 
 
 def _split_nodes() -> list[Node]:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from lvo_kedro.cohort import list_new_scans, scan_id
-from lvo_kedro.datasets.cases import Cases
+from lvo_kedro.datasets.cases import Case, Cases
 
 CHANGED = (
     "found that the scan was changed or taken away while it was scored; expected one that stays as "
@@ -31,8 +31,7 @@ def gather_outcome(
     detection_scores: pd.DataFrame,
     localization_calls: pd.DataFrame,
     calibration: dict[str, Any],
-    scans: Cases,
-    priors: Cases,
+    scan_results: Case,
     occlusions: Cases,
 ) -> pd.DataFrame:
     """Say for each scan what was found, how sure that is, and why it may not be trusted.
@@ -43,19 +42,22 @@ def gather_outcome(
     """
     scores = detection_scores.set_index("case_id")
     calls = localization_calls.set_index("case_id")
+    found, failed = scan_results["findings"], scan_results["failures"]
+    errors = dict(zip(failed["case_id"], failed["error"], strict=True))
     rows = []
     for case, path in zip(cohort["case_id"], cohort["ncct"], strict=True):
         if not _is_still(path, case):
             rows.append({"case_id": case, "failed": CHANGED})
             continue
         if case not in scores.index or case not in calls.index:
-            errors = (stage.failed.get(case) for stage in (scans, priors, occlusions))
-            failed = next((error for error in errors if error), "see the log")
-            rows.append({"case_id": case, "failed": failed})
+            reason = errors.get(case) or occlusions.failed.get(case, "see the log")
+            rows.append({"case_id": case, "failed": reason})
             continue
         row = {"case_id": case}
         row |= _outcome(scores.loc[case], calls.loc[case], calibration["all"]["operating_points"])
-        rows.append(row | {"findings": "; ".join(_findings(case, scans, priors, occlusions))})
+        vessels = occlusions[case]["call"]["vessel_findings"]
+        words = [*found["scan"][case], *found["priors"][case], *vessels]
+        rows.append(row | {"findings": "; ".join(words)})
     return pd.DataFrame(rows).fillna("")
 
 
@@ -91,8 +93,3 @@ def _is_still(path: str, case: str) -> bool:
 def _point(call: Any) -> str:
     point = [call[name] for name in ("point_x", "point_y", "point_z")]
     return "" if any(pd.isna(x) for x in point) else " ".join(f"{float(x):.0f}" for x in point)
-
-
-def _findings(case: str, scans: Cases, priors: Cases, occlusions: Cases) -> list[str]:
-    found = [scans[case]["quality"]["findings"], priors[case]["quality"]["findings"]]
-    return [text for part in [*found, occlusions[case]["call"]["vessel_findings"]] for text in part]

@@ -13,8 +13,14 @@ def create_pipeline(**_: object) -> Pipeline:
     return pipeline(
         [
             node(
-                nodes.check_cohort,
+                nodes.divide_patients,
                 inputs=["cases", "params:data_folder", "params:folds"],
+                outputs="folds",
+                name="divide_patients",
+            ),
+            node(
+                nodes.check_cohort,
+                inputs=["cases", "params:data_folder", "folds"],
                 outputs="cohort",
                 name="check_cohort",
             ),
@@ -32,7 +38,7 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
             node(
                 nodes.tabulate_scans,
-                inputs="scans",
+                inputs=["scans", "params:scan_quality"],
                 outputs="scan_quality",
                 name="tabulate_scans",
                 tags="each_scan",

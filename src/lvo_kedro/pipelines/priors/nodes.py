@@ -13,9 +13,11 @@ from lvo_kedro import stages
 from lvo_kedro.datasets.cases import Case, Cases, Task
 from lvo_kedro.priors import (
     Atlas,
+    PriorLimits,
     PriorOptions,
     Priors,
     compute_priors,
+    find_faults,
     load_atlas,
 )
 from lvo_kedro.reporting import plot_priors
@@ -31,7 +33,7 @@ def compute_case_priors(
     In: scans in HU with brain masks; the atlas in MNI space. Out: for each case, on the scan's
     grid, the probability (0 to 1) of the territories of the large vessels, the hemispheres (1 left,
     2 right, the patient's), the difference of each voxel from its mirror image (HU, signed and
-    absolute), and how well the atlas fits.
+    absolute), and how well the atlas fits, in numbers.
     """
     folder = Path(atlas_folder) if atlas_folder else None
     return stages.each_case(compute_priors_of_case, scans, atlas_folder=folder, options=options)
@@ -40,14 +42,14 @@ def compute_case_priors(
 def compute_priors_of_case(
     scan: Case, atlas_folder: Path | None, options: PriorOptions
 ) -> dict[str, Any]:
-    """Compute the priors of one scan."""
+    """Compute the priors of one scan; their findings are put into words with the table's limits."""
     priors = compute_priors(scan["ncct"], scan["brain_mask"], _atlas(atlas_folder), options)
     return {
         "territory_probability": priors.territory_probability,
         "hemispheres": priors.hemispheres,
         "difference": priors.difference,
         "signed_difference": priors.signed_difference,
-        "quality": priors.quality,
+        "quality": {name: v for name, v in priors.quality.items() if name != "findings"},
     }
 
 
@@ -57,23 +59,28 @@ def _atlas(folder: Path | None) -> Atlas:
     return load_atlas(folder)
 
 
-def draw_previews(scans: Cases, priors: Cases, wanted: bool) -> dict[str, Task]:
+def draw_previews(
+    scans: Cases, priors: Cases, wanted: bool, options: PriorOptions
+) -> dict[str, Task]:
     """Draw every case's priors over its scan in three planes; off unless asked for.
 
     Pictures of patients: they go to no tracking server.
     """
-    return stages.each_case(draw_preview, scans, priors) if wanted else {}
+    limits = options.limits
+    return stages.each_case(draw_preview, scans, priors, limits=limits) if wanted else {}
 
 
-def draw_preview(scan: Case, priors: Case) -> dict[str, Any]:
+def draw_preview(scan: Case, priors: Case, limits: PriorLimits) -> dict[str, Any]:
     """Draw hemispheres, territory and signed difference of one scan in three planes."""
-    return {"preview": plot_priors(scan["ncct"], Priors(**priors), scan.name)}
+    found = dict(priors)
+    found["quality"] |= {"findings": find_faults(found["quality"], limits)}
+    return {"preview": plot_priors(scan["ncct"], Priors(**found), scan.name)}
 
 
-def tabulate_priors(priors: Cases) -> pd.DataFrame:
+def tabulate_priors(priors: Cases, options: PriorOptions) -> pd.DataFrame:
     """Put the quality of all priors into one table: overlap, Jacobians, midline shift, findings."""
     rows = [
-        {"case_id": case} | record | {"findings": "; ".join(record["findings"])}
+        {"case_id": case} | record | {"findings": "; ".join(find_faults(record, options.limits))}
         for case, record in priors.records("quality").items()
     ]
     return pd.DataFrame(rows)

@@ -20,14 +20,14 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
             node(
                 nodes.tabulate_priors,
-                inputs="priors",
+                inputs=["priors", "params:priors"],
                 outputs="prior_quality",
                 name="tabulate_priors",
                 tags="each_scan",
             ),
             node(
                 nodes.draw_previews,
-                inputs=["scans", "priors", "params:prior_previews"],
+                inputs=["scans", "priors", "params:prior_previews", "params:priors"],
                 outputs="prior_previews",
                 name="draw_previews",
                 tags="each_scan",

@@ -18,13 +18,12 @@ from lvo_kedro.evaluation import EvaluationOptions, evaluate_robustness, fixed_p
 from lvo_kedro.features import leave_out, pack_features, unpack_features
 from lvo_kedro.imaging import (
     BrainOptions,
-    QualityLimits,
     ScanChange,
     change_mask,
     change_scan,
-    describe_scan,
     extract_brain,
     hash_scan,
+    measure_scan,
 )
 from lvo_kedro.options import Options
 from lvo_kedro.reporting import plot_robustness, render_robustness
@@ -98,7 +97,6 @@ def change_scans(
     original_scans: Cases,
     cohort: pd.DataFrame,
     brain: BrainOptions,
-    quality: QualityLimits,
     options: RobustnessOptions,
 ) -> dict[str, Task]:
     """Change every listed scan, and find its brain anew where the user gave no mask."""
@@ -111,7 +109,6 @@ def change_scans(
             options.seed + zlib.crc32(row.original.encode()),
             bool(row.brain_mask),
             brain,
-            quality,
         )
         for row in cohort.itertuples()
     }
@@ -123,13 +120,12 @@ def change_one_scan(
     seed: int,
     keep_mask: bool,
     brain: BrainOptions,
-    quality: QualityLimits,
 ) -> dict[str, Any]:
     """Change one scan."""
     ncct = change_scan(scan["ncct"], change, seed)
     mask = change_mask(scan["brain_mask"], change) if keep_mask else extract_brain(ncct, brain)
-    description = describe_scan(ncct, mask, quality) | {"content_hash": hash_scan(ncct)}
-    return {"ncct": ncct, "brain_mask": mask, "quality": description}
+    numbers = measure_scan(ncct, mask) | {"content_hash": hash_scan(ncct)}
+    return {"ncct": ncct, "brain_mask": mask, "quality": numbers}
 
 
 def drop_channels(original_channels: Cases, cohort: pd.DataFrame) -> dict[str, Task]:

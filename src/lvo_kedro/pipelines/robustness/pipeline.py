@@ -59,7 +59,6 @@ def change_scans() -> Pipeline:
                     "original_scans",
                     "cohort",
                     "params:brain_mask",
-                    "params:scan_quality",
                     "params:robustness",
                 ],
                 outputs="scans",
