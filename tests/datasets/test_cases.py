@@ -249,6 +249,7 @@ def test_what_was_damaged_is_not_taken_for_done(tmp_path, trace, change):
     else:
         other = {"cut": content[:9], "emptied": b"", "other content": content[:-1] + b"x"}
         scan.write_bytes(other[change])
+    cases = dataset(tmp_path / "d")  # of the next run
     with pytest.raises(DatasetError, match=r"case b of .*; run its pipeline again"):
         cases.load()
     cases.save(tasks)
@@ -273,6 +274,7 @@ def test_a_model_whose_weights_were_cut_is_trained_again(tmp_path):
     folds.save({"fold_0": partial(write_weights, 1)})
     weights = tmp_path / "d" / "fold_0" / "model" / "weights"
     weights.write_text("1")
+    folds = dataset(tmp_path / "d", resumable=True, stop_on_error=True)
     with pytest.raises(DatasetError, match="model/weights has 1 bytes instead of 3"):
         folds.load()
     folds.save({"fold_0": partial(write_weights, 1)})

@@ -8,7 +8,7 @@ import secrets
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import joblib
 from kedro.io import AbstractDataset, DatasetError
@@ -19,7 +19,14 @@ from lvo_kedro.datasets.digests import remembered_in
 from lvo_kedro.datasets.fields import dataset_at, field_of, typed_files
 from lvo_kedro.datasets.fingerprint import inputs_of
 from lvo_kedro.datasets.names import CASE_NAME
-from lvo_kedro.datasets.records import DONE, FAILED, find_damage, read_record, renew_times
+from lvo_kedro.datasets.records import (
+    DONE,
+    FAILED,
+    Check,
+    check_files,
+    read_record,
+    renew_times,
+)
 from lvo_kedro.datasets.watch import Watch
 from lvo_kedro.datasets.work import Job, Outcome, Task
 
@@ -86,6 +93,23 @@ class Cases(dict[str, Case]):
         return {name: case[field] for name, case in self.items() if field in case}
 
 
+class End(NamedTuple):
+    """What is kept in memory of a record: that of thousands of cases would take too much.
+
+    Attributes:
+        failed: Whether the case could not be computed.
+        says: The error of one that failed, the digest of one that is done.
+    """
+
+    failed: bool
+    says: str
+
+
+def _end(record: Mapping[str, Any]) -> End:
+    failed = record["state"] == FAILED
+    return End(failed, record["error" if failed else "fingerprint"])
+
+
 class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
     """A folder per case, each with the files that ``files`` names.
 
@@ -132,25 +156,41 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
         self._scheduler = scheduler
         self._resumable = resumable
         self._stop_on_error = stop_on_error
+        self._known: tuple[int, dict[str, End]] | None = None
         self.metadata = metadata
 
     def load(self) -> Cases:
-        """Return the expected cases that are done, and the errors of those that failed."""
+        """Return the expected cases that are done, and the errors of those that failed.
+
+        Their files are looked at by the first of a run's nodes that asks for them.
+        """
+        if self._known is None or self._known[0] != self._version():
+            ends = {name: self._end_of(name) for name in self._expected()}
+            self._known = (self._version(), ends)
         done, failed = {}, {}
-        for name in self._expected():
-            folder = self._path / name
-            record = read_record(folder)
-            if record.get("state") == FAILED:
-                failed[name] = record["error"]
-                continue
-            damage = find_damage(folder, record) if record.get("state") == DONE else "not finished"
-            if damage:
-                raise DatasetError(
-                    f"case {name} of {self._path}: {damage}; run its pipeline again, which computes"
-                    " what is missing"
-                )
-            done[name] = Case(name, folder, self._files, record["fingerprint"])
+        for name, end in self._known[1].items():
+            if end.failed:
+                failed[name] = end.says
+            else:
+                done[name] = Case(name, self._path / name, self._files, end.says)
         return Cases(done, failed)
+
+    def _end_of(self, name: str) -> End:
+        record = read_record(self._path / name)
+        if record.get("state") != FAILED:
+            there = record.get("state") == DONE
+            check = check_files(self._path / name, record) if there else Check("not finished")
+            if check.damage:
+                raise DatasetError(
+                    f"case {name} of {self._path}: {check.damage}; run its pipeline again, which "
+                    "computes what is missing"
+                )
+        return _end(record)
+
+    def _version(self) -> int:
+        """Return when the list of cases was last written, as every run does that saves them."""
+        index = self._path / INDEX
+        return index.stat().st_mtime_ns if index.is_file() else 0
 
     def save(self, data: Mapping[str, Task]) -> None:
         """Run the tasks of all cases that are missing or whose inputs have changed."""
@@ -160,10 +200,10 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
         self._path.mkdir(parents=True, exist_ok=True)
         write_json(self._path / INDEX, {"expected": sorted(data)})
         jobs = self.jobs(data)
-        reasons = {job.name: self.reason(job) for job in jobs}
-        due = [job for job in jobs if reasons[job.name]]
+        checks = {job.name: self._check(job) for job in jobs}
+        due = [job for job in jobs if checks[job.name].damage]
         for job in jobs:
-            if not reasons[job.name]:
+            if checks[job.name].touched:
                 renew_times(job.folder)
         self._clear_parts({job.place for job in due})
         label = self._path.name
@@ -172,9 +212,12 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
         folders = [job.folder for job in due] if self._resumable else []
         with Watch(label, folders, len(due), len(data)) as watch:
             self._follow(watch, self._outcomes(due))
-        if data and all(read_record(job.folder)["state"] == FAILED for job in jobs):
-            error = read_record(jobs[0].folder)["error"]
-            raise DatasetError(f"{label}: every case failed, the first with: {error}")
+        # what was not due has just been checked
+        ends = {name: _end(read_record(self._path / name)) for name in sorted(data)}
+        self._known = (self._version(), ends)
+        if data and all(end.failed for end in ends.values()):
+            first = next(iter(ends.values()))
+            raise DatasetError(f"{label}: every case failed, the first with: {first.says}")
 
     def _clear_parts(self, wanted: Collection[Path]) -> None:
         """Remove what killed runs left, but for cases that are computed next."""
@@ -204,21 +247,24 @@ class CaseDataset(AbstractDataset[Mapping[str, Task], Cases]):
 
     def reason(self, job: Job) -> str:
         """Return in words why a case is to be computed; nothing where it is there, or refused."""
+        return self._check(job).damage
+
+    def _check(self, job: Job) -> Check:
         record = read_record(job.folder)
         if not record:
-            return "was begun" if job.begun() else "new"
+            return Check("was begun" if job.begun() else "new")
         if record.get("fingerprint") != job.fingerprint:
             before = record.get("inputs", {})
             changed = [name for name, digest in job.inputs.items() if before.get(name) != digest]
-            return f"changed: {', '.join(changed)}" if changed else "changed: files"
+            return Check(f"changed: {', '.join(changed)}" if changed else "changed: files")
         if record["state"] == DONE:
-            return find_damage(job.folder, record)
+            return check_files(job.folder, record)
         if record["state"] == FAILED:
             # the same data give the same refusal; anything else (memory, disk) may pass next time.
             # A run that ended with a failure must not go on without that case the second time
             settled = record["refused"] and not self._stop_on_error
-            return "" if settled else "failed the last time"
-        return "was begun"
+            return Check() if settled else Check("failed the last time")
+        return Check("was begun")
 
     def _outcomes(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
         if self._scheduler and jobs:

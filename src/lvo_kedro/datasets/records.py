@@ -7,7 +7,7 @@ a case counts as done only as long as its files are those that its record lists.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from lvo_kedro.artifacts import sha256_of, write_json
 
@@ -54,30 +54,41 @@ def _describe(file: Path) -> dict[str, int]:
     return {"bytes": status.st_size, "modified": status.st_mtime_ns}
 
 
-def find_damage(folder: Path, record: Mapping[str, Any]) -> str:
-    """Return in words which of a finished case's files is not what its record says, or nothing.
+class Check(NamedTuple):
+    """What was found of a finished case's files.
+
+    Attributes:
+        damage: In words, which of them is not what the record says; empty if all are.
+        touched: Whether the time of change of one differs though its content does not.
+    """
+
+    damage: str = ""
+    touched: bool = False
+
+
+def check_files(folder: Path, record: Mapping[str, Any]) -> Check:
+    """Compare a finished case's files with its record.
 
     A file whose size and time of change are those that were written down is not read. Where only
     the time differs, as in a copied folder, its content decides.
     """
+    touched = False
     for name, known in record["written"].items():
         try:
             found = _describe(folder / name)
         except OSError:
-            return f"{name} is missing"
+            return Check(f"{name} is missing")
         if found["bytes"] != known["bytes"]:
-            return f"{name} has {found['bytes']} bytes instead of {known['bytes']}"
-        if found["modified"] != known["modified"] and sha256_of(folder / name) != known["sha256"]:
-            return f"{name} was changed"
-    return ""
+            return Check(f"{name} has {found['bytes']} bytes instead of {known['bytes']}")
+        if found["modified"] != known["modified"]:
+            if sha256_of(folder / name) != known["sha256"]:
+                return Check(f"{name} was changed")
+            touched = True
+    return Check("", touched)
 
 
 def renew_times(folder: Path) -> None:
     """Note the times of change of files that are as they were, so that they are not read again."""
     record = read_record(folder)
-    if record.get("state") != DONE:
-        return
-    found = {name: _describe(folder / name) for name in record["written"]}
-    written = {name: known | found[name] for name, known in record["written"].items()}
-    if written != record["written"]:
-        write_record(folder, record | {"written": written})
+    written = {name: known | _describe(folder / name) for name, known in record["written"].items()}
+    write_record(folder, record | {"written": written})
