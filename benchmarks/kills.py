@@ -3,7 +3,8 @@
     python -m benchmarks.kills build/kills [--kills 20] [--seed 0]
 
 A small simulated cohort (``tests/pipelines/conf_tiny``) is run once undisturbed and once with its
-whole process group killed (SIGKILL) at random moments, and started again each time. Compared are
+whole process group killed (SIGKILL) at moments that are spread at random over all its cases and
+trainings, and started again each time. Compared are
 the contents of all tables, maps, weights, scores and pictures. No case that was done at a kill may
 have been computed again at the end.
 """
@@ -96,16 +97,17 @@ def done_cases(data: Path) -> dict[str, str]:
     }
 
 
-def kill(folder: Path, wait: float) -> bool:
-    """Start a run and kill it after some seconds; return whether it was still under way."""
+def kill(folder: Path, done: int, wait: float) -> None:
+    """Start a run and kill it some seconds after so many cases are done."""
     process = start(folder, *RUN)
+    while process.poll() is None and len(done_cases(folder / "data" / "tiny")) < done:
+        time.sleep(0.2)
     try:
         process.wait(wait)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        return True
-    return False
+    if process.wait() >= 0:
+        raise SystemExit("the run had ended before it was killed; take another seed")
 
 
 def content_of(path: Path) -> str:
@@ -186,21 +188,15 @@ def main() -> None:
         finish(quiet, "run", "--env", "tiny", "--pipelines", "simulation")
         shutil.copytree(quiet / "data", killed / "data")
     seconds = finish(quiet, *RUN)
-    begin = finish(quiet, *RUN)  # nothing is left to do: what a start alone takes
-    print(
-        f"undisturbed: {seconds:.0f} s, and {begin:.0f} s where nothing is to be done", flush=True
-    )
+    cases = len(done_cases(quiet / "data" / "tiny"))
+    print(f"undisturbed: {seconds:.0f} s, {cases} cases and trainings", flush=True)
     rng, again = np.random.default_rng(given.seed), set()
-    for number in range(given.kills):
+    for number, share in enumerate(np.sort(rng.uniform(0, 1, given.kills))):
         before = done_cases(killed / "data" / "tiny")
-        wait = float(rng.uniform(0.3, 1) * begin + rng.exponential(seconds / given.kills))
-        under_way = kill(killed, wait)
+        kill(killed, round(share * (cases - 1)), float(rng.exponential(1.0)))
         after = done_cases(killed / "data" / "tiny")
         again |= {name for name, attempt in before.items() if after.get(name) != attempt}
-        print(f"kill {number + 1} after {wait:.1f} s: {len(after)} done", flush=True)
-        if not under_way:
-            print("the run had ended by itself", flush=True)
-            break
+        print(f"kill {number + 1}: {len(after)} of {cases} done", flush=True)
     before = done_cases(killed / "data" / "tiny")
     finish(killed, *RUN)
     after = done_cases(killed / "data" / "tiny")
