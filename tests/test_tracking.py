@@ -34,6 +34,7 @@ from lvo_kedro.tracking import (
     end_run,
     fetch_artifacts,
     log_parameters,
+    provenance,
     use_tracking,
 )
 
@@ -203,6 +204,17 @@ def run_id(tmp_path, monkeypatch):
         mlflow.log_metric("auc", 0.9)
         mlflow.log_artifact(str(table))
     return run.info.run_id
+
+
+def test_a_report_and_its_run_name_the_cohort_by_one_digest(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    use_tracking(TrackingOptions(folder="mlflow"), tmp_path)
+    with mlflow.start_run(tags={"cohort.sha256": "123"}) as run:
+        told = provenance(with_cohort=True)
+        assert "Cohort (SHA-256)" not in provenance(with_cohort=False)
+    assert told["MLflow run"] == run.info.run_id
+    assert told["Cohort (SHA-256)"] == "123" == describe_run(run.info.run_id)["Cohort (SHA-256)"]
+    assert provenance(with_cohort=True)["Cohort (SHA-256)"] == "unknown"
 
 
 def test_files_of_a_run_come_back(run_id, tmp_path):

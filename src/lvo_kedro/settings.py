@@ -4,13 +4,21 @@ import warnings
 
 from kedro.config import OmegaConfigLoader
 
+from lvo_kedro.given_files import GivenFilesHooks
 from lvo_kedro.hooks import CohortHooks, LockHooks, ProgressHooks, ResultHooks, TrackingHooks
 
 # Kedro's own, about its use of OmegaConf and dots in names: nobody who runs this can act on them
 warnings.filterwarnings("ignore", category=UserWarning, module=r"kedro\.(config|pipeline)\.")
 
 # the last one is asked first
-HOOKS = (ResultHooks(), ProgressHooks(), TrackingHooks(), CohortHooks(), LockHooks())
+HOOKS = (
+    ResultHooks(),
+    ProgressHooks(),
+    TrackingHooks(),
+    GivenFilesHooks(),
+    CohortHooks(),
+    LockHooks(),
+)
 CONFIG_LOADER_CLASS = OmegaConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

@@ -20,20 +20,20 @@ from urllib.parse import unquote, urlsplit
 
 import mlflow
 import pandas as pd
-from mlflow.entities import Metric, Param
+from mlflow.entities import Metric, Param, Run
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from pydantic import Field
 from sqlalchemy import URL
 
 from lvo_kedro import progress
-from lvo_kedro.datasets.fingerprint import fingerprint
 from lvo_kedro.errors import RunError
 from lvo_kedro.lock import one_at_a_time
 from lvo_kedro.options import Options
 
 PACKAGES = ("lvo-kedro", "kedro", "torch", "nnunetv2", "antspyx", "monai", "nibabel", "mlflow")
 PARENT_TAG = "mlflow.parentRunId"
+COHORT_TAG = "cohort.sha256"
 DATABASE = "mlflow.db"
 SERVER = "MLFLOW_TRACKING_URI"
 LOCATIONS = (
@@ -164,15 +164,30 @@ def package_versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
-def provenance(cohort: pd.DataFrame | None = None) -> dict[str, str]:
-    """Return where results come from: date, run, revision, digest of the cohort if there is one."""
+def provenance(*, with_cohort: bool) -> dict[str, str]:
+    """Return where results come from: date, run, revision, digest of the cohort if there is one.
+
+    The digest is the one that the run carries as a tag: the SHA-256 of the cohort table's file, as
+    the user wrote it and as it was when the run began, wherever the data folder lies.
+
+    Args:
+        with_cohort: Whether the results are those of the run's own cohort.
+
+    Returns:
+        Values by the names that the report shows.
+    """
     run = mlflow.active_run()
-    digest = {} if cohort is None else {"Cohort (SHA-256)": fingerprint(cohort)}
+    digest = {"Cohort (SHA-256)": cohort_digest(run)} if with_cohort else {}
     return {
         "Date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "MLflow run": run.info.run_id if run else "none",
         "Source revision": git_revision(Path(__file__).parent),
     } | digest
+
+
+def cohort_digest(run: Run | None) -> str:
+    """Return the digest of a run's cohort table, which :func:`provenance` describes."""
+    return str(run.data.tags.get(COHORT_TAG, "unknown")) if run else "unknown"
 
 
 def git_revision(project: Path) -> str:
@@ -344,7 +359,7 @@ def describe_run(run_id: str) -> dict[str, str]:
         "Name": run.info.run_name,
         "Date": f"{started:%Y-%m-%d %H:%M} UTC",
         "Source revision": run.data.tags.get("git.revision", "unknown"),
-        "Cohort (SHA-256)": run.data.tags.get("cohort.sha256", "unknown"),
+        "Cohort (SHA-256)": cohort_digest(run),
     }
 
 

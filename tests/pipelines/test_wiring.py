@@ -9,6 +9,7 @@ from kedro.framework.startup import bootstrap_project
 from kedro.pipeline import Pipeline
 
 from lvo_kedro.folds import FoldOptions
+from lvo_kedro.given_files import GivenFileError
 from lvo_kedro.hooks import MissingDataError
 from lvo_kedro.localization import SegmentBaseline, call_by_densities
 from lvo_kedro.localization.baseline import PLACE, WEIGHED
@@ -165,6 +166,18 @@ def test_an_empty_data_folder_says_what_to_put_where(empty):
 def test_a_later_pipeline_alone_names_what_is_missing(empty):
     with pytest.raises(MissingDataError, match="is missing or incomplete; run the pipeline"):
         empty.run("detection_training", env=None)
+
+
+@pytest.mark.parametrize(
+    "given", [{"atlas_folder": "nowhere"}, {"detector": {"start_from": {"weights": "nowhere.pth"}}}]
+)
+def test_an_atlas_or_weights_that_are_not_there_end_a_run_before_it_starts(empty, given):
+    raw = empty.data / "01_raw"
+    raw.mkdir(parents=True)
+    (raw / "cases.csv").write_text("case_id\n")  # nothing of it is looked at
+    with pytest.raises(GivenFileError, match=r"nowhere.*nothing was computed"):
+        empty.run(**given)
+    assert not (empty.data / "02_intermediate").exists()
 
 
 def test_another_division_of_the_patients_is_one_parameter(empty):

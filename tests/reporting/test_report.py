@@ -125,6 +125,18 @@ def test_flow_exclusions_findings_and_provenance(page: Page, content: ReportCont
 
 
 @pytest.mark.usefixtures("no_drawing")
+def test_parameters_stand_in_one_order_whatever_order_they_came_in(content: ReportContent) -> None:
+    blocks = {"b": {"second": 2, "first": 1}, "a": 3}
+    turned = {name: blocks[name] for name in reversed(blocks)}
+    turned["b"] = {"first": 1, "second": 2}
+    pages = [
+        render_report(dataclasses.replace(content, parameters=given)) for given in (blocks, turned)
+    ]
+    assert pages[0] == pages[1]
+    assert pages[0].index(">a<") < pages[0].index("b.first") < pages[0].index("b.second")
+
+
+@pytest.mark.usefixtures("no_drawing")
 def test_grave_findings_stand_on_the_first_screen(content: ReportContent, page: Page) -> None:
     assert not [box for box in page.all("div") if box.get("role") == "alert"]
     message = "3 patients are in more than one fold"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -20,6 +21,7 @@ from lvo_kedro.reporting.views import (
     Picture,
     TableView,
     draw,
+    flatten,
     mapping_view,
     plain_view,
     source_of,
@@ -187,9 +189,11 @@ def _quality_tables(content: ReportContent) -> list[TableView]:
 
 
 def _method_tables(content: ReportContent) -> list[TableView]:
+    # by name, so that reports of two runs can be compared line by line
+    parameters = dict(sorted(flatten(content.parameters), key=itemgetter(0)))
     parts: list[tuple[str, Any, bool]] = [
         ("Runs, revisions and digests", content.provenance, False),
         ("Versions", content.versions, True),
-        ("Parameters", content.parameters, True),
+        ("Parameters", parameters, True),
     ]
     return [mapping_view(items, title, folded) for title, items, folded in parts if items]

@@ -89,7 +89,7 @@ def write_comparison(
         },
         simulated=any("simulated" in run["scores"] for run in (run_a, run_b)),
         versions=package_versions(),
-        provenance=provenance(),
+        provenance=provenance(with_cohort=False),
         confidence=evaluation.confidence,
     )
     return render_comparison(content)

@@ -167,7 +167,7 @@ def record_provenance(
     networks = {block: ms[min(ms)]["options"] for block, ms in models.items() if ms}
     folds = {"count": len(set(fold_of_cases(cohort).values()))}
     return {
-        "origin": provenance(cohort) | digests | starts,
+        "origin": provenance(with_cohort=True) | digests | starts,
         "starts": starts,
         "versions": package_versions(),
         "options": {

@@ -209,7 +209,7 @@ def write_robustness(
     return render_robustness(
         robustness,
         _main_point(detection, evaluation),
-        provenance(cohort) | digest | package_versions(),
+        provenance(with_cohort=True) | digest | package_versions(),
         simulated="simulated" in cohort,
         confidence=evaluation.confidence,
         source="08_reporting/robustness/robustness.csv",
