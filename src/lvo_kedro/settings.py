@@ -4,6 +4,7 @@ import warnings
 
 from kedro.config import OmegaConfigLoader
 
+from lvo_kedro.failure_limit import FailureHooks
 from lvo_kedro.given_files import GivenFilesHooks
 from lvo_kedro.hooks import CohortHooks, LockHooks, ProgressHooks, ResultHooks, TrackingHooks
 
@@ -12,6 +13,7 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"kedro\.(config|
 
 # the last one is asked first
 HOOKS = (
+    FailureHooks(),
     ResultHooks(),
     ProgressHooks(),
     TrackingHooks(),
