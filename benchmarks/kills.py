@@ -35,7 +35,7 @@ from lvo_kedro.datasets.cases import DIGESTS
 from lvo_kedro.datasets.records import DONE, RECORD, read_record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 ROOT = Path(__file__).resolve().parents[1]
 OPTIONS = "vessel_network.checkpoint_every=1,occlusion_network.checkpoint_every=1"
@@ -97,9 +97,9 @@ def done_cases(data: Path) -> dict[str, str]:
     }
 
 
-def kill(folder: Path, done: int, wait: float) -> None:
+def kill(folder: Path, run: Sequence[str], done: int, wait: float) -> None:
     """Start a run and kill it some seconds after so many cases are done."""
-    process = start(folder, *RUN)
+    process = start(folder, *run)
     while process.poll() is None and len(done_cases(folder / "data" / "tiny")) < done:
         time.sleep(0.2)
     try:
@@ -193,7 +193,7 @@ def main() -> None:
     rng, again = np.random.default_rng(given.seed), set()
     for number, share in enumerate(np.sort(rng.uniform(0, 1, given.kills))):
         before = done_cases(killed / "data" / "tiny")
-        kill(killed, round(share * (cases - 1)), float(rng.exponential(1.0)))
+        kill(killed, RUN, round(share * (cases - 1)), float(rng.exponential(1.0)))
         after = done_cases(killed / "data" / "tiny")
         again |= {name for name, attempt in before.items() if after.get(name) != attempt}
         print(f"kill {number + 1}: {len(after)} of {cases} done", flush=True)
