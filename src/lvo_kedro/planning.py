@@ -15,6 +15,7 @@ from kedro.io import DatasetError
 
 from lvo_kedro.datasets.cases import Case, CaseDataset, Cases
 from lvo_kedro.datasets.records import FAILED, read_record
+from lvo_kedro.datasets.tables import ContinuedTable
 from lvo_kedro.datasets.work import Job, options_of
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def plan(pipeline: Pipeline, catalog: CatalogProtocol) -> Iterator[Step]:
         try:
             given = {item: _load(item, values, catalog) for item in node.inputs}
             if name is None:
-                values |= _tables(node, given)
+                values |= _tables(node, given, catalog)
                 continue
             step, values[name] = _cases(node, name, given, catalog)
         except NotYetError as error:
@@ -136,12 +137,17 @@ def _load(name: str, values: Mapping[str, Any], catalog: CatalogProtocol) -> Any
         raise NotYetError(name) from error
 
 
-def _tables(node: Node, given: dict[str, Any]) -> dict[str, Any]:
+def _tables(node: Node, given: dict[str, Any], catalog: CatalogProtocol) -> dict[str, Any]:
     """Return what a node that makes tables would; nothing where cases that it reads are to come."""
     for name, value in given.items():
         if isinstance(value, PlannedCases) and not value.are_there:
             raise NotYetError(name)
-    return node.run(given)
+    return {name: _as_loaded(value, catalog.get(name)) for name, value in node.run(given).items()}
+
+
+def _as_loaded(value: Any, dataset: Any) -> Any:
+    """Return what loading would give after saving: a table that goes on is given as a function."""
+    return value(dataset.load()) if isinstance(dataset, ContinuedTable) else value
 
 
 def _cases(

@@ -48,6 +48,8 @@ def test_nothing_is_to_do_after_a_run_and_planning_writes_nothing(tiny):
         ({"occlusion_network": {"epochs": 2}}, {"occlusion_models", "occlusions"}),
         ({"evaluation": {"resamples": 200}}, set()),
         ({"detector": {"device": "cuda"}}, set()),
+        ({"vessel_network": {"checkpoint_every": 1}}, set()),
+        ({"scan_quality": {"max_noise_hu": 5.0}}, set()),
     ],
 )
 def test_an_option_makes_out_of_date_what_depends_on_it(tiny, option, datasets):
