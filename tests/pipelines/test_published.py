@@ -45,7 +45,7 @@ LEFT_TO_US: dict[str, tuple[type, set[str]]] = {
         PriorOptions,  # the rest is about the fast way, or says nothing about the maps
         {
             *("spacing_mm", "iterations", "mirror_iterations", "mirror_sigma", "sampling"),
-            *("seed", "limits", "published_side"),
+            *("seed", "starts", "limits", "published_side"),
         },
     ),
     "calibration": (CalibrationOptions, {"sensitivity"}),

@@ -146,9 +146,9 @@ def test_a_scan_that_is_changed_while_it_is_scored_has_no_result(tmp_path, chang
     path.write_text("first")
     cohort = list_new_scans([str(path)])
     change(path)
-    nothing = Cases({}, {})
+    scans = {"findings": {}, "failures": pd.DataFrame(columns=["case_id", "stage", "error"])}
     scores = cohort.assign(probability=0.9)
-    outcome = gather_outcome(cohort, scores, cohort, {}, nothing, nothing, nothing)
+    outcome = gather_outcome(cohort, scores, cohort, {}, scans, Cases({}, {}))
     assert "changed or taken away" in outcome["failed"].item()
     assert list(outcome) == ["case_id", "failed"]
 
