@@ -4,13 +4,24 @@ import warnings
 
 from kedro.config import OmegaConfigLoader
 
-from lvo_kedro.hooks import CohortHooks, LockHooks, ProgressHooks, ResultHooks, TrackingHooks
+from lvo_kedro.hooks import CohortHooks, LockHooks, ProgressHooks, ResultHooks
+from lvo_kedro.run_hooks import ParameterHooks, StoppingHooks, StorageHooks
+from lvo_kedro.tracking_hooks import TrackingHooks
 
 # Kedro's own, about its use of OmegaConf and dots in names: nobody who runs this can act on them
 warnings.filterwarnings("ignore", category=UserWarning, module=r"kedro\.(config|pipeline)\.")
 
 # the last one is asked first
-HOOKS = (ResultHooks(), ProgressHooks(), TrackingHooks(), CohortHooks(), LockHooks())
+HOOKS = (
+    ResultHooks(),
+    ProgressHooks(),
+    TrackingHooks(),
+    CohortHooks(),
+    ParameterHooks(),
+    LockHooks(),
+    StoppingHooks(),
+    StorageHooks(),
+)
 CONFIG_LOADER_CLASS = OmegaConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

@@ -30,6 +30,7 @@ from lvo_kedro.datasets.watch import Watch
 from lvo_kedro.errors import CaseError
 from lvo_kedro.options import Options
 from lvo_kedro.progress import told_in
+from lvo_kedro.stopping import leave_to_the_run
 
 logger = logging.getLogger(__name__)
 
@@ -301,6 +302,7 @@ def _prepare_worker(run: int) -> None:
     300 MB that loky allows, and the next one would have to load everything again.
     """
     process_executor._MAX_MEMORY_LEAK_SIZE = WORKER_GROWTH
+    leave_to_the_run()
     threading.Thread(target=_end_with, args=(run,), daemon=True).start()
 
 
