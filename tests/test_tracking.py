@@ -25,18 +25,20 @@ from lvo_kedro.detection import (
     train_fold,
 )
 from lvo_kedro.errors import RunError
-from lvo_kedro.hooks import TrackingHooks
 from lvo_kedro.imaging.geometry import Grid
 from lvo_kedro.tracking import (
     FoldLog,
     TrackingOptions,
+    current_run,
     describe_run,
     end_run,
     fetch_artifacts,
     log_parameters,
     provenance,
+    start_tracking,
     use_tracking,
 )
+from lvo_kedro.tracking_hooks import TrackingHooks
 
 SHAPE = (32, 32, 32)
 
@@ -72,14 +74,13 @@ def finished(tmp_path: Path, detectors: CaseDataset, monkeypatch) -> Iterator[An
         hooks = TrackingHooks()
         hooks._options = TrackingOptions(models=("detectors",), registered_models=registered)
         hooks._project = tmp_path
-        use_tracking(hooks._options, tmp_path)
-        mlflow.start_run()
+        start_tracking(hooks._options, tmp_path, "test", {})
         made = pipeline([node(lambda x: x, "channels", "detectors", name="train")])
         hooks.after_pipeline_run(made, DataCatalog({"detectors": detectors}))
         return MlflowClient()
 
     yield finish
-    mlflow.end_run()
+    end_run()
 
 
 def test_a_registered_detector_loads_by_name_and_knows_its_input(finished, detectors):
@@ -108,11 +109,11 @@ def test_nothing_is_registered_unless_a_name_is_set(finished):
 
 def test_the_files_of_new_scans_are_no_parameters_of_a_run(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    use_tracking(TrackingOptions(), tmp_path)
-    with mlflow.start_run() as run:
-        parameters = {"new_scans": ["/data/Smith^John.nii.gz"], "folds": {"count": 5, "C7+M1": 1}}
-        log_parameters(run.info.run_id, parameters)
-    assert MlflowClient().get_run(run.info.run_id).data.params == {
+    run = start_tracking(TrackingOptions(), tmp_path, "test", {})
+    parameters = {"new_scans": ["/data/Smith^John.nii.gz"], "folds": {"count": 5, "C7+M1": 1}}
+    log_parameters(run, parameters)
+    end_run()
+    assert MlflowClient().get_run(run.place.run_id).data.params == {
         "folds.count": "5",
         "folds.C7_M1": "1",
     }
@@ -122,13 +123,12 @@ def test_the_files_of_new_scans_are_no_parameters_of_a_run(tmp_path, monkeypatch
 @pytest.mark.parametrize("status", ["FINISHED", "FAILED"])
 def test_no_fold_is_left_running_when_its_run_ends(tmp_path, monkeypatch, status):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    use_tracking(TrackingOptions(), tmp_path)
-    mlflow.start_run()
+    start_tracking(TrackingOptions(), tmp_path, "test", {})
     FoldLog("shuffled_detectors", "fold_0", 1)({"train_loss": 0.5}, 0)
     end_run(status)
     runs = MlflowClient().search_runs(["1"])
     assert [run.info.status for run in runs] == [status, status]
-    assert mlflow.active_run() is None
+    assert current_run() is None
 
 
 def track(project: Path, text: str) -> str:

@@ -1,9 +1,8 @@
-"""What surrounds every run: set-up, a clear word where data are missing, MLflow tracking."""
+"""What surrounds every run: a clear word where data are missing, its lock, its log."""
 
 from __future__ import annotations
 
 import logging
-import math
 import secrets
 import threading
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -15,15 +14,13 @@ import mlflow
 from click import ClickException
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines
-from mlflow.tracking import MlflowClient
 
-from lvo_kedro import progress, serving, tracking
-from lvo_kedro.artifacts import sha256_of
+from lvo_kedro import progress
 from lvo_kedro.console import Log
-from lvo_kedro.datasets.files import file_of, files_of
+from lvo_kedro.datasets.files import file_of
 from lvo_kedro.lock import working_on
 from lvo_kedro.results import show_results
-from lvo_kedro.tracking import TrackingOptions
+from lvo_kedro.stopping import when_stopped
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -103,6 +100,7 @@ class LockHooks:
             with _made(own) if own else nullcontext():
                 result = yield
             self._held.locks = locks.pop_all()
+        when_stopped(self._held.locks.close)
         return result
 
     @hook_impl(wrapper=True)
@@ -191,6 +189,7 @@ class ProgressHooks:
         known = progress.read_seconds(self._data / LOGS / SECONDS)
         progress.start(steps, self._expected | known)
         self._log.begin(self._data / LOGS if self._writes else None)
+        when_stopped(self.on_pipeline_error)
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
@@ -248,114 +247,3 @@ class ResultHooks:
         """Print them."""
         if "report" in pipeline.all_outputs():
             show_results(catalog, self._project, mlflow.get_tracking_uri())
-
-
-class TrackingHooks:
-    """One MLflow run per Kedro run, a child run per fold; nothing that shows a patient."""
-
-    def __init__(self) -> None:
-        self._options = TrackingOptions()
-        self._project = Path.cwd()
-        self._reporting = Path.cwd()
-        self._run_id = ""
-
-    @hook_impl
-    def after_context_created(self, context: KedroContext) -> None:
-        """Read ``mlflow.yml``."""
-        self._options = TrackingOptions(**context.config_loader["mlflow"])
-        self._project = Path(context.project_path)
-        self._reporting = data_folder(context) / REPORTING
-
-    @hook_impl
-    def before_pipeline_run(self, run_params: dict[str, Any], catalog: CatalogProtocol) -> None:
-        """Start the run, with parameters, versions, revision and the cohort table's digest."""
-        left = mlflow.active_run()
-        if left and left.info.run_id == self._run_id:  # interrupted, which Kedro tells nobody
-            tracking.end_run("KILLED")
-        address = tracking.use_tracking(self._options, self._project)
-        names = run_params.get("pipeline_names") or ["all"]
-        tags = tracking.run_tags(self._project) | {
-            "kedro.env": str(run_params.get("env") or "base"),
-            "kedro.pipelines": ",".join(names),
-            "cohort.sha256": _digest(catalog),
-        }
-        title = f"{run_params.get('env') or 'base'}: {', '.join(names)}"
-        run = mlflow.start_run(run_name=title, tags=tags)
-        self._run_id = run.info.run_id
-        tracking.log_parameters(run.info.run_id, catalog.load("parameters"))
-        logger.info("MLflow run %s", run.info.run_id)
-        logger.debug("tracked in %s", address)
-
-    @hook_impl
-    def after_node_run(self, node: Node, catalog: CatalogProtocol, outputs: dict[str, Any]) -> None:
-        """Log the metrics that a node returned."""
-        for name in set(node.outputs) & set(self._options.metrics):
-            numbers = _numbers_in(outputs[name])
-            mlflow.log_metrics(
-                {
-                    f"{name}.{key}": float(value)
-                    for key, value in numbers.items()
-                    if _is_number(value)
-                }
-            )
-
-    @hook_impl
-    def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Copy tables, figures and report, and the models that it made, to the run and close it."""
-        made, used = pipeline.all_outputs(), pipeline.datasets()
-        # what was used is copied as well: a report names files that an earlier run may have made
-        for name in sorted(used & set(self._options.artifacts)):
-            for path in files_of(catalog, name):
-                if path.exists():  # a table made on demand may not be there
-                    mlflow.log_artifact(
-                        str(path), _artifact_folder(path.resolve(), self._reporting)
-                    )
-        for name in sorted(made & set(self._options.models)):
-            for fold, case in catalog.load(name).items():
-                run_id = tracking.log_fold(name, fold, case.folder, self._options.model_files)
-                serving.log_signature(run_id, case.folder)
-                self._register(name, fold, run_id)
-        tracking.end_run()
-
-    @hook_impl
-    def on_pipeline_error(self, error: Exception) -> None:
-        """Close the run as failed; the error's text stays out of it, since it may name a file."""
-        if mlflow.active_run():
-            mlflow.set_tag("error", type(error).__name__)
-            tracking.end_run("FAILED")
-
-    def _register(self, entry: str, fold: str, run_id: str) -> None:
-        name = self._options.registered_models.get(entry)
-        if name:
-            client = MlflowClient()
-            if not client.search_registered_models(f"name = '{name}'"):
-                client.create_registered_model(name)
-            source = f"{client.get_run(run_id).info.artifact_uri}/model"
-            client.create_model_version(name, source, run_id, tags={"fold": fold})
-
-
-def _artifact_folder(path: Path, reporting: Path) -> str | None:
-    """Return where in a run's artifacts a file goes: as below the reports, or at the top."""
-    if not path.parent.is_relative_to(reporting):
-        return None
-    folder = path.parent.relative_to(reporting).as_posix()
-    return None if folder == "." else folder
-
-
-def _numbers_in(output: Any) -> dict[str, Any]:
-    """Return the numbers by name of a node's output: of its table ``metrics``, if it has tables."""
-    if "metrics" in output:
-        return dict(output["metrics"].set_index("metric")["value"])
-    return tracking.flatten(output)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _digest(catalog: CatalogProtocol) -> str:
-    """Return the SHA-256 of the cohort table, or nothing where a run does without one."""
-    for name in ("cases", "cohort"):
-        if name in catalog and catalog.exists(name):
-            return sha256_of(file_of(catalog, name))
-    return ""

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 from click import ClickException
 from filelock import FileLock, Timeout
 
+from lvo_kedro.disk import storage_error
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
@@ -83,12 +85,13 @@ def working_on(data: Path, title: str, *, writes: bool) -> Iterator[None]:
 
     Raises:
         BusyError: Somebody else writes there, or reads what this run would write.
+        StorageError: The disk is full or read-only.
         UnlockableError: Permissions or the file system do not allow to find out.
     """
     try:
         lock, card = _enter(data, title, writes=writes)
     except OSError as error:
-        raise UnlockableError(data, error) from error
+        raise storage_error(error, data) or UnlockableError(data, error) from error
     try:
         yield
     finally:
@@ -113,7 +116,7 @@ def _enter(data: Path, title: str, *, writes: bool) -> tuple[FileLock, Path]:
         card = folder / f"{run.process}-{secrets.token_hex(4)}.json"
         card.write_text(json.dumps(asdict(run)), encoding="utf-8")
         card.chmod(mode & 0o666)
-        lock = _lock(card.with_suffix(LOCKED))
+        lock = file_lock(card.with_suffix(LOCKED))
         lock.acquire()
     return lock, card
 
@@ -122,7 +125,7 @@ def _under_way(folder: Path) -> list[Run]:
     """Return the runs whose process lives, and clear away what others left."""
     runs = []
     for card in sorted(folder.glob("*.json")):
-        lock = _lock(card.with_suffix(LOCKED))
+        lock = file_lock(card.with_suffix(LOCKED))
         try:
             lock.acquire()
         except Timeout:
@@ -142,10 +145,11 @@ def _clear(card: Path) -> None:
 
 def one_at_a_time(folder: Path) -> AbstractContextManager[object]:
     """Pass the door of a folder: whoever else wants to waits until the block ends."""
-    return _lock(folder / DOOR).acquire(timeout=PATIENCE)
+    return file_lock(folder / DOOR).acquire(timeout=PATIENCE)
 
 
-def _lock(path: Path) -> FileLock:
+def file_lock(path: Path) -> FileLock:
+    """Return a lock that does not wait, for those who may use the folder of ``path``."""
     mode = _mode(path.parent) & 0o666
     return FileLock(path, timeout=0, mode=mode, fallback_to_soft=False)
 

@@ -15,13 +15,13 @@ import mlflow.pyfunc
 import numpy as np
 import torch
 from mlflow.models import Model, ModelSignature
-from mlflow.tracking import MlflowClient
 from mlflow.types import Schema, TensorSpec
 
 from lvo_kedro.detection import Detector, load_detector
 from lvo_kedro.detection.detector import CARD
 
 if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
     from numpy.typing import NDArray
 
 
@@ -44,7 +44,7 @@ def _load_pyfunc(path: str) -> ServedDetector:
     return ServedDetector(load_detector(Path(path)))
 
 
-def log_signature(run_id: str, folder: Path) -> None:
+def log_signature(client: MlflowClient, run_id: str, folder: Path) -> None:
     """Add ``MLmodel`` to the copy of a detector's folder in a run; other folders are left alone."""
     if not (folder / CARD).is_file():
         return
@@ -59,4 +59,4 @@ def log_signature(run_id: str, folder: Path) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / "MLmodel"
         model.save(str(path))
-        MlflowClient().log_artifact(run_id, str(path), "model")
+        client.log_artifact(run_id, str(path), "model")

@@ -6,7 +6,9 @@ from kedro.config import OmegaConfigLoader
 
 from lvo_kedro.failure_limit import FailureHooks
 from lvo_kedro.given_files import GivenFilesHooks
-from lvo_kedro.hooks import CohortHooks, LockHooks, ProgressHooks, ResultHooks, TrackingHooks
+from lvo_kedro.hooks import CohortHooks, LockHooks, ProgressHooks, ResultHooks
+from lvo_kedro.run_hooks import ParameterHooks, StoppingHooks, StorageHooks
+from lvo_kedro.tracking_hooks import TrackingHooks
 
 # Kedro's own, about its use of OmegaConf and dots in names: nobody who runs this can act on them
 warnings.filterwarnings("ignore", category=UserWarning, module=r"kedro\.(config|pipeline)\.")
@@ -19,7 +21,10 @@ HOOKS = (
     TrackingHooks(),
     GivenFilesHooks(),
     CohortHooks(),
+    ParameterHooks(),
     LockHooks(),
+    StoppingHooks(),
+    StorageHooks(),
 )
 CONFIG_LOADER_CLASS = OmegaConfigLoader
 CONFIG_LOADER_ARGS = {

@@ -1,7 +1,4 @@
-"""MLflow: where runs go, and the live curves of a fold.
-
-The science code is handed a callable ``log(metrics, step)``; :class:`FoldLog` is that callable.
-"""
+"""MLflow: where runs go, what is known of them, and what of them is fetched again."""
 
 from __future__ import annotations
 
@@ -19,23 +16,47 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import mlflow
-import pandas as pd
-from mlflow.entities import Metric, Param, Run
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from pydantic import Field
-from sqlalchemy import URL
 
-from lvo_kedro import progress
 from lvo_kedro.errors import RunError
 from lvo_kedro.lock import one_at_a_time
 from lvo_kedro.options import Options
+from lvo_kedro.tracking_folds import FoldLog, log_fold
+from lvo_kedro.tracking_recovery import DATABASE, close_left_runs, embedded_address
+from lvo_kedro.tracking_run import (
+    PARENT_TAG,
+    Recorder,
+    TrackedRun,
+    current_run,
+    end_run,
+    start_run,
+)
+from lvo_kedro.tracking_server import SERVER, be_impatient, require_server, shown
+
+__all__ = [
+    "FoldLog",
+    "TrackingOptions",
+    "current_run",
+    "describe_run",
+    "end_run",
+    "fetch_artifacts",
+    "flatten",
+    "follow_artifacts",
+    "git_revision",
+    "log_fold",
+    "log_parameters",
+    "package_versions",
+    "provenance",
+    "run_tags",
+    "start_tracking",
+    "use_tracking",
+    "without_private",
+]
 
 PACKAGES = ("lvo-kedro", "kedro", "torch", "nnunetv2", "antspyx", "monai", "nibabel", "mlflow")
-PARENT_TAG = "mlflow.parentRunId"
 COHORT_TAG = "cohort.sha256"
-DATABASE = "mlflow.db"
-SERVER = "MLFLOW_TRACKING_URI"
 LOCATIONS = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
@@ -44,9 +65,6 @@ LOCATIONS = (
     ("logged_models", "artifact_location"),
 )
 """Tables and columns in which MLflow keeps where artifacts lie."""
-TOLD = (("pseudo_dice", "Dice"), ("validation_auc", "AUC"), ("train_loss", "loss"))
-"""Metrics of an epoch, of which its line of the log shows the first that is there, by this name."""
-METRICS_PER_CALL = 900
 PRIVATE = ("new_scans",)
 """Parameters that name a user's files: they are neither tracked nor reported."""
 
@@ -75,16 +93,21 @@ def use_tracking(options: TrackingOptions, project: Path) -> str:
 
     The embedded default is an absolute SQLite path, so that it is the same from any folder. Its
     artifacts lie beside it, also after the folder was copied or moved.
+
+    Raises:
+        ServerAwayError: There is a server, and it does not answer.
     """
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # its database's upkeep is no news
+    be_impatient()
     given = address = without_credentials(os.environ.get(SERVER, ""))
     folder = (project / options.folder).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
     place = (folder / "artifacts").as_uri()
-    if not address:
-        folder.mkdir(parents=True, exist_ok=True)
+    if address:
+        require_server(address)
+    else:
         follow_artifacts(folder / DATABASE, place)
-        # SQLAlchemy knows which characters of a path an address must not show as they are
-        address = URL.create("sqlite", database=str(folder / DATABASE)).render_as_string()
+        address = embedded_address(folder)
     mlflow.set_tracking_uri(address)
     if not given:  # MLflow sets it: the next run in this process, on other data, would come here
         os.environ.pop(SERVER, None)
@@ -110,9 +133,22 @@ def without_credentials(address: str) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
-def shown(address: str) -> str:
-    """Return an address as it may be shown: without the user and password of a database server."""
-    return re.sub(r"^([\w+.-]+://)[^/]*@", r"\1***@", address)
+def start_tracking(
+    options: TrackingOptions, project: Path, name: str, tags: dict[str, str]
+) -> TrackedRun:
+    """Start a run, and close those that earlier processes left open.
+
+    Args:
+        options: Where it goes.
+        project: The project's folder.
+        name: As MLflow shows it.
+        tags: What is known of it.
+    """
+    use_tracking(options, project)
+    folder = (project / options.folder).resolve()
+    close_left_runs(folder)
+    experiment = mlflow.set_experiment(options.experiment)
+    return start_run(mlflow.get_tracking_uri(), experiment.experiment_id, folder, name, tags)
 
 
 def follow_artifacts(database: Path, place: str) -> None:
@@ -129,14 +165,12 @@ def follow_artifacts(database: Path, place: str) -> None:
         return
     own = place.split("/")[-2:]
     with closing(sqlite3.connect(database, timeout=60, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")  # fails at once where nothing could be written
         columns = [pair for pair in LOCATIONS if _has_column(connection, *pair)]
         if LOCATIONS[0] not in columns:  # MLflow has not got as far as its tables yet
             return
         known = connection.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall()
         moved = [old for (old,) in known if old and old != place and old.split("/")[-2:] == own]
-        if not moved:
-            return
-        connection.execute("BEGIN IMMEDIATE")
         for old in moved:
             for table, column in columns:
                 # not LIKE, to which the % of an address is a wildcard
@@ -176,18 +210,18 @@ def provenance(*, with_cohort: bool) -> dict[str, str]:
     Returns:
         Values by the names that the report shows.
     """
-    run = mlflow.active_run()
-    digest = {"Cohort (SHA-256)": cohort_digest(run)} if with_cohort else {}
+    run = current_run()
+    digest = {"Cohort (SHA-256)": cohort_digest(run.tags if run else {})} if with_cohort else {}
     return {
         "Date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "MLflow run": run.info.run_id if run else "none",
+        "MLflow run": run.place.run_id if run else "none",
         "Source revision": git_revision(Path(__file__).parent),
     } | digest
 
 
-def cohort_digest(run: Run | None) -> str:
+def cohort_digest(tags: Mapping[str, str]) -> str:
     """Return the digest of a run's cohort table, which :func:`provenance` describes."""
-    return str(run.data.tags.get(COHORT_TAG, "unknown")) if run else "unknown"
+    return tags.get(COHORT_TAG, "unknown")
 
 
 def git_revision(project: Path) -> str:
@@ -215,112 +249,17 @@ def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-class FoldLog:
-    """Follows one fold's training: tells its epochs, and logs its curves to a child run.
-
-    It may be sent to another process: it logs to the run that was active where it was made, and
-    to nothing where there was none.
-
-    Args:
-        stage: What is trained, such as ``vessel_models``.
-        fold: Its name, such as ``fold_0``.
-        epochs: How many it trains for.
-    """
-
-    fingerprint = None  # watching a training does not change it
-
-    def __init__(self, stage: str, fold: str, epochs: int) -> None:
-        self.stage, self.fold, self.epochs = stage, fold, epochs
-        run = mlflow.active_run()
-        self._parent, self._experiment = "", ""
-        if run is not None:
-            self._parent, self._experiment = run.info.run_id, run.info.experiment_id
-        self._address = mlflow.get_tracking_uri()
-        self._run_id: str | None = None
-
-    def __call__(self, metrics: Mapping[str, float], step: int) -> None:
-        """Tell and log ``metrics`` of the given epoch, counted from 0."""
-        shown = [f"{word} {metrics[name]:.2f}" for name, word in TOLD if name in metrics]
-        progress.tell(step + 1, self.epochs, "".join(shown[:1]))
-        if not self._parent:
-            return
-        client = MlflowClient(self._address)
-        if self._run_id is None:
-            parent = (self._parent, self._experiment)
-            self._run_id = child_run(client, *parent, self.stage, self.fold)
-        numbers = [Metric(name, float(value), 0, step) for name, value in metrics.items()]
-        client.log_batch(self._run_id, metrics=numbers)
-
-
-def child_run(client: MlflowClient, parent: str, experiment: str, stage: str, fold: str) -> str:
-    """Return the id of a run's child for a fold, made where there is none."""
-    query = f"tags.`{PARENT_TAG}` = '{parent}' and tags.fold = '{stage}.{fold}'"
-    found = client.search_runs([experiment], query)
-    if found:
-        run_id: str = found[0].info.run_id
-        return run_id
-    tags = {PARENT_TAG: parent, "fold": f"{stage}.{fold}"}
-    created: str = client.create_run(experiment, tags=tags, run_name=f"{stage} {fold}").info.run_id
-    return created
-
-
-def log_fold(stage: str, fold: str, folder: Path, patterns: tuple[str, ...]) -> str:
-    """Complete a fold's child run: its whole history and a copy of its model files."""
-    client, run = MlflowClient(), mlflow.active_run()
-    if run is None:
-        raise RuntimeError("a fold's run needs an active run above it")
-    run_id = child_run(client, run.info.run_id, run.info.experiment_id, stage, fold)
-    logged = set(client.get_run(run_id).data.metrics)
-    history = folder / "history.csv"
-    if history.is_file() and not logged:  # trained in an earlier run: its curves are shown again
-        log_history(run_id, pd.read_csv(history))
-    for file in sorted({f for pattern in patterns for f in folder.rglob(pattern)}):
-        if not file.name.startswith("."):
-            place = Path("model") / file.parent.relative_to(folder)
-            client.log_artifact(run_id, str(file), place.as_posix())
-    client.set_terminated(run_id)
-    return run_id
-
-
-def end_run(status: str = "FINISHED") -> None:
-    """End the active run, and those of its folds that nobody completed."""
-    parent = mlflow.active_run()
-    if parent is None:
-        return
-    client = MlflowClient()
-    query = f"tags.`{PARENT_TAG}` = '{parent.info.run_id}' and attributes.status = 'RUNNING'"
-    for child in client.search_runs([parent.info.experiment_id], query):
-        client.set_terminated(child.info.run_id, status)
-    mlflow.end_run(status)
-
-
-def log_history(run_id: str, history: pd.DataFrame) -> None:
-    """Log a table of curves, one row per epoch, with its first column as the step."""
-    steps = history.iloc[:, 0].astype(int)
-    numbers = history.iloc[:, 1:].select_dtypes("number")
-    metrics = [
-        Metric(name, float(value), 0, int(step))
-        for name in numbers
-        for step, value in zip(steps, numbers[name], strict=True)
-        if pd.notna(value)
-    ]
-    for start in range(0, len(metrics), METRICS_PER_CALL):
-        MlflowClient().log_batch(run_id, metrics=metrics[start : start + METRICS_PER_CALL])
-
-
 def without_private(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters that may be shown: none of them names a patient's file."""
     return {name: value for name, value in parameters.items() if name not in PRIVATE}
 
 
-def log_parameters(run_id: str, parameters: Mapping[str, Any]) -> None:
+def log_parameters(run: Recorder, parameters: Mapping[str, Any]) -> None:
     """Log nested parameters flat, but not the private ones; MLflow cuts what is too long for it."""
     shown = flatten(without_private(parameters))
     # MLflow allows no '+', as in the class C7+M1
-    names = {name: re.sub(r"[^\w\-. :/]", "_", name) for name in shown}
-    flat = [Param(names[name], str(value)[:6000]) for name, value in shown.items()]
-    for start in range(0, len(flat), 100):
-        MlflowClient().log_batch(run_id, params=flat[start : start + 100])
+    values = {re.sub(r"[^\w\-. :/]", "_", name): str(value)[:6000] for name, value in shown.items()}
+    run.write("params", values=values)
 
 
 def fetch_artifacts(run_id: str, names: Collection[str], folder: Path) -> list[Path]:
@@ -359,7 +298,7 @@ def describe_run(run_id: str) -> dict[str, str]:
         "Name": run.info.run_name,
         "Date": f"{started:%Y-%m-%d %H:%M} UTC",
         "Source revision": run.data.tags.get("git.revision", "unknown"),
-        "Cohort (SHA-256)": cohort_digest(run),
+        "Cohort (SHA-256)": cohort_digest(run.data.tags),
     }
 
 

@@ -20,6 +20,7 @@ from kedro.io import DatasetError
 from threadpoolctl import threadpool_limits
 
 from lvo_kedro.datasets.work import Job, Outcome, compute, give_up
+from lvo_kedro.stopping import leave_to_the_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -100,6 +101,7 @@ def _prepare_worker(run: int) -> None:
     300 MB that loky allows, and the next one would have to load everything again.
     """
     process_executor._MAX_MEMORY_LEAK_SIZE = WORKER_GROWTH
+    leave_to_the_run()
     threading.Thread(target=_end_with, args=(run,), daemon=True).start()
 
 
