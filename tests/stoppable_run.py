@@ -6,6 +6,7 @@ compiled code that lets no other thread run, as a registration is.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,7 @@ import click
 import joblib
 import numpy as np
 
-from lvo_kedro.datasets.cases import _prepare_worker
+from lvo_kedro.datasets.workers import _prepare_worker
 from lvo_kedro.lock import working_on
 from lvo_kedro.stopping import Stoppable, when_stopped
 from lvo_kedro.tracking import FoldLog, TrackingOptions, end_run, start_tracking
@@ -49,8 +50,6 @@ def run(data: Path, manner: str) -> None:
     if manner == "stuck":
         (data / "ready").touch()
         sum(range(10**13))
-    import os
-
     jobs = (joblib.delayed(work)(n, np.zeros(10**6), data) for n in range(2))
     with joblib.parallel_config("loky", initializer=_prepare_worker, initargs=(os.getpid(),)):
         for _ in joblib.Parallel(n_jobs=2, return_as="generator_unordered")(jobs):

@@ -208,12 +208,14 @@ def run_id(tmp_path, monkeypatch):
 
 def test_a_report_and_its_run_name_the_cohort_by_one_digest(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    use_tracking(TrackingOptions(folder="mlflow"), tmp_path)
-    with mlflow.start_run(tags={"cohort.sha256": "123"}) as run:
-        told = provenance(with_cohort=True)
-        assert "Cohort (SHA-256)" not in provenance(with_cohort=False)
-    assert told["MLflow run"] == run.info.run_id
-    assert told["Cohort (SHA-256)"] == "123" == describe_run(run.info.run_id)["Cohort (SHA-256)"]
+    options = TrackingOptions(folder="mlflow")
+    run = start_tracking(options, tmp_path, "test", {"cohort.sha256": "123"})
+    told = provenance(with_cohort=True)
+    assert "Cohort (SHA-256)" not in provenance(with_cohort=False)
+    end_run()
+    run_id = run.place.run_id
+    assert told["MLflow run"] == run_id
+    assert told["Cohort (SHA-256)"] == "123" == describe_run(run_id)["Cohort (SHA-256)"]
     assert provenance(with_cohort=True)["Cohort (SHA-256)"] == "unknown"
 
 

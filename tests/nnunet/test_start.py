@@ -278,6 +278,7 @@ def test_given_weights_count_by_content_and_none_count_as_before(dataset, models
     assert one == moved
     assert len({none, one, other, allowed}) == 4
     machine = {"device", "devices", "compile", "workers", "augmentation_workers"}
+    machine.add("checkpoint_every")
     chosen = TINY.model_dump(exclude=machine | PREDICTION_FIELDS | {"start_from"})
     plans = json.loads(next(dataset.rglob("nnUNetPlans.json")).read_text())
     cases = {part: {c: prepared["cases"][c] for c in split[part]} for part in ("train", "val")}

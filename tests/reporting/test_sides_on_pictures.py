@@ -30,7 +30,7 @@ from lvo_kedro.localization import (
 from lvo_kedro.pipelines.detection_training import scoring_nodes
 from lvo_kedro.pipelines.evaluation import report_nodes
 from lvo_kedro.pipelines.priors import nodes as prior_nodes
-from lvo_kedro.priors import Priors
+from lvo_kedro.priors import PriorLimits, Priors
 from lvo_kedro.reporting import CasePictures, plot_case, plot_priors, to_png
 from tests.localization.conftest import BOXES, draw_head, grid_with
 
@@ -181,7 +181,8 @@ def test_the_nodes_draw_these_pictures(monkeypatch):
     head = draw_head(grid_with(**POSES["PIL"]), ("M1",), "left")
     pictures, priors = pictures_of(head), priors_of(head)
     scan = Named("case-1", ncct=head.ncct)
-    drawn = prior_nodes.draw_preview(scan, vars(priors))["preview"]
+    monkeypatch.setattr(prior_nodes, "find_faults", lambda quality, limits: [])
+    drawn = prior_nodes.draw_preview(scan, vars(priors), PriorLimits())["preview"]
     assert to_png(drawn) == to_png(plot_priors(head.ncct, priors, "case-1"))
     monkeypatch.setattr(scoring_nodes, "explain", lambda *_: pictures.explanation)
     monkeypatch.setattr(scoring_nodes, "open_sample", lambda path: path)
