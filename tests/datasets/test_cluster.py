@@ -14,10 +14,12 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from kedro.io import DatasetError
 
 from lvo_kedro.datasets import CaseDataset
+from lvo_kedro.datasets.records import read_record
 
-from .cluster_tasks import compute, wait_once
+from .cluster_tasks import compute, die, wait_once
 
 distributed = pytest.importorskip("distributed")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -30,8 +32,9 @@ QUIET = {"DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "error", "OMP_NUM_THREADS": "
 class Cluster:
     """A scheduler and workers on this machine, each a process."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, failures: int = 3) -> None:
         self.folder = folder
+        self.settings = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": str(failures)}
         self.processes: list[subprocess.Popen[bytes]] = []
         self.file = folder / "scheduler.json"
         self._start("scheduler", "--port", "0", "--no-dashboard")
@@ -48,7 +51,7 @@ class Cluster:
             subprocess.Popen(  # noqa: S603 - our own interpreter
                 command,
                 cwd=self.folder,
-                env=os.environ | QUIET | {"PYTHONPATH": paths},
+                env=os.environ | QUIET | self.settings | {"PYTHONPATH": paths},
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
@@ -69,9 +72,9 @@ class Cluster:
 
 
 @contextmanager
-def cluster_in(folder: Path) -> Iterator[Cluster]:
+def cluster_in(folder: Path, failures: int = 3) -> Iterator[Cluster]:
     folder.mkdir()
-    cluster = Cluster(folder)
+    cluster = Cluster(folder, failures)
     try:
         yield cluster
     finally:
@@ -135,3 +138,37 @@ def test_a_worker_that_is_killed_costs_its_case_one_more_attempt(tmp_path):
     assert not cases.load().failed
     assert cases.load()["hit"]["result"] == compute(99)["result"]
     assert not list((tmp_path / "cases").glob(".*.part"))
+
+
+def test_a_case_that_kills_every_worker_costs_itself_alone(tmp_path):
+    # whatever waits at a worker is under suspicion when it dies, so that one failure tells nothing
+    with cluster_in(tmp_path / "cluster", failures=2) as cluster:
+        cluster.add_workers(4)
+        cases = dataset(tmp_path / "cases", scheduler=cluster.address)
+        cases.save({"bad": die, **{f"case{n}": partial(compute, n) for n in range(4)}})
+    assert sorted(cases.load()) == ["case0", "case1", "case2", "case3"]
+    assert "its Dask workers were lost" in cases.load().failed["bad"]
+
+
+def test_a_scheduler_that_dies_ends_the_run_with_a_word_and_keeps_what_was_done(tmp_path):
+    with cluster_in(tmp_path / "cluster") as cluster:
+        cluster.add_workers(1)
+        cases = dataset(tmp_path / "cases", scheduler=cluster.address)
+        done = tmp_path / "cases" / "case0" / "case.json"
+
+        def kill_when_one_is_done() -> None:
+            while not done.is_file():
+                time.sleep(0.05)
+            cluster.processes[0].kill()
+
+        threading.Thread(target=kill_when_one_is_done, daemon=True).start()
+        tasks = {f"case{n}": partial(compute, n, 0.0 if n == 0 else 2.0) for n in range(6)}
+        with pytest.raises(DatasetError, match=r"scheduler at .* went away; everything that ended"):
+            cases.save(tasks)
+    attempt = read_record(done.parent)["attempt"]
+    again = dataset(tmp_path / "cases")
+    again.save(
+        {name: partial(compute, n) for n, name in enumerate(tasks)} | {"case0": tasks["case0"]}
+    )
+    assert read_record(done.parent)["attempt"] == attempt
+    assert len(again.load()) == 6
