@@ -1,0 +1,137 @@
+"""Cases on a real Dask cluster: a scheduler and workers that are processes of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from lvo_kedro.datasets import CaseDataset
+
+from .cluster_tasks import compute, wait_once
+
+distributed = pytest.importorskip("distributed")
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+QUIET = {"DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "error", "OMP_NUM_THREADS": "1"}
+
+
+class Cluster:
+    """A scheduler and workers on this machine, each a process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.file = folder / "scheduler.json"
+        self._start("scheduler", "--port", "0", "--no-dashboard")
+        while not self.file.is_file():
+            time.sleep(0.05)
+        self.client = distributed.Client(scheduler_file=str(self.file), set_as_default=False)
+        self.address = self.client.scheduler.address
+
+    def _start(self, what: str, *options: str) -> None:
+        command = [sys.executable, "-m", f"distributed.cli.dask_{what}", *options]
+        command += ["--host", "127.0.0.1", "--scheduler-file", str(self.file)]
+        paths = os.pathsep.join(map(str, (ROOT / "src", ROOT)))
+        self.processes.append(
+            subprocess.Popen(  # noqa: S603 - our own interpreter
+                command,
+                cwd=self.folder,
+                env=os.environ | QUIET | {"PYTHONPATH": paths},
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        )
+
+    def add_workers(self, count: int) -> None:
+        """Start workers of one thread that die for good where they are killed."""
+        wanted = len(self.client.scheduler_info()["workers"]) + count
+        for _ in range(count):
+            self._start("worker", "--nthreads", "1", "--no-nanny", "--no-dashboard")
+        self.client.wait_for_workers(wanted, timeout=60)
+
+    def close(self) -> None:
+        self.client.close()
+        for process in reversed(self.processes):
+            process.kill()  # a worker that is asked to end waits long for its scheduler
+            process.wait(30)
+
+
+@contextmanager
+def cluster_in(folder: Path) -> Iterator[Cluster]:
+    folder.mkdir()
+    cluster = Cluster(folder)
+    try:
+        yield cluster
+    finally:
+        cluster.close()
+
+
+def dataset(path: Path, **options) -> CaseDataset:
+    return CaseDataset(path=str(path), files=["result.json"], **options)
+
+
+def results(cases: CaseDataset) -> dict[str, dict]:
+    loaded = cases.load()
+    return {name: case["result"] | {"digest": case.fingerprint} for name, case in loaded.items()}
+
+
+def seconds_of(cases: CaseDataset, count: int) -> float:
+    start = time.monotonic()
+    cases.save({f"case{number}": partial(compute, number, 0.5) for number in range(count)})
+    return time.monotonic() - start
+
+
+def test_a_cluster_gives_what_this_machine_gives_and_two_workers_twice_as_fast(tmp_path):
+    here = dataset(tmp_path / "here")
+    here.save({f"case{number}": partial(compute, number, 0) for number in range(12)})
+    with cluster_in(tmp_path / "cluster") as cluster:
+        cluster.add_workers(1)
+        dataset(tmp_path / "warm", scheduler=cluster.address).save({"a": partial(compute, 0)})
+        one = dataset(tmp_path / "one", scheduler=cluster.address)
+        alone = seconds_of(one, 12)
+        cluster.add_workers(1)
+        warm = {f"case{number}": partial(compute, number, 0.5) for number in range(4)}
+        dataset(tmp_path / "warm2", scheduler=cluster.address).save(warm)
+        two = dataset(tmp_path / "two", scheduler=cluster.address)
+        together = seconds_of(two, 12)
+    numbers = [{n: r["norm"] for n, r in results(cases).items()} for cases in (here, one, two)]
+    assert numbers[0] == numbers[1] == numbers[2]
+    assert results(one) == results(two)
+    assert alone / together >= 1.7, (alone, together)
+
+
+def kill_first_attempt(marks: Path) -> None:
+    mark = marks / "attempt_0"
+    while not (mark.is_file() and mark.read_text()):
+        time.sleep(0.05)
+    os.kill(int(mark.read_text()), signal.SIGKILL)
+
+
+def test_a_worker_that_is_killed_costs_its_case_one_more_attempt(tmp_path):
+    (marks := tmp_path / "marks").mkdir()
+    with cluster_in(tmp_path / "cluster") as cluster:
+        cluster.add_workers(2)
+        killer = threading.Thread(target=kill_first_attempt, args=(marks,), daemon=True)
+        killer.start()
+        cases = dataset(tmp_path / "cases", scheduler=cluster.address)
+        tasks = {f"case{number}": partial(compute, number) for number in range(6)}
+        cases.save({"hit": partial(wait_once, 99, marks), **tasks})
+        killer.join(10)
+        assert len(cluster.client.scheduler_info()["workers"]) == 1
+    assert sorted(mark.name for mark in marks.iterdir()) == ["attempt_0", "attempt_1"]
+    assert sorted(cases.load()) == ["case0", "case1", "case2", "case3", "case4", "case5", "hit"]
+    assert not cases.load().failed
+    assert cases.load()["hit"]["result"] == compute(99)["result"]
+    assert not list((tmp_path / "cases").glob(".*.part"))
