@@ -18,14 +18,6 @@ def compute(number: int, seconds: float = 0.0) -> dict[str, Any]:
     return {"result": {"number": number, "norm": float(np.linalg.svd(values)[1][0])}}
 
 
-def spin(number: int, rounds: int) -> dict[str, Any]:
-    """Keep a core busy with plain Python."""
-    total = number
-    for step in range(rounds):
-        total = (total * 31 + step) % 1_000_003
-    return {"result": {"number": number, "total": total}}
-
-
 def wait_once(number: int, marks: Path) -> dict[str, Any]:
     """The first attempt says who it is, and waits to be killed; the next one ends."""
     mark = marks / f"attempt_{len(list(marks.glob('attempt_*')))}"
