@@ -93,12 +93,12 @@ def started(tmp_path):
             process.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "manner", "everybody"),
     [
         (signal.SIGTERM, "workers", False),
         (signal.SIGINT, "workers", True),  # a terminal sends it to all
-        (signal.SIGTERM, "stuck", False),
         (signal.SIGINT, "stuck", True),
         (signal.SIGKILL, "workers", False),
     ],

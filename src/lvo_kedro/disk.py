@@ -18,8 +18,8 @@ READ_ONLY = (
     f"{{data}} is read-only. Mount it for writing and see to the rights, {ELSEWHERE}. {KEPT}"
 )
 DAMAGED = (
-    "the tracking database in {data} cannot be read ({said}). Put a copy of it in its place, or "
-    "move it away: the next run makes a new one, which lists no earlier runs"
+    "the tracking database in {data} cannot be used ({said}). See to the rights, put a copy of "
+    "it in its place, or move it away: the next run makes a new one, which lists no earlier runs"
 )
 ERRORS = {
     errno.ENOSPC: FULL,

@@ -6,10 +6,9 @@ import importlib.metadata
 import logging
 import os
 import re
-import sqlite3
 import subprocess
 from collections.abc import Collection, Mapping
-from contextlib import closing, nullcontext
+from contextlib import nullcontext
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -23,17 +22,25 @@ from pydantic import Field
 from lvo_kedro.errors import RunError
 from lvo_kedro.lock import one_at_a_time
 from lvo_kedro.options import Options
+from lvo_kedro.tracking_calls import PARENT_TAG
+from lvo_kedro.tracking_database import DATABASE, embedded_address, follow_artifacts
 from lvo_kedro.tracking_folds import FoldLog, log_fold
-from lvo_kedro.tracking_recovery import DATABASE, close_left_runs, embedded_address
+from lvo_kedro.tracking_recovery import close_left_runs
 from lvo_kedro.tracking_run import (
-    PARENT_TAG,
     Recorder,
     TrackedRun,
     current_run,
     end_run,
     start_run,
 )
-from lvo_kedro.tracking_server import SERVER, be_impatient, require_server, shown
+from lvo_kedro.tracking_server import (
+    SERVER,
+    ServerRefusesError,
+    be_impatient,
+    is_embedded,
+    require_server,
+    shown,
+)
 
 __all__ = [
     "FoldLog",
@@ -43,7 +50,6 @@ __all__ = [
     "end_run",
     "fetch_artifacts",
     "flatten",
-    "follow_artifacts",
     "git_revision",
     "log_fold",
     "log_parameters",
@@ -57,14 +63,6 @@ __all__ = [
 
 PACKAGES = ("lvo-kedro", "kedro", "torch", "nnunetv2", "antspyx", "monai", "nibabel", "mlflow")
 COHORT_TAG = "cohort.sha256"
-LOCATIONS = (
-    ("experiments", "artifact_location"),
-    ("runs", "artifact_uri"),
-    ("model_versions", "source"),
-    ("model_versions", "storage_location"),
-    ("logged_models", "artifact_location"),
-)
-"""Tables and columns in which MLflow keeps where artifacts lie."""
 PRIVATE = ("new_scans",)
 """Parameters that name a user's files: they are neither tracked nor reported."""
 
@@ -96,6 +94,7 @@ def use_tracking(options: TrackingOptions, project: Path) -> str:
 
     Raises:
         ServerAwayError: There is a server, and it does not answer.
+        ServerRefusesError: It is no MLflow server, or wants another password.
     """
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # its database's upkeep is no news
     be_impatient()
@@ -111,12 +110,14 @@ def use_tracking(options: TrackingOptions, project: Path) -> str:
     mlflow.set_tracking_uri(address)
     if not given:  # MLflow sets it: the next run in this process, on other data, would come here
         os.environ.pop(SERVER, None)
-    # two that make the tables or the experiment at once would both fail
-    with nullcontext() if given else one_at_a_time(folder):
-        if mlflow.get_experiment_by_name(options.experiment) is None:
-            local = place if address.startswith("sqlite:") else None
-            mlflow.create_experiment(options.experiment, artifact_location=local)
-    mlflow.set_experiment(options.experiment)
+    try:
+        # two that make the tables or the experiment at once would both fail
+        with nullcontext() if given else one_at_a_time(folder):
+            _open_experiment(options.experiment, place if is_embedded(address) else None)
+    except MlflowException as error:
+        if given and not is_embedded(address):
+            raise ServerRefusesError(address) from error
+        raise
     return shown(address)
 
 
@@ -131,6 +132,12 @@ def without_credentials(address: str) -> str:
     os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(parts.username or "")
     os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(parts.password)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _open_experiment(name: str, place: str | None) -> None:
+    if mlflow.get_experiment_by_name(name) is None:
+        mlflow.create_experiment(name, artifact_location=place)
+    mlflow.set_experiment(name)
 
 
 def start_tracking(
@@ -149,42 +156,6 @@ def start_tracking(
     close_left_runs(folder)
     experiment = mlflow.set_experiment(options.experiment)
     return start_run(mlflow.get_tracking_uri(), experiment.experiment_id, folder, name, tags)
-
-
-def follow_artifacts(database: Path, place: str) -> None:
-    """Let an embedded database that was copied or moved with its artifacts name their new place.
-
-    MLflow stores absolute locations, of which a copy's would still be those of the original. Only
-    what lies in a place that this project made (``.../mlflow/artifacts``) is renamed.
-
-    Args:
-        database: The SQLite file; nothing happens where there is none yet.
-        place: Address of the folder of artifacts, as it is now.
-    """
-    if not database.is_file():
-        return
-    own = place.split("/")[-2:]
-    with closing(sqlite3.connect(database, timeout=60, isolation_level=None)) as connection:
-        connection.execute("BEGIN IMMEDIATE")  # fails at once where nothing could be written
-        columns = [pair for pair in LOCATIONS if _has_column(connection, *pair)]
-        if LOCATIONS[0] not in columns:  # MLflow has not got as far as its tables yet
-            return
-        known = connection.execute("SELECT DISTINCT artifact_location FROM experiments").fetchall()
-        moved = [old for (old,) in known if old and old != place and old.split("/")[-2:] == own]
-        for old in moved:
-            for table, column in columns:
-                # not LIKE, to which the % of an address is a wildcard
-                rename = (
-                    f"UPDATE {table} SET {column} = :new || substr({column}, length(:old) + 1) "  # noqa: S608
-                    f"WHERE substr({column} || '/', 1, length(:old) + 1) = :old || '/'"
-                )
-                connection.execute(rename, {"old": old, "new": place})
-        connection.execute("COMMIT")
-
-
-def _has_column(connection: sqlite3.Connection, table: str, column: str) -> bool:
-    query = "SELECT 1 FROM pragma_table_info(?) WHERE name = ?"
-    return connection.execute(query, (table, column)).fetchone() is not None
 
 
 def run_tags(project: Path) -> dict[str, str]:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from lvo_kedro import progress
-from lvo_kedro.tracking_run import Recorder, current_run, describe_file
+from lvo_kedro.tracking_calls import describe_file
+from lvo_kedro.tracking_run import Recorder, current_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

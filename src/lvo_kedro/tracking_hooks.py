@@ -16,13 +16,15 @@ from lvo_kedro.datasets.files import file_of, files_of
 from lvo_kedro.hooks import REPORTING, data_folder
 from lvo_kedro.stopping import when_stopped
 from lvo_kedro.tracking import TrackingOptions
-from lvo_kedro.tracking_run import TrackedRun, describe_file
+from lvo_kedro.tracking_calls import describe_file
 
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
     from kedro.io import CatalogProtocol
     from kedro.pipeline import Pipeline
     from kedro.pipeline.node import Node
+
+    from lvo_kedro.tracking_run import TrackedRun
 
 logger = logging.getLogger(__name__)
 
@@ -95,9 +97,9 @@ class TrackingHooks:
         # what was used is copied as well: a report names files that an earlier run may have made
         for name in sorted(used & set(self._options.artifacts)):
             for path in files_of(catalog, name):
-                if path.exists():  # a table made on demand may not be there
-                    folder = _artifact_folder(path.resolve(), self._reporting)
-                    run.write("artifact", **describe_file(path, folder))
+                for file in _files_below(path):
+                    folder = _artifact_folder(file.resolve(), self._reporting)
+                    run.write("artifact", **describe_file(file, folder))
         for name in sorted(made & set(self._options.models)):
             self._log_models(run, name, catalog)
 
@@ -108,6 +110,11 @@ class TrackingHooks:
             tracking.log_fold(run, child, case.folder, self._options.model_files)
             if registered:
                 run.write("register", child, name=registered)
+
+
+def _files_below(path: Path) -> list[Path]:
+    """Return a file, or those of a folder; a table that is made on demand may not be there."""
+    return sorted(p for p in (path, *path.rglob("*")) if p.is_file())
 
 
 def _artifact_folder(path: Path, reporting: Path) -> str | None:

@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING
 from filelock import Timeout
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
-from sqlalchemy import URL
 
 from lvo_kedro.lock import file_lock, one_at_a_time
+from lvo_kedro.tracking_calls import Place, perform
+from lvo_kedro.tracking_database import embedded_address
 from lvo_kedro.tracking_run import (
     CARD,
     LOCKED,
     UNFINISHED,
-    Place,
     forget,
     missed_calls,
-    perform,
     replay,
 )
 from lvo_kedro.tracking_server import (
@@ -37,14 +36,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 logger = logging.getLogger(__name__)
-
-DATABASE = "mlflow.db"
-
-
-def embedded_address(folder: Path) -> str:
-    """Return the address of a folder's database, the same from wherever it is used."""
-    # SQLAlchemy knows which characters of a path an address must not show as they are
-    return URL.create("sqlite", database=str(folder / DATABASE)).render_as_string()
 
 
 def close_left_runs(folder: Path, patience: float = 0.0) -> None:

@@ -2,8 +2,7 @@
 
 A server may go away in mid-run. What it misses is then kept in the run's folder below
 ``<data>/mlflow/unfinished``, a line of JSON a call, and sent once it is back: at the end of the
-run, or by the next one (:mod:`lvo_kedro.tracking_recovery`). The same function,
-:func:`perform`, carries out a call at once and later.
+run, or by the next one (:mod:`lvo_kedro.tracking_recovery`).
 """
 
 from __future__ import annotations
@@ -14,65 +13,35 @@ import os
 import socket
 import threading
 import time
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.tracking.context.registry import resolve_tags
 
 from lvo_kedro.artifacts import write_json
 from lvo_kedro.lock import file_lock, one_at_a_time
+from lvo_kedro.tracking_calls import Call, Place, perform
 from lvo_kedro.tracking_server import answers, is_embedded, is_outage, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from filelock import FileLock
 
 logger = logging.getLogger(__name__)
 
-PARENT_TAG = "mlflow.parentRunId"
 UNFINISHED = "unfinished"
 """Beside the embedded database: a folder for each run that is open, or that was not sent whole."""
 CARD, LOCKED, MISSED = "run.json", ".lock", "missed-{}.jsonl"
 RETRY, SHARE = 30.0, 20.0
 """After a failure nothing is sent for so many seconds, and for so many times as long as it took."""
-PER_CALL = 900
-"""Metrics that are sent at once."""
-
-Call = dict[str, Any]
+FRESH = 5.0
+"""Seconds for which a server that took a call is known to be there."""
 
 _runs = threading.local()
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a run is; may be sent to another process."""
-
-    address: str
-    experiment: str
-    run_id: str
-    folder: Path
-    children: dict[str, str] = field(default_factory=dict, compare=False)
-    """Ids of the folds' runs, as far as they are known here."""
-
-    def of(self, fold: str) -> str:
-        """Return the id of the run itself, or of its child for a fold, made where there is none."""
-        if fold and fold not in self.children:
-            self.children[fold] = self._child(fold)
-        return self.children[fold] if fold else self.run_id
-
-    def _child(self, fold: str) -> str:
-        client = MlflowClient(self.address)
-        query = f"tags.`{PARENT_TAG}` = '{self.run_id}' and tags.fold = '{fold}'"
-        found = client.search_runs([self.experiment], query)
-        if found:
-            return str(found[0].info.run_id)
-        tags, name = {PARENT_TAG: self.run_id, "fold": fold}, fold.replace(".", " ", 1)
-        return str(client.create_run(self.experiment, tags=tags, run_name=name).info.run_id)
 
 
 class Recorder:
@@ -84,7 +53,7 @@ class Recorder:
 
     def __init__(self, place: Place) -> None:
         self.place = place
-        self._away_until = 0.0
+        self._away_until = self._heard = 0.0
         self._told = False
 
     def metrics(self, numbers: Mapping[str, float], step: int = 0, fold: str = "") -> None:
@@ -112,28 +81,31 @@ class Recorder:
                 raise
             self._note_absence(time.monotonic() - start, type(error).__name__)
             self._keep(entry)
+        else:
+            self._heard = time.monotonic()
 
     def _is_away(self) -> bool:
         """Return whether to do without the server; it is asked now and then."""
-        if not self._away_until:
-            return False
-        start = time.monotonic()
-        if start < self._away_until:
+        now = time.monotonic()
+        if now < self._away_until:
             return True
-        if answers(self.place.address):
-            self._away_until = 0.0
+        known = not self._away_until and now < self._heard + FRESH
+        if known or is_embedded(self.place.address):
             return False
-        self._note_absence(time.monotonic() - start, "")
+        if answers(self.place.address):  # sooner than a call, which waits much longer
+            self._heard, self._away_until = time.monotonic(), 0.0
+            return False
+        self._note_absence(time.monotonic() - now, "no answer")
         return True
 
-    def _note_absence(self, took: float, error: str) -> None:
+    def _note_absence(self, took: float, reason: str) -> None:
         self._away_until = time.monotonic() + max(RETRY, SHARE * took)
         if not self._told:
             text = (
                 "the MLflow server at %s does not take what the run has to tell (%s): the run goes "
                 "on, and that is kept in %s until the server is back"
             )
-            logger.warning(text, shown(self.place.address), error, self.place.folder)
+            logger.warning(text, shown(self.place.address), reason, self.place.folder)
         self._told = True
 
     def _keep(self, entry: Call) -> None:
@@ -152,17 +124,19 @@ class TrackedRun(Recorder):
 
     def __init__(self, place: Place, lock: FileLock, tags: Mapping[str, str]) -> None:
         super().__init__(place)
-        self._lock = lock
+        self._lock, self._heard = lock, time.monotonic()
         self.tags = dict(tags)
 
     def end(self, status: str = "FINISHED") -> None:
         """End the run, and those of its folds that nobody completed; send what waits."""
-        if is_waiting(self.place) and not self._is_away():
-            replay(self.place)
-        self.write("end", status=status)
-        waits = is_waiting(self.place)
-        self._lock.release()
-        if not waits:
+        try:
+            if is_waiting(self.place) and answers(self.place.address):
+                self._away_until = 0.0
+                replay(self.place)
+            self.write("end", status=status)
+        finally:
+            self._lock.release()
+        if not is_waiting(self.place):
             forget(self.place.folder)
         else:
             text = "MLflow has not got all of this run: the next run sends the rest, in %s"
@@ -207,76 +181,6 @@ def end_run(status: str = "FINISHED") -> None:
     run: TrackedRun | None = vars(_runs).pop("current", None)
     if run:
         run.end(status)
-
-
-def perform(place: Place, entry: Call) -> None:
-    """Carry out one call; a second time changes nothing."""
-    client, run_id = MlflowClient(place.address), place.of(entry["fold"])
-    match entry["call"]:
-        case "metrics":
-            send_metrics(client, run_id, entry["numbers"])
-        case "history":  # of a fold that an earlier run trained, and that has no curves here
-            if not client.get_run(run_id).data.metrics:
-                send_metrics(client, run_id, entry["numbers"])
-        case "params":
-            flat = [Param(name, value) for name, value in entry["values"].items()]
-            for start in range(0, len(flat), 100):
-                client.log_batch(run_id, params=flat[start : start + 100])
-        case "tag":
-            client.set_tag(run_id, entry["name"], entry["value"])
-        case "artifact":
-            _send_file(client, run_id, entry)
-        case "signature":
-            from lvo_kedro import serving  # noqa: PLC0415 - loads torch
-
-            serving.log_signature(client, run_id, Path(entry["path"]))
-        case "register":
-            _register(client, run_id, entry["name"], entry["fold"])
-        case "end":
-            _end(client, place, run_id, entry)
-
-
-def send_metrics(client: MlflowClient, run_id: str, numbers: Sequence[Sequence[Any]]) -> None:
-    """Send rows of name, value, time (ms) and step."""
-    for start in range(0, len(numbers), PER_CALL):
-        rows = numbers[start : start + PER_CALL]
-        client.log_batch(run_id, metrics=[Metric(*row) for row in rows])
-
-
-def describe_file(path: Path, place: str | None) -> Call:
-    """Return what a call ``artifact`` must know to send a file now or later."""
-    return {"path": str(path.resolve()), "place": place, "state": _state(path)}
-
-
-def _state(path: Path) -> list[int]:
-    return [path.stat().st_size, path.stat().st_mtime_ns]
-
-
-def _send_file(client: MlflowClient, run_id: str, entry: Call) -> None:
-    path = Path(entry["path"])
-    if not path.is_file() or _state(path) != entry["state"]:
-        logger.warning("%s was changed before MLflow had got it: left out", path.name)
-        return
-    client.log_artifact(run_id, str(path), entry["place"])
-
-
-def _register(client: MlflowClient, run_id: str, name: str, fold: str) -> None:
-    if not client.search_registered_models(f"name = '{name}'"):
-        client.create_registered_model(name)
-    if client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'"):
-        return
-    source = f"{client.get_run(run_id).info.artifact_uri}/model"
-    tags = {"fold": fold.partition(".")[2]}
-    client.create_model_version(name, source, run_id, tags=tags)
-
-
-def _end(client: MlflowClient, place: Place, run_id: str, entry: Call) -> None:
-    when = entry["when"] // 1_000_000
-    if not entry["fold"]:
-        query = f"tags.`{PARENT_TAG}` = '{run_id}' and attributes.status = 'RUNNING'"
-        for child in client.search_runs([place.experiment], query):
-            client.set_terminated(child.info.run_id, entry["status"], when)
-    client.set_terminated(run_id, entry["status"], when)
 
 
 def is_waiting(place: Place) -> bool:

@@ -19,6 +19,8 @@ REQUESTS = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
 }
 """MLflow's own settings, unless somebody has set them: its defaults wait for minutes."""
+PRINTING = "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"
+"""Or MLflow prints the address at the end of each run, with the password that may be in it."""
 ATTEMPTS, PAUSE = 3, 1.0
 """How often a server is asked at the start of a run, and the seconds in between."""
 SECONDS = 4.0
@@ -37,10 +39,23 @@ class ServerAwayError(ClickException):
         )
 
 
+class ServerRefusesError(ClickException):
+    """Something answers there, but takes no runs; shown on the command line as it is."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(
+            f"{shown(address)} answers, but takes no runs from you. See that {SERVER} is the "
+            "address of an MLflow server, and that name and password (MLFLOW_TRACKING_USERNAME, "
+            "MLFLOW_TRACKING_PASSWORD) or token (MLFLOW_TRACKING_TOKEN) are right; nothing was "
+            "computed"
+        )
+
+
 def be_impatient() -> None:
     """Let requests to a server fail soon, and let nobody read about each attempt."""
     for name, value in REQUESTS.items():
         os.environ.setdefault(name, value)
+    os.environ.setdefault(PRINTING, "true")
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
     # errors of a database are raised, with a page of the log before
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
