@@ -7,6 +7,7 @@ compiled code that lets no other thread run, as a registration is.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -57,4 +58,5 @@ def run(data: Path, manner: str) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     sys.exit(run())

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -138,6 +139,15 @@ def test_handlers_and_temporary_folder_are_put_back(tmp_path):
     assert signal.set_wakeup_fd(-1) == -1
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """As in a terminal: a shell's background jobs ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_without_a_command_line_a_keyboard_interrupt_stays_one(tmp_path):
     run, done = Stoppable(tmp_path), []
     run.begin()

@@ -104,7 +104,9 @@ def scorer(empty: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
             node(infer, "cohort", "outcome", name="infer"),
         ]
         new = pipeline(nodes, namespace="new", parameters={"params:new_scans"})
-        return {"__default__": new, "inference": new}
+        # never run: it takes what this configuration sets and the others do not
+        made = pipeline([node(len, "params:simulation", "simulated", name="simulate")])
+        return {"__default__": new, "inference": new, "simulation": made}
 
     module = ModuleType(REGISTRY)
     vars(module)["register_pipelines"] = register_pipelines

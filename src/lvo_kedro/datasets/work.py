@@ -103,7 +103,13 @@ def part_of(folder: Path) -> Path:
 
 
 def compute(job: Job) -> Outcome:
-    """Compute one case; an error is its outcome."""
+    """Compute one case; an error is its outcome.
+
+    A cluster asks once more for what has ended where it lost the answer: then that is given again.
+    """
+    ended = job.outcome()
+    if ended:
+        return ended
     start, record = time.monotonic(), _begin(job)
     try:
         with told_in(job.place) if job.resumable else nullcontext():

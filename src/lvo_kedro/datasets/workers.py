@@ -135,13 +135,15 @@ def on_cluster(jobs: Sequence[Job], address: str) -> Iterator[Outcome]:
     except OSError as error:
         raise DatasetError(f"no Dask scheduler answers at {address}; {remedy}") from error
     with client:
-        futures = {client.submit(compute, job, pure=False): job for job in jobs}
-        for future in as_completed(futures):
+        waiting = {client.submit(compute, job, pure=False): job for job in jobs}
+        for future in as_completed(list(waiting)):
+            # Dask computes once more what is still wanted of a worker that died after the end
+            job = waiting.pop(future)
             found = future.exception() if future.status == "error" else None
             if future.status == "finished":
                 yield future.result()
             elif isinstance(found, KilledWorker):
-                yield give_up(futures[future], lost_process("its Dask workers were lost"))
+                yield give_up(job, lost_process("its Dask workers were lost"))
             elif found is not None:
                 raise found
             else:  # cancelled or lost
