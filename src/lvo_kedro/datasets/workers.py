@@ -11,6 +11,7 @@ import os
 import re
 import threading
 import time
+from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING
 
@@ -134,6 +135,7 @@ def on_cluster(jobs: Sequence[Job], address: str) -> Iterator[Outcome]:
         client = Client(address, timeout=REACH_SECONDS)
     except OSError as error:
         raise DatasetError(f"no Dask scheduler answers at {address}; {remedy}") from error
+    gone = f"the Dask scheduler at {address} went away; {remedy}"
     with client:
         waiting = {client.submit(compute, job, pure=False): job for job in jobs}
         for future in as_completed(list(waiting)):
@@ -141,10 +143,14 @@ def on_cluster(jobs: Sequence[Job], address: str) -> Iterator[Outcome]:
             job = waiting.pop(future)
             found = future.exception() if future.status == "error" else None
             if future.status == "finished":
-                yield future.result()
+                try:
+                    outcome = future.result()
+                except (OSError, CancelledError) as error:  # it died before it gave the answer
+                    raise DatasetError(gone) from error
+                yield outcome
             elif isinstance(found, KilledWorker):
                 yield give_up(job, lost_process("its Dask workers were lost"))
             elif found is not None:
                 raise found
             else:  # cancelled or lost
-                raise DatasetError(f"the Dask scheduler at {address} went away; {remedy}")
+                raise DatasetError(gone)
