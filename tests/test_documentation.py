@@ -8,13 +8,15 @@ import os
 import re
 import subprocess
 import sys
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from lvo_kedro.options import Options
+
+from .docs_scripts import load_script
 
 PROJECT = Path(__file__).resolve().parents[1]
 LOADED = re.compile(
@@ -31,10 +33,7 @@ class Silent(Options):
 
 @pytest.fixture(scope="module")
 def options() -> ModuleType:
-    spec = spec_from_file_location("generate_options", PROJECT / "docs" / "generate_options.py")
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("generate_options")
 
 
 def test_the_page_of_options_is_current(options):

@@ -6,7 +6,6 @@ import ast
 import re
 from collections.abc import Mapping
 from email.message import Message
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
@@ -14,16 +13,15 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from .docs_scripts import load_script
+
 PROJECT = Path(__file__).resolve().parents[1]
 MADE_WITH = {"python_version": "3.11", "sys_platform": "linux", "platform_system": "Linux"}
 
 
 @pytest.fixture(scope="module")
 def licences() -> ModuleType:
-    spec = spec_from_file_location("generate_licences", PROJECT / "docs" / "generate_licences.py")
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("generate_licences")
 
 
 @pytest.fixture(scope="module")

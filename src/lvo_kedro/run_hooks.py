@@ -145,7 +145,9 @@ class StorageHooks:
         """Find the data folder."""
         self._data = data_folder(context)
 
-    def _tell(self) -> Generator[None, Any, Any]:
+    @hook_impl(wrapper=True)
+    def before_pipeline_run(self) -> Generator[None, Any, Any]:
+        """Say it at the start, and likewise around each step and at the end."""
         try:
             return (yield)
         except Exception as error:
@@ -154,30 +156,12 @@ class StorageHooks:
                 raise
             raise clear from error
 
-    @hook_impl(wrapper=True)
-    def before_pipeline_run(self) -> Generator[None, Any, Any]:
-        """At the start."""
-        return (yield from self._tell())
-
-    @hook_impl(wrapper=True)
-    def before_node_run(self) -> Generator[None, Any, Any]:
-        """Before each step."""
-        return (yield from self._tell())
-
-    @hook_impl(wrapper=True)
-    def after_node_run(self) -> Generator[None, Any, Any]:
-        """After each step."""
-        return (yield from self._tell())
-
-    @hook_impl(wrapper=True)
-    def after_pipeline_run(self) -> Generator[None, Any, Any]:
-        """At the end."""
-        return (yield from self._tell())
+    before_node_run = after_node_run = after_pipeline_run = before_pipeline_run
 
     @hook_impl(wrapper=True)
     def on_pipeline_error(self, error: Exception) -> Generator[None, Any, Any]:
         """After a failure, of which the disk may have been the reason."""
-        yield from self._tell()
+        yield from self.before_pipeline_run()
         clear = storage_error(error, self._data)
         if clear:
             raise clear from error

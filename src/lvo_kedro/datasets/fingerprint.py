@@ -48,10 +48,16 @@ def fingerprint(value: Any) -> str:
 
 def inputs_of(task: Callable[..., Any]) -> dict[str, str]:
     """Return the digest of each argument that a function was bound to, and of its ``code``."""
+    code = fingerprint(task.func if isinstance(task, functools.partial) else task)
+    return {"code": code} | {n: fingerprint(v) for n, v in arguments_of(task).items()}
+
+
+def arguments_of(task: Callable[..., Any]) -> dict[str, Any]:
+    """Return what a function was bound to, by the names of its arguments."""
     if not isinstance(task, functools.partial):
-        return {"code": fingerprint(task)}
-    given = inspect.signature(task.func).bind_partial(*task.args, **task.keywords).arguments
-    return {"code": fingerprint(task.func)} | {n: fingerprint(v) for n, v in given.items()}
+        return {}
+    given = inspect.signature(task.func).bind_partial(*task.args, **task.keywords)
+    return dict(given.arguments)
 
 
 @functools.singledispatch

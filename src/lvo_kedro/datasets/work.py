@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import logging
 import shutil
 import time
@@ -15,6 +13,7 @@ from typing import Any, NamedTuple
 
 from lvo_kedro.artifacts import PART, clear_parts
 from lvo_kedro.datasets.fields import write_fields
+from lvo_kedro.datasets.fingerprint import arguments_of
 from lvo_kedro.datasets.names import withhold_names
 from lvo_kedro.datasets.records import (
     DONE,
@@ -184,11 +183,3 @@ def options_of(task: Task) -> dict[str, Any]:
         for name, value in arguments_of(task).items()
         if isinstance(value, Options)
     }
-
-
-def arguments_of(task: Task) -> dict[str, Any]:
-    """Return what a task was given, by the names of its function's arguments."""
-    if not isinstance(task, functools.partial):
-        return {}
-    given = inspect.signature(task.func).bind_partial(*task.args, **task.keywords)
-    return dict(given.arguments)
