@@ -23,10 +23,12 @@ from kedro.pipeline import Pipeline
 from lvo_kedro.cleaning import as_table, in_words, remove, survey
 from lvo_kedro.datasets.cases import CaseDataset
 from lvo_kedro.datasets.files import file_of
+from lvo_kedro.errors import CaseError
 from lvo_kedro.hooks import NEW_FOLDER, data_folder, new_folder
 from lvo_kedro.lock import working_on
 from lvo_kedro.planning import plan
 from lvo_kedro.results import show_results
+from lvo_kedro.run_hooks import check_names
 from lvo_kedro.tracking import TrackingOptions, use_tracking
 from lvo_kedro.vocabulary import RESEARCH_ONLY
 from lvo_kedro.weights import write_weights
@@ -60,11 +62,25 @@ def show_plan(env: str | None, names: str, params: dict[str, Any]) -> None:
     logging.getLogger("lvo_kedro").setLevel(logging.WARNING)
     with _session(env, params) as session:
         context = session.load_context()
+        check_names(context)
         with working_on(data_folder(context), "plan", writes=False):
-            chosen = sum((pipelines[name.strip()] for name in names.split(",")), Pipeline([]))
-            for step in plan(chosen, context.catalog):
-                click.echo(f"{step.node:<48} {step.dataset:<20} {step}")
+            try:
+                for step in plan(_pipelines_of(names), context.catalog):
+                    click.echo(f"{step.node:<48} {step.dataset:<20} {step}")
+            except CaseError as error:
+                raise click.ClickException(str(error)) from error
     click.echo("\nTables, figures and the report are written by every run. Nothing was computed.")
+
+
+def _pipelines_of(names: str) -> Pipeline:
+    """Return the pipelines that a list of names, with commas, asks for."""
+    asked = [name.strip() for name in names.split(",")]
+    unknown = [name for name in asked if name not in pipelines]
+    if unknown:
+        raise click.ClickException(
+            f"no pipeline {', '.join(unknown)}; there are {', '.join(sorted(pipelines))}"
+        )
+    return sum((pipelines[name] for name in asked), Pipeline([]))
 
 
 @cli.command()

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
     from kedro.framework.context import KedroContext
-    from kedro.io import CatalogProtocol
     from omegaconf import DictConfig
 
 
@@ -48,36 +47,39 @@ class UnknownParameterError(ClickException):
 class ParameterHooks:
     """Refuses parameters that nothing takes, before anything is computed."""
 
-    def __init__(self) -> None:
-        self._base: dict[str, set[str]] = {}
-        self._globals: set[str] = set()
-        self._env = ""
-
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Read which names there are."""
-        loader: Any = context.config_loader  # typed by Kedro as its abstract parent
-        base = Path(loader.conf_source) / str(loader.base_env)
-        self._base = {kind: _top_level(base, kind) for kind in ("parameters", "globals")}
-        self._globals = set(loader["globals"])
-        self._env = str(loader.env or loader.default_run_env)
+        """Remember where the parameters come from."""
+        self._context = context
 
     @hook_impl
-    def before_pipeline_run(self, catalog: CatalogProtocol) -> None:
+    def before_pipeline_run(self) -> None:
         """Refuse to start with a name that nothing takes."""
-        inputs = {name for pipeline in pipelines.values() for name in pipeline.inputs()}
-        taken = {n.removeprefix("params:").split(".")[0] for n in inputs if n.startswith("params:")}
-        taken |= self._base["parameters"] | {NEW_FOLDER}
-        given = set(catalog.load("parameters"))
-        files = f"conf/{self._env}/parameters*.yml or with --params"
-        self._refuse(given, taken, files)
-        self._refuse(self._globals, self._base["globals"], f"conf/{self._env}/globals.yml")
+        check_names(self._context)
 
-    @staticmethod
-    def _refuse(given: set[str], known: set[str], files: str) -> None:
-        unknown = {name for name in given - known if not name.startswith("_")}
-        if unknown:
-            raise UnknownParameterError(unknown, known, files)
+
+def check_names(context: KedroContext) -> None:
+    """See to it that something takes every parameter, and every setting of ``globals.yml``.
+
+    Raises:
+        UnknownParameterError: A name that no pipeline and no configuration knows.
+    """
+    loader: Any = context.config_loader  # typed by Kedro as its abstract parent
+    base = Path(loader.conf_source) / str(loader.base_env)
+    inputs = {name for pipeline in pipelines.values() for name in pipeline.inputs()}
+    taken = {n.removeprefix("params:").split(".")[0] for n in inputs if n.startswith("params:")}
+    taken |= _top_level(base, "parameters") | {NEW_FOLDER}
+    environment = f"conf/{loader.env or loader.default_run_env}"
+    given: dict[str, Any] = context.catalog.load("parameters")
+    _refuse(set(given), taken, f"{environment}/parameters*.yml or with --params")
+    settings = set(loader["globals"])
+    _refuse(settings, _top_level(base, "globals"), f"{environment}/globals.yml")
+
+
+def _refuse(given: set[str], known: set[str], files: str) -> None:
+    unknown = {name for name in given - known if not name.startswith("_")}
+    if unknown:
+        raise UnknownParameterError(unknown, known, files)
 
 
 def _top_level(folder: Path, kind: str) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from lvo_kedro.planning import Step, plan
 
 SCORED = {"scan_scores", "explanations"}
 DETECTED = {"channels", "side_features", "detectors"} | SCORED
+LOCATED = {"occlusion_labels", "occlusion_dataset", "occlusion_models", "occlusions"}
+SEGMENTED = {"vessels", "vessel_measures", "projections"} | DETECTED | LOCATED
+PREPARED = {"vessel_annotations", "clot_annotations", "vessel_dataset", "vessel_models"}
 NEW = 5
 
 
@@ -40,6 +44,9 @@ def test_nothing_is_to_do_after_a_run_and_planning_writes_nothing(tiny):
 @pytest.mark.parametrize(
     ("option", "datasets"),
     [
+        ({"brain_mask": {"reach_mm": 7.0}}, {"scans", "priors"} | PREPARED | SEGMENTED),
+        ({"vessel_network": {"step_size": 0.7}}, SEGMENTED),
+        ({"vessel_network": {"learning_rate": 2e-3}}, {"vessel_models"} | SEGMENTED),
         ({"priors": {"mirror_iterations": [10, 5, 0]}}, {"priors", "occlusions"} | DETECTED),
         ({"channels": {"spacing_mm": 7.0}}, DETECTED - {"side_features"}),
         ({"features": {"smooth_mm": 0.7}}, {"side_features", "detectors"} | SCORED),
@@ -61,13 +68,13 @@ def test_an_option_makes_out_of_date_what_depends_on_it(tiny, option, datasets):
         assert any("changed: " in reason for reason in first.due), name
 
 
-@pytest.fixture
-def grown(tiny) -> Iterator[Any]:
-    """The tiny cohort with more external cases in its table, for the time of a test."""
-    raw = tiny.data / "01_raw"
+@contextmanager
+def grown(project: Any, split: str) -> Iterator[None]:
+    """Add cases to a cohort's table for the time of a test."""
+    raw = project.data / "01_raw"
     text = (raw / "cases.csv").read_text()
     rows = list(csv.DictReader(text.splitlines()))
-    model = next(r for r in rows if r["split"] == "external" and (raw / r["ncct"]).stat().st_size)
+    model = next(row for row in rows if row["split"] == split)
     for number in range(NEW):
         name = f"new-{number}"
         scan = raw / f"{name}.nii.gz"
@@ -79,14 +86,41 @@ def grown(tiny) -> Iterator[Any]:
         writer = csv.DictWriter(file, list(model))
         writer.writeheader()
         writer.writerows(rows)
-    yield tiny
-    (raw / "cases.csv").write_text(text)
-    for number in range(NEW):
-        (raw / f"new-{number}.nii.gz").unlink()
+    try:
+        yield
+    finally:
+        (raw / "cases.csv").write_text(text)
+        for number in range(NEW):
+            (raw / f"new-{number}.nii.gz").unlink()
 
 
-def test_new_external_cases_are_all_that_is_computed(grown):
-    steps = due(grown)
+def test_new_development_cases_change_what_learns_from_them(tiny):
+    with grown(tiny, "development"):
+        steps = due(tiny)
+    assert dict(steps["scans"].due) == {"new": NEW}
+    assert "vessel_models" not in steps  # they came without annotations
+    for name in ("detectors", "scan_scores"):  # all are judged by models that have changed
+        assert steps[name].cases == sum(steps[name].due.values())
+    assert all("labels" in reason for reason in steps["detectors"].due)
+
+
+def test_a_scan_that_changed_is_computed_again_alone(tiny):
+    rows = csv.DictReader((tiny.data / "01_raw" / "cases.csv").read_text().splitlines())
+    scan = tiny.data / "01_raw" / next(r["ncct"] for r in rows if r["split"] == "external")
+    content = scan.read_bytes()
+    scan.write_bytes(content + b"x")
+    try:
+        steps = due(tiny)
+    finally:
+        scan.write_bytes(content)
+    assert dict(steps["scans"].due) == {"changed: path": 1}
+    assert not {"vessel_models", "detectors", "occlusion_models"} & set(steps)
+    assert {sum(step.due.values()) for step in steps.values()} == {1}
+
+
+def test_new_external_cases_are_all_that_is_computed(tiny):
+    with grown(tiny, "external"):
+        steps = due(tiny)
     assert {"scans", "priors", "vessels", "scan_scores", "occlusions"} <= set(steps)
     assert not {"vessel_models", "detectors", "occlusion_models"} & set(steps)
     for step in steps.values():
@@ -112,4 +146,11 @@ def test_on_the_command_line(tiny):
     assert "2 of 4: 2 changed: options" in result.output
     assert "channels             nothing of" in result.output
     assert "Nothing was computed." in result.output
+    for wrong, said in (
+        (["--pipelines", "detecton"], "no pipeline detecton"),
+        (["--params", "detectr.epochs=3"], "detectr (did you mean detector?)"),
+    ):
+        result = CliRunner().invoke(cli, ["plan", "--env", "tiny", *wrong])
+        assert result.exit_code == 1
+        assert said in result.output
     assert not list(Path(tiny.data / "06_models" / "detectors").glob("*/resume*"))
