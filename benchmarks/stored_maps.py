@@ -1,4 +1,4 @@
-"""What it costs and saves to store the priors' maps in whole steps: bytes, and what is made of them.
+"""What it costs and saves to store the priors' maps in whole steps.
 
     python -m benchmarks.ablation build/ablation ...    # keeps cases with their maps
     python -m benchmarks.stored_maps build/ablation/cases
@@ -78,7 +78,10 @@ def main() -> None:
             changes.setdefault(name, []).append(float(np.nanmax(change)))
     print(f"{len(cases)} cases")
     for name in MAPS:
-        print(f"{name:<40}{before[name] / len(cases) / 1000:>8.0f} kB {after[name] / len(cases) / 1000:>8.0f} kB")
+        print(
+            f"{name:<40}{before[name] / len(cases) / 1000:>8.0f} kB"
+            f"{after[name] / len(cases) / 1000:>8.0f} kB"
+        )
     for name, found in changes.items():
         print(f"{name:<40}largest change {max(found):.4f}, median of cases {np.median(found):.4f}")
 
