@@ -44,21 +44,26 @@ def copy_cohort(project: Path, count: int) -> None:
     data.mkdir(parents=True)
     shutil.copy(ROOT / "pyproject.toml", project)
     for name in ("conf", "src"):
-        (project / name).symlink_to(ROOT / name)
+        shutil.copytree(ROOT / name, project / name)
     for layer in sorted(DEMO.iterdir()):
         if layer.name.startswith(("0", "atlas")):
-            shutil.copytree(layer, data / layer.name, copy_function=os.link, symlinks=True)
+            shutil.copytree(layer, data / layer.name)  # tables are written where they are
     cohort = _catalog(project).load("cohort")
     names = {}
     for number in range(count):
         original = cohort["case_id"].iloc[number % len(cohort)]
-        names[f"{original}-{number:05d}"] = (original, number)
+        first = number < len(cohort)  # models were trained on these
+        names[original if first else f"{original}-{number:05d}"] = (original, number)
     for index in sorted(data.rglob(INDEX)):
+        if index.parent.name == "gallery":  # a few pictures, however many cases
+            continue
         if set(json.loads(index.read_text())["expected"]) & set(cohort["case_id"]):
             _copy_cases(index, names)
     rows = cohort.set_index("case_id").loc[[original for original, _ in names.values()]]
     rows = rows.assign(case_id=list(names))
-    rows["patient_id"] = [f"{p}-{n:05d}" for n, p in enumerate(rows["patient_id"])]
+    rows["patient_id"] = [
+        p if n < len(cohort) else f"{p}-{n:05d}" for n, p in enumerate(rows["patient_id"])
+    ]
     _catalog(project).save("cohort", rows[cohort.columns].reset_index(drop=True))
 
 
@@ -67,10 +72,11 @@ def _copy_cases(index: Path, names: dict[str, tuple[str, int]]) -> None:
     made = {name: source for name, source in names.items() if source[0] in there}
     for name, (original, number) in made.items():
         folder = index.parent / name
+        if name == original:
+            continue
         shutil.copytree(index.parent / original, folder, copy_function=os.link)
         if (folder / "quality.json").is_file():
             _vary(folder / "quality.json", number)
-    index.unlink()  # a hard link, too
     index.write_text(json.dumps({"expected": sorted(made)}))
 
 
