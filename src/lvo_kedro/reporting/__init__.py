@@ -38,6 +38,7 @@ from lvo_kedro.reporting.detectors import plot_detectors
 from lvo_kedro.reporting.prior_pictures import plot_priors
 from lvo_kedro.reporting.report import render_report
 from lvo_kedro.reporting.robustness import plot_robustness, render_robustness
+from lvo_kedro.reporting.scan import render_scan
 from lvo_kedro.reporting.style import to_png, to_svg
 from lvo_kedro.reporting.training import long_history, plot_training
 
@@ -72,6 +73,7 @@ __all__ = [
     "render_model_card",
     "render_report",
     "render_robustness",
+    "render_scan",
     "to_png",
     "to_svg",
 ]
