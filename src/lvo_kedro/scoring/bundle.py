@@ -156,9 +156,7 @@ def _check_part(folder: Path, name: str, known: Mapping[str, Any]) -> None:
         raise ModelError(f"part '{name}' of {size} bytes", f"{known['bytes']} bytes", AGAIN)
     found = sha256_of(path)
     if found != known["sha256"]:
-        raise ModelError(
-            f"part '{name}' with SHA-256 {found}", f"SHA-256 {known['sha256']}", AGAIN
-        )
+        raise ModelError(f"part '{name}' with SHA-256 {found}", f"SHA-256 {known['sha256']}", AGAIN)
 
 
 def _inside(folder: Path, name: str) -> Path:

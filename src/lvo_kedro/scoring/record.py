@@ -7,7 +7,6 @@ import math
 from datetime import datetime, timezone
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import jsonschema
@@ -19,6 +18,7 @@ from lvo_kedro.vocabulary import RESEARCH_ONLY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from kedro.io import DataCatalog
 

@@ -90,7 +90,9 @@ class Scorer:
         clock, start = StepClock(), time.monotonic()
         try:
             computed = self._compute(scan, work, clock)
-            steps = clock.seconds | {"other": time.monotonic() - start - sum(clock.seconds.values())}
+            steps = clock.seconds | {
+                "other": time.monotonic() - start - sum(clock.seconds.values())
+            }
             record = make_record(computed, self.models, steps)
             return Result(*write_result(computed, record, self.out, start))
         finally:

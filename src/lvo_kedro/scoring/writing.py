@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import shutil
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import nibabel as nib
@@ -22,6 +21,7 @@ from lvo_kedro.scoring.record import Computed, check_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 RESULT: Final = "result.json"
 REPORT: Final = "report.html"
@@ -127,7 +127,9 @@ def draw_pictures(computed: Computed, record: Mapping[str, Any]) -> list[dict[st
         ncct=scan["ncct"],
         projection=projected.get("mip"),
         call=call,
-        occlusion=None if record["no_call"] else computed.images("occlusions").get("occlusion_mask"),
+        occlusion=None
+        if record["no_call"]
+        else computed.images("occlusions").get("occlusion_mask"),
         difference=priors.get("signed_difference"),
         explanation=explained.get("explanation"),
         point=tuple(point) if point else None,
