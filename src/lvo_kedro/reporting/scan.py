@@ -33,7 +33,7 @@ def render_scan(record: Mapping[str, Any], pictures: Sequence[Mapping[str, str]]
         environment()
         .get_template("scan.html.j2")
         .render(
-            title=f"Scan {record['case_id']}",
+            title=f"One scan: {record['case_id']}",
             simulated=False,  # the scan may be a patient's; what the models are is said apart
             record=record,
             cohort=describe_cohort(models["cohort"]),
@@ -87,8 +87,7 @@ def describe_cohort(cohort: Mapping[str, Any]) -> str:
 
 def _called(record: Mapping[str, Any]) -> str:
     """Name the call of stage 3 in words."""
-    where = f"{record['side'] or ''} {record['segment'] or ''}".strip()
-    return f"{where} (the patient's {record['side']})" if record["side"] else where or "–"
+    return f"{record['side'] or ''} {record['segment'] or ''}".strip() or "–"
 
 
 def _known(values: Mapping[str, Any]) -> dict[str, Any]:
