@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
@@ -20,7 +19,7 @@ from lvo_kedro.lock import working_on
 from lvo_kedro.scoring.batch import Scored, find_scans, score_all, write_summary
 from lvo_kedro.scoring.bundle import open_bundle, write_bundle
 from lvo_kedro.scoring.models import Models, models_of
-from lvo_kedro.scoring.scorer import Scorer
+from lvo_kedro.scoring.scorer import Scorer, be_quiet
 from lvo_kedro.scoring.watching import QUIET, DropFolder, stopped_by_signals, watch
 from lvo_kedro.tracking import TrackingOptions, use_tracking
 from lvo_kedro.tracking_server import shown
@@ -74,8 +73,7 @@ def score(
         raise click.UsageError("--models and --run name two sources of models: give one")
     if watches and (out is None or len(paths) != 1 or not paths[0].is_dir()):
         raise click.UsageError("--watch takes one folder, and --out for its results")
-    for name in ("kedro", "lvo_kedro.datasets"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    be_quiet()
     with _scorer(env, out, models, run, device) as scorer:
         if watches:
             _watch(scorer, paths[0], quiet_seconds)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from kedro.framework.project import pipelines
-from kedro.io import CatalogConfigResolver
+from kedro.io import CatalogConfigResolver, DataCatalog
 
 from lvo_kedro.artifacts import digest_of, sha256_of
 from lvo_kedro.datasets.cases import INDEX
@@ -83,7 +83,9 @@ def models_of(context: KedroContext) -> Models:
         ModelError: One of them was never trained.
     """
     loader: Any = context.config_loader
-    resolver = CatalogConfigResolver(loader["catalog"])
+    resolver = CatalogConfigResolver(
+        loader["catalog"], default_runtime_patterns=DataCatalog.default_runtime_patterns
+    )
     steps: Pipeline = pipelines[PIPELINE]
     project = Path(context.project_path)
     trained = {}

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import nibabel as nib
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from lvo_kedro.artifacts import PART, write_json, write_text
+from lvo_kedro.dicom import DicomResult, write_results
+from lvo_kedro.errors import ScanError
 from lvo_kedro.imaging.geometry import Grid, grid_of, make_image
 from lvo_kedro.imaging.midplane import midplane_of
 from lvo_kedro.imaging.nifti import open_nifti
@@ -23,8 +26,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from matplotlib.figure import Figure
+
 RESULT: Final = "result.json"
 REPORT: Final = "report.html"
+CAPTION: Final = (
+    "Seen from below: the patient's right is on the left. The named segment and the point of the "
+    "call are red; the difference is this side minus the other."
+)
 MAPS: Final = {
     "vessels": ("vessels", "vessel_labels", 0),
     "territory": ("priors", "territory_probability", 1),
@@ -54,12 +63,16 @@ def write_result(
     part = out / f".{computed.case_id}{PART}"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
-    begun = time.monotonic()
+    took, begun = record["seconds"]["steps"], time.monotonic()
     write_maps(computed, part)
-    pictures = draw_pictures(computed, record)
-    now = time.monotonic()
-    record["seconds"]["steps"]["maps_and_pictures"] = round(now - begun, 2)
-    record["seconds"]["total"] = round(now - start, 2)
+    took["maps"] = round(time.monotonic() - begun, 2)
+    figure = draw_case(computed, record)
+    pictures = describe_pictures(computed, figure)
+    took["pictures"] = round(time.monotonic() - begun - took["maps"], 2)
+    if computed.scan.is_dir() and figure is not None:
+        write_dicom(computed, record, figure, part / "dicom")
+        took["dicom"] = round(time.monotonic() - begun - took["maps"] - took["pictures"], 2)
+    record["seconds"]["total"] = round(time.monotonic() - start, 2)
     record["files"] = [REPORT, *(p.relative_to(part).as_posix() for p in _files(part))]
     check_record(record)
     write_text(part / REPORT, render_scan(record, pictures))
@@ -107,51 +120,85 @@ def on_grid(image: nib.Nifti1Image, grid: Grid | None, order: int) -> nib.Nifti1
     return moved
 
 
-def draw_pictures(computed: Computed, record: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Draw the case with its call, and what its score is made of.
-
-    Returns:
-        ``source`` (a data address), ``alternative`` and ``caption`` of each picture.
-    """
+def draw_case(computed: Computed, record: Mapping[str, Any]) -> Figure | None:
+    """Draw the scan with its call; None where it could not even be read."""
     scan, priors = computed.images("scans"), computed.images("priors")
     if "ncct" not in scan:
-        return []
+        return None
     projected, explained = computed.images("projections"), computed.images("explanations")
-    side, segment = record["side"] or "", record["segment"] or ""
-    call = None
+    call, point = None, record["point_mm"]
     if "labels" in projected and "hemispheres" in priors:
-        call = mark_called(projected["labels"], midplane_of(priors["hemispheres"]), side, segment)
-    point = record["point_mm"]
+        named = record["side"] or "", record["segment"] or ""
+        call = mark_called(projected["labels"], midplane_of(priors["hemispheres"]), *named)
+    trusted = record["status"] == "scored"
     shown = CasePictures(
         case_id=computed.case_id,
         ncct=scan["ncct"],
         projection=projected.get("mip"),
         call=call,
-        occlusion=None
-        if record["no_call"]
-        else computed.images("occlusions").get("occlusion_mask"),
+        occlusion=computed.images("occlusions").get("occlusion_mask") if trusted else None,
         difference=priors.get("signed_difference"),
         explanation=explained.get("explanation"),
         point=tuple(point) if point else None,
     )
-    pictures = [
-        {
-            "source": to_png(plot_case(shown), dpi=100),
-            "alternative": "Slice of the scan, projected vessels with the call, and maps",
-            "caption": "Seen from below: the patient's right is on the left. The named segment and "
-            "the point of the call are red; the difference is this side minus the other.",
-        }
-    ]
-    if "contributions_picture" in explained:
-        png = explained["contributions_picture"].read_bytes()
+    return plot_case(shown)
+
+
+def describe_pictures(computed: Computed, figure: Figure | None) -> list[dict[str, str]]:
+    """Return ``source`` (a data address), ``alternative`` and ``caption`` of each picture.
+
+    Args:
+        computed: With what the score is made of, where side models gave it.
+        figure: Of :func:`draw_case`.
+    """
+    pictures = []
+    if figure is not None:
         pictures.append(
             {
-                "source": f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}",
+                "source": to_png(figure, dpi=100),
+                "alternative": "Slice of the scan, projected vessels with the call, and maps",
+                "caption": CAPTION,
+            }
+        )
+    explained = computed.images("explanations")
+    if "contributions_picture" in explained:
+        png = base64.b64encode(explained["contributions_picture"].read_bytes()).decode("ascii")
+        pictures.append(
+            {
+                "source": f"data:image/png;base64,{png}",
                 "alternative": "What the score is made of, on the scan and as bars",
                 "caption": "Map of the score: what arteries and tissue add to the log odds.",
             }
         )
     return pictures
+
+
+def write_dicom(computed: Computed, record: dict[str, Any], figure: Figure, folder: Path) -> None:
+    """Write the result as DICOM objects that refer to the original images.
+
+    Where the headers do not allow that, the record says so, and the other files stay.
+    """
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    trusted, point = record["status"] == "scored", record["point_mm"]
+    found = DicomResult(
+        vessels=computed.images("vessels").get("vessel_labels"),
+        occlusion=computed.images("occlusions").get("occlusion_mask") if trusted else None,
+        probability=record["probability"],
+        calls={p["name"]: p["call"] for p in record["operating_points"] if p["call"]},
+        side=record["side"] or "",
+        segment=record["segment"] or "",
+        point_mm=tuple(point) if point else None,
+        no_call=record["no_call"] or record["failed"],
+        findings=tuple(record["findings"]),
+        picture=np.asarray(canvas.buffer_rgba())[..., :3].copy(),
+        models=record["models"]["sha256"],
+    )
+    try:
+        write_results(computed.scan, found, folder, computed.catalog.load("params:scan_limits"))
+    except ScanError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        record["findings"].append(f"no DICOM objects: {error}")
 
 
 def _files(folder: Path) -> list[Path]:
