@@ -59,28 +59,39 @@ def write_result(
     Returns:
         The record as it was written, and the folder.
     """
-    folder = out / computed.case_id
-    part = out / f".{computed.case_id}{PART}"
+    folder, part = out / computed.case_id, out / f".{computed.case_id}{PART}"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
-    took, begun = record["seconds"]["steps"], time.monotonic()
-    write_maps(computed, part)
-    took["maps"] = round(time.monotonic() - begun, 2)
+    try:
+        _fill(part, computed, record, start)
+        shutil.rmtree(folder, ignore_errors=True)
+        part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return record, folder
+
+
+def _fill(folder: Path, computed: Computed, record: dict[str, Any], start: float) -> None:
+    """Write maps, pictures, DICOM objects, page and, last of all, the record."""
+    seconds, when = record["seconds"], time.monotonic()
+
+    def note(step: str) -> None:
+        nonlocal when
+        seconds["steps"][step], when = round(time.monotonic() - when, 2), time.monotonic()
+
+    write_maps(computed, folder)
+    note("maps")
     figure = draw_case(computed, record)
     pictures = describe_pictures(computed, figure)
-    took["pictures"] = round(time.monotonic() - begun - took["maps"], 2)
+    note("pictures")
     if computed.scan.is_dir() and figure is not None:
-        write_dicom(computed, record, figure, part / "dicom")
-        took["dicom"] = round(time.monotonic() - begun - took["maps"] - took["pictures"], 2)
-    record["seconds"]["total"] = round(time.monotonic() - start, 2)
-    record["files"] = [REPORT, *(p.relative_to(part).as_posix() for p in _files(part))]
+        write_dicom(computed, record, figure, folder / "dicom")
+        note("dicom")
+    seconds["total"] = round(time.monotonic() - start, 2)
+    record["files"] = [REPORT, *(p.relative_to(folder).as_posix() for p in _files(folder))]
     check_record(record)
-    write_text(part / REPORT, render_scan(record, pictures))
-    write_json(part / RESULT, record)
-    if folder.exists():
-        shutil.rmtree(folder)
-    part.rename(folder)
-    return record, folder
+    write_text(folder / REPORT, render_scan(record, pictures))
+    write_json(folder / RESULT, record)
 
 
 def write_maps(computed: Computed, folder: Path) -> None:
