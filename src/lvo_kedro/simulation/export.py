@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
-import tarfile
-import zipfile
 from typing import TYPE_CHECKING, Any, Final
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
-from pydicom.fileset import FileSet
 from scipy import ndimage
 
 from lvo_kedro.errors import TableError
 from lvo_kedro.imaging.geometry import make_image
 from lvo_kedro.simulation.case import simulate_case
+from lvo_kedro.simulation.export_files import write_files
 from lvo_kedro.simulation.export_plan import PlannedStudy, bids_name, plan_export, write_labels
 from lvo_kedro.simulation.export_series import Series, compress, dose_report
 
@@ -98,7 +95,7 @@ def _write_study(folder: Path, study: PlannedStudy) -> None:
     files.append([dose_report(study.header, 501)])
     name = str(study.header["PatientName"]).replace("^", "_")
     own = folder / name / study.header["StudyInstanceUID"].rsplit(".", 1)[-1]
-    _FORMS.get(study.form, _write_nested)(own, files, study)
+    write_files(study.form, own, files)
 
 
 def _changed(study: PlannedStudy, file: FileDataset) -> FileDataset:
@@ -220,57 +217,6 @@ _SHAPES: Final[dict[str, Callable[[Series, Any, Any], list[Series]]]] = {
     "split": _split,
     "interleaved": _interleaved,
 }
-Files = list[list["FileDataset"]]
-
-
-def _write_nested(own: Path, files: Files, study: PlannedStudy, ending: str = ".dcm") -> None:
-    for series in files:
-        inner = own / f"SER{int(series[0].SeriesNumber):03d}"
-        inner.mkdir(parents=True, exist_ok=True)
-        for file in series:
-            name = f"IM{int(file.InstanceNumber):04d}{ending}"
-            file.save_as(inner / name, enforce_file_format=True)
-
-
-def _write_flat(own: Path, files: Files, study: PlannedStudy) -> None:
-    """All series in one folder, without endings."""
-    own.mkdir(parents=True)
-    for n, file in enumerate(file for series in files for file in series):
-        file.save_as(own / f"I{(7919 * n) % 100_003:06d}", enforce_file_format=True)
-
-
-def _write_doubled(own: Path, files: Files, study: PlannedStudy) -> None:
-    _write_nested(own, files, study)
-    _write_nested(own.with_name(own.name + "_copy"), files[1:2], study)
-
-
-def _write_truncated(own: Path, files: Files, study: PlannedStudy) -> None:
-    _write_nested(own, files, study)
-    path = sorted((own / "SER002").iterdir())[5]
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def _write_dicomdir(own: Path, files: Files, study: PlannedStudy) -> None:
-    media = FileSet()
-    for series in files:
-        for file in series:
-            media.add(file)
-    media.write(own.parent / "CD")
-
-
-def _write_zip(own: Path, files: Files, study: PlannedStudy) -> None:
-    _write_nested(own, files, study)
-    with zipfile.ZipFile(own.with_suffix(".zip"), "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(own.rglob("*.dcm")):
-            archive.write(path, path.relative_to(own))
-    shutil.rmtree(own)
-
-
-def _write_tar(own: Path, files: Files, study: PlannedStudy) -> None:
-    _write_nested(own, files, study)
-    with tarfile.open(own.with_suffix(".tar.gz"), "w:gz", compresslevel=1) as archive:
-        archive.add(own, own.name)
-    shutil.rmtree(own)
 
 
 def _write_bids(root: Path, study: PlannedStudy, case: SimulatedCase) -> None:
@@ -284,13 +230,3 @@ def _write_bids(root: Path, study: PlannedStudy, case: SimulatedCase) -> None:
     hu = np.asarray(case.ncct.dataobj, dtype=np.float32)
     thick, affine = average(hu, case.ncct.affine, _planes(case.ncct.affine, THICK_MM))
     nib.save(make_image(np.rint(thick).astype(np.int16), affine), inner / f"{name}_ct.nii.gz")
-
-
-_FORMS: Final[dict[str, Callable[[Path, Files, PlannedStudy], None]]] = {
-    "no ending": _write_flat,
-    "DICOMDIR": _write_dicomdir,
-    "zip": _write_zip,
-    "tar.gz": _write_tar,
-    "doubled": _write_doubled,
-    "truncated": _write_truncated,
-}
