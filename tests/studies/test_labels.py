@@ -231,6 +231,7 @@ def bomb() -> bytes:
         ("a.csv", b"", "0 rows"),
         ("a.csv", b"a,b\n\0\0", "cannot be read"),
         ("a.csv", None, "no table"),
+        ("a.csv", b"a,b\n1," + b"x" * 200_000, "cannot be read"),
     ],
 )
 def test_what_is_no_table_is_refused(tmp_path: Path, name, data, message) -> None:

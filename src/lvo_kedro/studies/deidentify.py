@@ -49,9 +49,7 @@ def reasons_to_refuse(dataset: pydicom.Dataset) -> list[str]:
         ['words are burnt into the picture (BurnedInAnnotation)']
     """
     kinds = {kind.upper() for kind in _values(dataset, "ImageType")}
-    overlays = [e.tag for e in dataset.group_dataset(0x6000)] + [
-        group for group in range(0x6002, 0x6020, 2) if dataset.group_dataset(group)
-    ]
+    overlay = any(len(dataset.group_dataset(group)) for group in range(0x6000, 0x6020, 2))
     found = {
         "words are burnt into the picture (BurnedInAnnotation)": _first(
             dataset, "BurnedInAnnotation"
@@ -64,7 +62,7 @@ def reasons_to_refuse(dataset: pydicom.Dataset) -> list[str]:
         or "ConversionType" in dataset,
         "a picture of a screen (ImageType)": bool(kinds & _SCREEN),
         "a picture in colour": _first(dataset, "SamplesPerPixel") not in ("", "1"),
-        "graphics or words lie over the picture (overlay)": bool(overlays),
+        "graphics or words lie over the picture (overlay)": overlay,
         "a document, not a picture": "EncapsulatedDocument" in dataset
         or "ContentSequence" in dataset,
     }

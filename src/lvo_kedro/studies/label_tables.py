@@ -77,10 +77,8 @@ def _text_rows(path: Path) -> list[list[str]]:
     text = next((t for t in (_decoded(data, name) for name in encodings) if t is not None), "\0")
     if "\0" in text:
         raise _damaged()
-    # what separates the column names separates everything
-    head = next(csv.reader(io.StringIO(text)), [""])
-    first = text.splitlines()[0] if text else ""
-    separator = max(",;\t", key=lambda sign: len(next(csv.reader([first], delimiter=sign), head)))
+    names = text.partition("\n")[0]  # what separates the column names separates everything
+    separator = max(",;\t", key=names.count)
     try:
         return list(csv.reader(io.StringIO(text, newline=""), delimiter=separator))
     except csv.Error as error:
