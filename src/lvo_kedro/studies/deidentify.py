@@ -49,22 +49,21 @@ def reasons_to_refuse(dataset: pydicom.Dataset) -> list[str]:
         ['words are burnt into the picture (BurnedInAnnotation)']
     """
     kinds = {kind.upper() for kind in _values(dataset, "ImageType")}
-    overlay = any(len(dataset.group_dataset(group)) for group in range(0x6000, 0x6020, 2))
-    found = {
-        "words are burnt into the picture (BurnedInAnnotation)": _first(
-            dataset, "BurnedInAnnotation"
-        ).upper()
-        in ("YES", "Y"),
-        "a secondary capture: a picture of a screen or of paper": _first(
-            dataset, "SOPClassUID"
-        ).startswith(_SECONDARY_CAPTURE)
+    captured = (
+        _first(dataset, "SOPClassUID").startswith(_SECONDARY_CAPTURE)
         or _first(dataset, "Modality").upper() in ("SC", "OT", "DOC")
-        or "ConversionType" in dataset,
+        or "ConversionType" in dataset
+    )
+    overlay = any(len(dataset.group_dataset(group)) for group in range(0x6000, 0x6020, 2))
+    document = "EncapsulatedDocument" in dataset or "ContentSequence" in dataset
+    burnt = _first(dataset, "BurnedInAnnotation").upper() in ("YES", "Y")
+    found = {
+        "words are burnt into the picture (BurnedInAnnotation)": burnt,
+        "a secondary capture: a picture of a screen or of paper": captured,
         "a picture of a screen (ImageType)": bool(kinds & _SCREEN),
         "a picture in colour": _first(dataset, "SamplesPerPixel") not in ("", "1"),
         "graphics or words lie over the picture (overlay)": overlay,
-        "a document, not a picture": "EncapsulatedDocument" in dataset
-        or "ContentSequence" in dataset,
+        "a document, not a picture": document,
     }
     return [reason for reason, applies in found.items() if applies]
 
