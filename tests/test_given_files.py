@@ -10,7 +10,7 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline, node
 from safetensors.torch import save_file
 
-from lvo_kedro.detection import TrainingOptions
+from lvo_kedro.detection import DetectionOptions, TrainingOptions
 from lvo_kedro.given_files import GivenFileError, GivenFilesHooks
 from lvo_kedro.nnunet import NnUNetOptions
 from lvo_kedro.options import StartOptions
@@ -54,3 +54,10 @@ def test_weights_are_read_where_a_network_is_to_start_from_them(
     check("scores", **{network: options})  # a trained model needs them no more
     save_file({"layer": torch.zeros(2)}, str(path))
     check(output, **{network: options})
+
+
+def test_weights_of_a_network_that_is_not_trained_are_not_asked_for(tmp_path: Path) -> None:
+    missing = TrainingOptions(start_from=StartOptions(weights=str(tmp_path / "w.safetensors")))
+    with pytest.raises(GivenFileError, match="in detector"):
+        check("detectors", detector=missing, detection=DetectionOptions(network=True))
+    check("detectors", detector=missing, detection=DetectionOptions(network=False))

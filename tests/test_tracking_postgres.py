@@ -31,13 +31,17 @@ from tests.mlflow_server import Server
 
 pwd = pytest.importorskip("pwd", reason="Windows has no such users")
 pytest.importorskip("psycopg2", reason="psycopg2 is not installed")
+DEBIAN = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
+"""Where Debian's packages put what is not for everybody's path."""
+PLACES = os.pathsep.join([os.environ.get("PATH", ""), *DEBIAN])
 for _program in ("initdb", "pg_ctl"):
-    if not shutil.which(_program):
+    if not shutil.which(_program, path=PLACES):
         pytest.skip(f"PostgreSQL's {_program} is not installed", allow_module_level=True)
 
 pytestmark = pytest.mark.slow
 
 ROWS = 1000
+CASES = 10000
 
 
 def unprivileged() -> str:
@@ -73,7 +77,7 @@ class Database:
     def _run(self, program: str, *arguments: str) -> None:
         user = ["runuser", "-u", self._user, "--"] if self._user else []
         subprocess.run(  # noqa: S603
-            [*user, str(shutil.which(program)), "-D", str(self.folder / "data"), *arguments],
+            [*user, str(shutil.which(program, path=PLACES)), "-D", str(self.folder / "data"), *arguments],
             check=True,
             cwd=self.folder,
             stdout=subprocess.DEVNULL,
@@ -106,7 +110,8 @@ def test_a_run_on_postgresql_has_everything_also_after_a_restart(tmp_path, datab
     epochs = range(ROWS)
     history = {"epoch": epochs, "train_loss": [1 / (1 + n) for n in epochs]}
     pd.DataFrame(history).to_csv(model / "history.csv", index=False)
-    table.write_text("case_id,probability\na,0.5\n")
+    scores = {"case_id": [f"case-{n:05d}" for n in range(CASES)], "probability": 0.123456789}
+    pd.DataFrame(scores).to_csv(table, index=False)
     server.start()
     run = start_tracking(TrackingOptions(folder="mlflow"), tmp_path, "test", {"a": "tag"})
     log_parameters(run, {"block": {f"option_{n}": n for n in range(250)}})
@@ -129,9 +134,8 @@ def test_a_run_on_postgresql_has_everything_also_after_a_restart(tmp_path, datab
     assert found.info.status == "FINISHED"
     assert found.data.params == {f"block.option_{n}": str(n) for n in range(250)}
     assert found.data.metrics == {f"detection.{n}": n / ROWS for n in range(ROWS)}
-    assert [f.path for f in client.list_artifacts(run.place.run_id, "tables")] == [
-        "tables/scores.csv"
-    ]
+    stored = client.download_artifacts(run.place.run_id, "tables/scores.csv", str(tmp_path))
+    assert Path(stored).read_bytes() == table.read_bytes()
     child = run.place.of("detectors.fold_0")
     points = client.get_metric_history(child, "train_loss")
     assert sorted((p.step, p.value) for p in points) == list(zip(*history.values(), strict=True))

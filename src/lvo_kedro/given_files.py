@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from kedro.pipeline import Pipeline
 
 ATLAS: Final = "params:atlas_folder"
+DETECTION: Final = "params:detection"
 TRAINED: Final[Mapping[str, str]] = {
     "vessel_models": "params:vessel_network",
     "detectors": "params:detector",
@@ -45,6 +46,8 @@ class GivenFilesHooks:
         made = {name.rpartition(".")[2] for name in pipeline.all_outputs()}
         networks = {options for entry, options in TRAINED.items() if entry in made}
         needed = pipeline.inputs()
+        if DETECTION in needed and not catalog.load(DETECTION).network:
+            networks.discard(TRAINED["detectors"])
         try:
             if ATLAS in needed:
                 _read_atlas(catalog.load(ATLAS))

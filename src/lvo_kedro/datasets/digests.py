@@ -66,7 +66,8 @@ def _state(path: Path) -> tuple[str, float]:
     """Return a digest of names, sizes and times of change, and the latest of these (s)."""
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     found = [(str(file), file.stat()) for file in files]
-    lines = [f"{name} {status.st_size} {status.st_mtime_ns}" for name, status in found]
+    # st_ctime: a file that took the place of another of its size may have kept a time of its own
+    lines = [f"{name} {s.st_size} {s.st_mtime_ns} {s.st_ctime_ns}" for name, s in found]
     return digest_of(lines), max((status.st_mtime for _, status in found), default=0.0)
 
 

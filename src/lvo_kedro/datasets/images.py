@@ -7,32 +7,68 @@ from typing import Any, cast
 
 import nibabel as nib
 import numpy as np
-from kedro.io import AbstractDataset
+from kedro.io import AbstractDataset, DatasetError
 from matplotlib.figure import Figure
+
+from lvo_kedro.imaging.geometry import make_image
 
 
 class NiftiDataset(AbstractDataset[nib.Nifti1Image, nib.Nifti1Image]):
     """A NIfTI image (``.nii`` or ``.nii.gz``), read into memory as a whole.
 
+    A map of real numbers may be stored as whole multiples of a step, which takes a fraction of the
+    space; no value is then further than half a step from what it was.
+
     Args:
         filepath: Where the image lies.
+        stored: Integer type on disk, such as ``int16``; None: the image's own type.
+        step: What one of these integers is worth, in the map's unit.
         metadata: Ignored here; kedro-viz reads it.
     """
 
-    def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        filepath: str,
+        stored: str | None = None,
+        step: float = 1.0,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
         self._filepath = Path(filepath)
+        self._stored = stored
+        self._step = step
         self.metadata = metadata
 
     def load(self) -> nib.Nifti1Image:
-        """Return the image in its stored data type, independent of the file."""
+        """Return the image, independent of the file: in its stored data type, or float32."""
         image = cast("nib.Nifti1Image", nib.load(self._filepath))
-        data = np.asanyarray(image.dataobj)
-        return nib.Nifti1Image(data, image.affine, image.header, dtype=data.dtype)
+        if self._stored is None:
+            data = np.asanyarray(image.dataobj)
+            return nib.Nifti1Image(data, image.affine, image.header, dtype=data.dtype)
+        data = image.dataobj.get_unscaled().astype(np.float32) * np.float32(self._step)
+        return make_image(data, image.affine)
 
     def save(self, data: nib.Nifti1Image) -> None:
-        """Write the image in its own data type."""
+        """Write the image in its own data type, or in steps.
+
+        Raises:
+            DatasetError: A value that the integers cannot hold, or none at all (NaN).
+        """
         self._filepath.parent.mkdir(parents=True, exist_ok=True)
-        nib.save(data, self._filepath)
+        nib.save(data if self._stored is None else self._in_steps(data), self._filepath)
+
+    def _in_steps(self, image: nib.Nifti1Image) -> nib.Nifti1Image:
+        steps = np.rint(np.asarray(image.dataobj) / self._step)
+        bounds = np.iinfo(self._stored)
+        if not (steps.min() >= bounds.min and steps.max() <= bounds.max):
+            raise DatasetError(
+                f"{self._filepath.name} has values from {steps.min() * self._step:.3g} to "
+                f"{steps.max() * self._step:.3g}, expected {bounds.min * self._step:.3g} to "
+                f"{bounds.max * self._step:.3g}: raise 'step' in the catalog"
+            )
+        stored = make_image(steps.astype(self._stored), image.affine)
+        stored.header.set_slope_inter(self._step, 0.0)  # any reader gets the map's unit
+        return stored
 
     def _exists(self) -> bool:
         return self._filepath.is_file()

@@ -44,7 +44,6 @@ class Priors:
     Attributes:
         territory_probability: Probability of the MCA territory; (X, Y, Z) float32 in [0, 1].
         hemispheres: 1 the patient's left, 2 the right, 0 outside the brain; (X, Y, Z) uint8.
-        difference: ``abs(signed_difference)``; (X, Y, Z) float32, HU.
         signed_difference: This side minus the opposite; (X, Y, Z) float32, HU; negative where
             this side is less dense. 0 outside the brain, beside fluid and at calcifications.
         quality: Measures of the registration, ``seconds_*`` per step, and ``findings`` in words.
@@ -52,9 +51,14 @@ class Priors:
 
     territory_probability: nib.Nifti1Image
     hemispheres: nib.Nifti1Image
-    difference: nib.Nifti1Image
     signed_difference: nib.Nifti1Image
     quality: dict[str, float | str | list[str]]
+
+    @property
+    def difference(self) -> nib.Nifti1Image:
+        """``abs(signed_difference)``, as published; (X, Y, Z) float32, HU."""
+        signed = self.signed_difference
+        return make_image(np.abs(np.asarray(signed.dataobj)), signed.affine)
 
 
 def compute_priors(
@@ -105,12 +109,10 @@ def compute_priors(
     quality["seconds"] = time.perf_counter() - began
     quality["findings"] = find_faults(quality, options.limits)
     images = {name: _as_stored(values, ncct) for name, values in maps.items()}
-    signed = images["signed"]
     return Priors(
         territory_probability=images["territory"],
         hemispheres=images["hemispheres"],
-        difference=make_image(np.abs(np.asarray(signed.dataobj)), ncct.affine),
-        signed_difference=signed,
+        signed_difference=images["signed"],
         quality=quality,
     )
 

@@ -32,8 +32,8 @@ def compute_case_priors(
 
     In: scans in HU with brain masks; the atlas in MNI space. Out: for each case, on the scan's
     grid, the probability (0 to 1) of the territories of the large vessels, the hemispheres (1 left,
-    2 right, the patient's), the difference of each voxel from its mirror image (HU, signed and
-    absolute), and how well the atlas fits, in numbers.
+    2 right, the patient's), the signed difference of each voxel from its mirror image (HU), and how
+    well the atlas fits, in numbers.
     """
     folder = Path(atlas_folder) if atlas_folder else None
     return stages.each_case(compute_priors_of_case, scans, atlas_folder=folder, options=options)
@@ -47,7 +47,6 @@ def compute_priors_of_case(
     return {
         "territory_probability": priors.territory_probability,
         "hemispheres": priors.hemispheres,
-        "difference": priors.difference,
         "signed_difference": priors.signed_difference,
         "quality": {name: v for name, v in priors.quality.items() if name != "findings"},
     }
