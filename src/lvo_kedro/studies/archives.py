@@ -9,7 +9,7 @@ import lzma
 import struct
 import tarfile
 import zipfile
-from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,7 +95,7 @@ def tar_members(path: Path, max_ratio: float, _: int) -> Iterator[Member]:
     most = max_ratio * max(path.stat().st_size, _LARGE)
     with unpacked(path) as stream, tarfile.open(fileobj=_Short(stream), mode="r:") as archive:
         while (info := archive.next()) is not None:
-            archive.members = []  # or it would keep them all
+            vars(archive)["members"] = []  # or it would keep them all
             if info.offset_data + info.size > most:
                 raise ArchiveError("an archive that is packed too well to hold images")
             if info.isdir():
@@ -113,15 +113,15 @@ def unpacked(path: Path) -> BinaryIO:
     """Open a file, unpacking it where it is packed."""
     with path.open("rb") as file:
         head = file.read(8)
-    opens = dict(zip(PACKED, (gzip.open, bz2.open, lzma.open), strict=True))
-    for begin, unpack in opens.items():
+    opens: tuple[Callable[[Path], Any], ...] = (gzip.open, bz2.open, lzma.open)
+    for begin, unpack in zip(PACKED, opens, strict=True):
         if head.startswith(begin):
-            return cast("BinaryIO", unpack(path, "rb"))
+            return cast("BinaryIO", unpack(path))
     return path.open("rb")
 
 
 class _Short(io.RawIOBase):
-    """A stream that reads no absurd amount at once: a tar header can ask for as much as it likes."""
+    """A stream that reads no absurd amount at once, which a tar header may ask for."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

@@ -192,7 +192,7 @@ def _alike(stacks: dict[tuple[str, ...], list[File]]) -> list[list[File]]:
         for other, there in merged:
             same = key[0] == other[0] and key[2:] == other[2:]
             if same and _near(key[1], other[1]):
-                there += files
+                there.extend(files)
                 break
         else:
             merged.append((key, list(files)))

@@ -11,8 +11,8 @@ from typing import Final
 
 WORDS: Final[dict[str, tuple[str, str]]] = {
     "plain": (
-        "plain pre ncct nect ncect nc noncontrast nonenhanced unenhanced nativ* nativni blanc simple "
-        "basal* diretta smdc spc blanco blank kontrastsiz bezkontrast*",
+        "plain pre ncct nect ncect nc noncontrast nonenhanced unenhanced nativ* nativni blanc "
+        "simple basal* diretta smdc spc blanco blank kontrastsiz bezkontrast*",
         "平扫 平掃 非增强 未增强 単純 造影なし 非造影 비조영 нативн",
     ),
     "contrast": (
@@ -21,8 +21,8 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
         "增强 增強 造影 조영 контраст",
     ),
     "angio": (
-        "cta cta* angio* angiocerebr* arteri* arterial* cow willis carotid* carotis karotis tsa tsao "
-        "polygon* poligono vascular* vaskul* lvo cerebralangio*",
+        "cta cta* angio* angiocerebr* arteri* arterial* cow willis carotid* carotis karotis tsa "
+        "tsao polygon* poligono vascular* vaskul* lvo cerebralangio*",
         "血管 动脉 動脈 혈관 ангио",
     ),
     "delayed": ("delay* spat* tardi* late venous venos* veineux", "延迟 遅延"),

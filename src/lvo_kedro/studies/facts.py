@@ -133,7 +133,7 @@ def _facts(header: pydicom.FileDataset, home: str) -> Facts:
 
 
 def _check_deflated(file: BinaryIO, size: int) -> None:
-    """Refuse a deflated file that unpacks to more than any image holds: pydicom unpacks it whole."""
+    """Refuse a deflated file that unpacks to an absurd size: pydicom unpacks it as a whole."""
     start = file.read(2048)
     file.seek(0)
     if DeflatedExplicitVRLittleEndian.encode() not in start[:1024]:
@@ -237,7 +237,7 @@ def nifti_facts(name: str, header: Any, sidecar: dict[str, Any]) -> Facts:
     }
     known.setdefault("SeriesDescription", rest)
     shape, zooms = header.get_data_shape(), header.get_zooms()
-    form = {key: known.pop(key) for key in OF_FORM if key in known}
+    form: dict[str, str] = {key: known.pop(key) for key in OF_FORM if key in known}
     form |= {"Modality": form.get("Modality", "CT"), "Nifti": json.dumps([int(n) for n in shape])}
     form["PixelSpacing"] = "\\".join(f"{float(v):g}" for v in zooms[1::-1])
     if derived:

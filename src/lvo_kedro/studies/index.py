@@ -44,6 +44,7 @@ CREATE TABLE IF NOT EXISTS form (id INTEGER PRIMARY KEY, series INTEGER, facts T
 CREATE TABLE IF NOT EXISTS file (id INTEGER PRIMARY KEY, archive TEXT, name TEXT, start INTEGER,
   size INTEGER, changed INTEGER, seen INTEGER, form INTEGER, image BLOB, number INTEGER,
   places TEXT, problem TEXT, UNIQUE (archive, name));
+CREATE TABLE IF NOT EXISTS outcome (study TEXT PRIMARY KEY, mark TEXT, content TEXT);
 CREATE INDEX IF NOT EXISTS file_of_form ON file (form);
 CREATE INDEX IF NOT EXISTS form_of_series ON form (series);
 """
@@ -268,10 +269,40 @@ class Index:
             for row in rows
         ]  # fmt: skip
 
+    def series_uids(self) -> set[str]:
+        """Return the SeriesInstanceUIDs of the export."""
+        return {uid for (uid,) in self._base.execute("SELECT uid FROM series")}
+
+    def kept(self, study: str, mark: str) -> dict[str, Any] | None:
+        """Return what was kept of a study under this mark, if anything.
+
+        Args:
+            study: Its UID.
+            mark: Digest of what the outcome depends on.
+        """
+        row = self._base.execute(
+            "SELECT content FROM outcome WHERE study = ? AND mark = ?", (study, mark)
+        ).fetchone()
+        content: dict[str, Any] | None = json.loads(row[0]) if row else None
+        return content
+
+    def keep(self, study: str, mark: str, content: dict[str, Any]) -> None:
+        """Keep what was made of a study.
+
+        Args:
+            study: Its UID.
+            mark: Digest of what the outcome depends on.
+            content: What JSON can hold.
+        """
+        self._base.execute(
+            "INSERT OR REPLACE INTO outcome VALUES (?, ?, ?)", (study, mark, json.dumps(content))
+        )
+        self._base.commit()
+
     def problems(self) -> dict[str, int]:
         """Return why files were passed over, and how many."""
         rows = self._base.execute(
-            "SELECT problem, COUNT(*) FROM file WHERE problem != '' GROUP BY problem ORDER BY problem"
+            "SELECT problem, COUNT(*) FROM file WHERE problem != '' GROUP BY problem ORDER BY 1"
         )
         return dict(rows.fetchall())
 
