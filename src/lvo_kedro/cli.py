@@ -21,6 +21,7 @@ from kedro.io import DatasetError
 from kedro.pipeline import Pipeline
 
 from lvo_kedro.cleaning import as_table, in_words, remove, survey
+from lvo_kedro.cli_studies import import_command
 from lvo_kedro.datasets.cases import CaseDataset
 from lvo_kedro.datasets.files import file_of
 from lvo_kedro.errors import CaseError
@@ -40,6 +41,9 @@ env_option = click.option("--env", "-e", default=None, help="Configuration, such
 @click.group()
 def cli() -> None:
     """Large-vessel occlusion on non-contrast CT."""
+
+
+cli.add_command(import_command)
 
 
 @cli.command()

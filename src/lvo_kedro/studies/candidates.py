@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -73,6 +73,8 @@ class Candidate:
     """Images left out, by reason."""
     notes: tuple[str, ...] = ()
     """What was done to it, in words."""
+    half: bool = False
+    """Whether the rest of the head is in another series."""
 
     @property
     def is_nifti(self) -> bool:
@@ -140,8 +142,6 @@ def _order(group: tuple[Series, list[File]]) -> tuple[int, str]:
 
 def _unique(found: list[Candidate]) -> list[Candidate]:
     """Give candidates of one name a number behind it: some archives number all series alike."""
-    from dataclasses import replace  # noqa: PLC0415
-
     seen: dict[str, int] = defaultdict(int)
     unique = []
     for candidate in found:

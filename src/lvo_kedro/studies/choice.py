@@ -135,6 +135,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(5, 5, "original images", lambda c: "ORIGINAL" in c.kinds),
     Rule(-5, -3, "derived images", lambda c: "DERIVED" in c.kinds),
     Rule(-10, -10, "brought onto another scan", lambda c: "REGISTERED" in c.kinds),
+    Rule(-25, -10, "a half of a head", lambda c: c.half),
     Rule(-30, -20, "less than 60 mm long", _among(0, 60, "extent_mm")),
     Rule(-10, 0, "60 to 95 mm long", _among(60, 95, "extent_mm")),
     Rule(4, 8, "95 to 120 mm long", _among(95, 120, "extent_mm")),

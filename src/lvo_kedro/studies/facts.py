@@ -30,7 +30,7 @@ OF_SERIES: Final = (
     "XRayTubeCurrent", "ExposureTime", "GantryDetectorTilt", "PatientSex", "PatientAge",
     "PatientBirthDate", "AcquisitionDateTime", "AcquisitionDate", "AcquisitionTime",
     "ContentDate", "ContentTime", "SeriesDate", "SeriesTime", "StudyDate", "StudyTime",
-    "FrameOfReferenceUID",
+    "FrameOfReferenceUID", "ImageComments",
 )  # fmt: skip
 """Kept once a series, of the first image that is met."""
 OF_FORM: Final = (

@@ -33,22 +33,20 @@ def with_joined(candidates: Sequence[Candidate]) -> list[Candidate]:
     """
     result, joined = list(candidates), []
     for low, high in permutations(range(len(result)), 2):
-        a, b = result[low], result[high]
+        a, b = candidates[low], candidates[high]
         if not _are_halves(a, b):
             continue
         reason = _misfit(a, b)
-        if reason:
-            result[low] = _noted(
-                a, f"the lower half of a head; series {b.name} does not fit: {reason}"
-            )
-            result[high] = _noted(b, f"the upper half; series {a.name} does not fit: {reason}")
-        else:
+        if not reason:
             joined.append(_join(a, b))
+        fits = f"does not fit: {reason}" if reason else "goes on where it ends"
+        result[low] = _half(result[low], f"the lower half of a head; series {b.name} {fits}")
+        result[high] = _half(result[high], f"the upper half of a head; series {a.name} {fits}")
     return result + joined
 
 
-def _noted(candidate: Candidate, note: str) -> Candidate:
-    return replace(candidate, notes=(*candidate.notes, note))
+def _half(candidate: Candidate, note: str) -> Candidate:
+    return replace(candidate, notes=(*candidate.notes, note), half=True)
 
 
 def _are_halves(low: Candidate, high: Candidate) -> bool:

@@ -57,6 +57,11 @@ class StudyOutcome:
     header: dict[str, str] = field(default_factory=dict)
     """Of the chosen series; it may identify the patient and stays outside the data folder."""
 
+    @property
+    def simulated(self) -> bool:
+        """Whether the header says that nobody was scanned."""
+        return self.header.get("ImageComments", "").startswith("SIMULATED")
+
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> StudyOutcome:
         """Return an outcome as it was kept by :func:`dataclasses.asdict`."""
