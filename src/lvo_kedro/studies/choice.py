@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Role = Literal["ncct", "cta"]
 ROLES: Final[tuple[Role, ...]] = ("ncct", "cta")
+_UNREADABLE: Final = "cannot be read"
 NEVER: Final = -1000.0
 """Points of what cannot be the scan, whatever else speaks for it."""
 Look = dict[str, Any]
@@ -31,7 +32,7 @@ class ChoiceOptions(Options):
     """Points by which a series must lead the next one; below, a person decides."""
     min_ncct: float = 10.0
     """Points that a plain scan must have."""
-    min_cta: float = 40.0
+    min_cta: float = 35.0
     """Points that an angiography must have."""
     look_at_pixels: bool = True
     """Whether pixels are looked at; without, ties are left to a person."""
@@ -131,7 +132,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(8, 4, "a kernel for soft tissue", lambda c: c.kernel == "soft"),
     Rule(12, 6, "of the head", _of_head),
     Rule(0, 6, "of the neck", lambda c: "neck" in c.words | c.context),
-    Rule(-40, -40, "of another part of the body", _of_body),
+    Rule(-60, -60, "of another part of the body", _of_body),
     Rule(5, 5, "original images", lambda c: "ORIGINAL" in c.kinds),
     Rule(-5, -3, "derived images", lambda c: "DERIVED" in c.kinds),
     Rule(-10, -10, "brought onto another scan", lambda c: "REGISTERED" in c.kinds),
@@ -164,7 +165,7 @@ def _mm(look: Look) -> float:
 
 
 PIXEL_RULES: Final[tuple[PixelRule, ...]] = (
-    PixelRule(NEVER, NEVER, "cannot be read: {unreadable}", lambda p, _: bool(p.get("unreadable"))),
+    PixelRule(NEVER, NEVER, f"{_UNREADABLE}: {{unreadable}}", lambda p, _: bool(p.get("unreadable"))),
     PixelRule(-60, -60, "no brain is seen: {no_brain}", lambda p, _: bool(p.get("no_brain"))),
     PixelRule(
         -60, 20, "contrast medium is seen in {bright_vessels_mm:.0f} mm of arteries",
@@ -228,6 +229,14 @@ class Choice:
     """Two or more that a person must decide between."""
     by: str = "rules"
     """``rules`` or ``person``."""
+
+    def unreadable(self) -> list[tuple[str, str]]:
+        """Return names of series that were good enough but cannot be read, and why."""
+        return [
+            (one.candidate.name, one.reasons[-1])
+            for one in self.ranked
+            if one.looked and one.reasons[-1].startswith(_UNREADABLE)
+        ]
 
 
 def score(candidate: Candidate, role: Role) -> Scored:

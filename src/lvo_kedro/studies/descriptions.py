@@ -74,7 +74,7 @@ _MEDIUM: Final = (
 _WITHOUT: Final = re.compile(
     r"\b(?:without|wo|no|non|not|pre|before|ohne|vor|sans|sin|senza|sem|zonder|bez|uden|utan|без) "
     + _MEDIUM
-    + r"\b|造影なし|非造影|非增强|未增强|비조영"
+    + r"\b|\b(?:without|ohne|sans|senza|zonder|bez)$|造影なし|非造影|非增强|未增强|비조영"
 )
 _AFTER: Final = re.compile(rf"\b(?:post|after|with|nach|mit|avec|con|com|met|po|z|с) {_MEDIUM}\b")
 _INJECTION: Final = re.compile(r"\b\d+(?:\.\d+)? ?(?:cc|ml) ?(?:per |p )?s(?:ec)?\b")

@@ -104,6 +104,8 @@ def read_facts(file: BinaryIO, size: int, home: str) -> Facts | None:
 
 def _facts(header: pydicom.FileDataset, home: str) -> Facts:
     values = {name: text_of(header, name) for name in (*OF_STUDY, *OF_SERIES, *OF_FORM, *_OF_IMAGE)}
+    if not values["Modality"] and not values["StudyInstanceUID"]:
+        raise ValueError("a header that ends early")
     count = values["NumberOfFrames"]
     several = count.isdigit() and int(count) > 1
     frames = list(islice(frame_headers(header), _MAX_FRAMES)) if several else []

@@ -202,6 +202,9 @@ class _Importer:
             self._write_ncct(ncct.chosen.candidate, outcome)
         elif ncct.undecided:
             outcome.state = "undecided"
+        else:
+            for name, reason in ncct.unreadable():
+                outcome.fail(f"series {name} {reason}")
         if self.options.with_cta:
             taken = None if ncct.chosen is None else ncct.chosen.candidate
             rest = [one for one in candidates if one is not taken]

@@ -98,7 +98,7 @@ class Index:
         self._base = sqlite3.connect(path)
         self._base.execute("PRAGMA synchronous = OFF")  # it can be made again
         self._base.executescript(SCHEMA)
-        (self._seen,) = self._base.execute("SELECT IFNULL(MAX(seen), 0) + 1 FROM file").fetchone()
+        (self._seen,) = self._base.execute("SELECT IFNULL(MAX(seen), 0) FROM file").fetchone()
         self._ids: dict[tuple[str, ...], int] = {}
 
     def close(self) -> None:
@@ -120,6 +120,7 @@ class Index:
             told: Is called with the number of files that were looked at.
         """
         count = 0
+        self._seen += 1
         for export in exports:
             root = export.resolve()
             root = root if root.is_dir() else root.parent

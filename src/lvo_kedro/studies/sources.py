@@ -126,9 +126,9 @@ def members(found: Found, kind: str, limits: SourceLimits = SourceLimits()) -> I
     except MemoryError:
         raise
     except Exception as error:  # whatever the three libraries raise on a damaged archive
-        reason = str(error) if isinstance(error, archives.ArchiveError) else "a damaged archive"
-        if not count and kind == "packed":
-            reason = "a packed file that is no archive"
+        reason = "a damaged archive" if count else "a damaged archive, or none"
+        if isinstance(error, archives.ArchiveError):
+            reason = str(error)
         yield Found(Place(str(path), ""), 0, found.changed_ns, reason)
 
 
