@@ -134,6 +134,7 @@ def test_only_the_winner_is_looked_at_where_headers_are_clear() -> None:
         {"noise_hu": 60.0},
         {"no_brain": "nothing"},
         {"unreadable": "truncated"},
+        {"turned_deg": 92.0},
         {"base_cut_cm2": 100.0},
     ],
 )

@@ -1,4 +1,4 @@
-"""From an export to a cohort: chosen, written without names, resumed, and one bad study alone bad."""
+"""From an export to a cohort: chosen, written without names, resumed; a bad study ends alone."""
 
 from __future__ import annotations
 

@@ -40,6 +40,8 @@ class ChoiceOptions(Options):
     """At most so many series of a study are read to choose one."""
     filled_mm: float = 30.0
     """Length of arteries as bright as contrast medium from which on they are filled."""
+    refused_turned_deg: float = 60.0
+    """A head that lies turned by more in its axes: its sides are not what the header says."""
     bone_noise_hu: float = 25.0
     """Noise from which on a kernel is taken for one for bone."""
 
@@ -165,7 +167,14 @@ def _mm(look: Look) -> float:
 
 
 PIXEL_RULES: Final[tuple[PixelRule, ...]] = (
-    PixelRule(NEVER, NEVER, f"{_UNREADABLE}: {{unreadable}}", lambda p, _: bool(p.get("unreadable"))),
+    PixelRule(
+        NEVER, NEVER, f"{_UNREADABLE}: {{unreadable}}", lambda p, _: bool(p.get("unreadable"))
+    ),
+    PixelRule(
+        NEVER, NEVER,
+        f"{_UNREADABLE} with the patient's sides: the head lies turned by {{turned_deg:.0f}} degrees",
+        lambda p, o: float(p.get("turned_deg") or 0) > o.refused_turned_deg,
+    ),
     PixelRule(-60, -60, "no brain is seen: {no_brain}", lambda p, _: bool(p.get("no_brain"))),
     PixelRule(
         -60, 20, "contrast medium is seen in {bright_vessels_mm:.0f} mm of arteries",
