@@ -7,7 +7,8 @@
 :func:`reasons_to_refuse` says what may show a name, :func:`deface` takes the face off.
 """
 
-from lvo_kedro.studies.choice import Choice, ChoiceOptions, choose
+from lvo_kedro.studies.choice import Choice, choose
+from lvo_kedro.studies.choice_rules import ChoiceOptions
 from lvo_kedro.studies.deidentify import deface, reasons_to_refuse
 from lvo_kedro.studies.descriptions import words_in
 from lvo_kedro.studies.harvest import harvest, study_time_of

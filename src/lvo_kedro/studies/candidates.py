@@ -15,20 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from lvo_kedro.studies.descriptions import words_in
+from lvo_kedro.studies.stacks import distinct, join_singles, numbers_of, parts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
     from lvo_kedro.studies.index import File, Series, Study
 
-MIN_SLICES: Final = 4
-_SPLIT_BY: Final = (
-    "ConvolutionKernel", "ContrastBolusAgent", "AcquisitionNumber", "SliceThickness", "ImageType",
-)  # fmt: skip
-"""In what reconstructions that share a series differ; the first that takes them apart counts."""
-_SAME_MM: Final = 0.01
 _NO_AGENT: Final = {"", "0", "N", "NO", "NON", "NONE", "NIL", "NULL", "NA", "N/A", "WITHOUT",
                     "UNKNOWN"}  # fmt: skip
 _BONE: Final = re.compile(
@@ -117,9 +108,9 @@ def candidates_of(study: Study) -> list[Candidate]:
         In the order of their numbers.
     """
     found = []
-    groups = _joined_singles(study.series)
+    groups = join_singles(study.series)
     for number, (series, files) in enumerate(sorted(groups, key=_order), start=1):
-        parts = _parts([file for file in files if not file.problem])
+        parts = parts_of([file for file in files if not file.problem])
         refused: dict[str, int] = defaultdict(int)
         for file in files:
             if file.problem:
@@ -153,99 +144,6 @@ def _unique(found: list[Candidate]) -> list[Candidate]:
     return unique
 
 
-def _joined_singles(series: list[Series]) -> list[tuple[Series, list[File]]]:
-    """Put images together that are each a series of their own, as some anonymisers make them."""
-    groups, alone = [], defaultdict(list)
-    for one in series:
-        if len(one.files) > 1 or "Nifti" in one.files[0].form or len(one.files[0].places) > 1:
-            groups.append((one, one.files))
-        else:
-            form = one.files[0].form
-            names = ("Modality", "Rows", "Columns", "PixelSpacing", "ImageOrientationPatient",
-                     "ConvolutionKernel")  # fmt: skip
-            alone[tuple(form.get(name, "") for name in names)].append(one)
-    for members in alone.values():
-        if len(members) >= MIN_SLICES:
-            groups.append((members[0], [file for one in members for file in one.files]))
-        else:
-            groups += [(one, one.files) for one in members]
-    return groups
-
-
-def _parts(files: list[File]) -> list[list[File]]:
-    """Take a series apart into stacks of one direction and size, each without repeated places."""
-    stacks: dict[tuple[str, ...], list[File]] = defaultdict(list)
-    for file in files:
-        scout = "LOCALIZER" in file.form.get("ImageType", "").upper()
-        names = ("ImageOrientationPatient", "Rows", "Columns", "Modality")
-        stacks[(str(scout), *(file.form.get(name, "") for name in names))].append(file)
-    parts: list[list[File]] = []
-    for stack in _alike(stacks):
-        parts += _apart(_without_copies(stack))
-    return parts
-
-
-def _alike(stacks: dict[tuple[str, ...], list[File]]) -> list[list[File]]:
-    """Put stacks together whose directions differ by rounding alone."""
-    merged: list[tuple[tuple[str, ...], list[File]]] = []
-    for key, files in stacks.items():
-        for other, there in merged:
-            same = key[0] == other[0] and key[2:] == other[2:]
-            if same and _near(key[1], other[1]):
-                there.extend(files)
-                break
-        else:
-            merged.append((key, list(files)))
-    return [files for _, files in merged]
-
-
-def _near(one: str, other: str) -> bool:
-    a, b = _numbers(one), _numbers(other)
-    return len(a) == len(b) and bool(np.abs(a - b).max(initial=0.0) < 0.009)
-
-
-def _numbers(text: str) -> NDArray[np.float64]:
-    try:
-        return np.array([float(part) for part in text.split("\\")])
-    except ValueError:
-        return np.array([])
-
-
-def _without_copies(files: list[File]) -> list[File]:
-    """Leave out files that are the same image at the same place, sent twice."""
-    seen: set[Any] = set()
-    kept = []
-    for file in files:
-        key = (file.image, file.number, file.places) if file.image else id(file)
-        if key not in seen:
-            kept.append(file)
-        seen.add(key)
-    return kept
-
-
-def _apart(files: list[File]) -> list[list[File]]:
-    """Take reconstructions apart that lie at the same places."""
-    if not _repeats(files):
-        return [files]
-    for name in _SPLIT_BY:
-        parts = defaultdict(list)
-        for file in files:
-            parts[file.form.get(name, "")].append(file)
-        whole = len(parts) > 1 and all(len(part) >= MIN_SLICES for part in parts.values())
-        if whole and not any(_repeats(part) for part in parts.values()):
-            return list(parts.values())
-    return [files]
-
-
-def _repeats(files: Sequence[File]) -> bool:
-    places = [place for file in files for place in file.places]
-    return len(_distinct(places)) < len(places) - max(1, len(places) // 20)
-
-
-def _distinct(places: list[tuple[float, float, float]]) -> list[tuple[float, float, float]]:
-    return sorted({tuple(round(v / _SAME_MM) for v in place): place for place in places}.values())
-
-
 def _measured(
     name: str, series: Series, files: list[File], refused: dict[str, int], notes: tuple[str, ...]
 ) -> Candidate:
@@ -272,21 +170,21 @@ def _measured(
 
 def _geometry(form: dict[str, str], files: list[File]) -> dict[str, Any]:
     places = [place for file in files for place in file.places]
-    distinct = np.array(_distinct(places)).reshape(-1, 3)
+    spots = np.array(distinct(places)).reshape(-1, 3)
     images = sum(max(1, len(file.places)) for file in files)
-    direction = _numbers(form.get("ImageOrientationPatient", ""))
-    if len(direction) != 6 or len(distinct) == 0:
-        return {"slices": len(distinct), "images": images}
+    direction = numbers_of(form.get("ImageOrientationPatient", ""))
+    if len(direction) != 6 or len(spots) == 0:
+        return {"slices": len(spots), "images": images}
     normal = np.cross(direction[:3], direction[3:])
     axis = int(np.abs(normal).argmax())
-    order = distinct[np.argsort(distinct @ normal)]
+    order = spots[np.argsort(spots @ normal)]
     steps = np.linalg.norm(np.diff(order, axis=0), axis=1)
     step = float(np.median(steps)) if len(steps) else 0.0
     return {
-        "slices": len(distinct),
+        "slices": len(spots),
         "images": images,
         "extent_mm": float(np.linalg.norm(order[-1] - order[0])) + step,
-        "low_mm": float(distinct[:, 2].min()),
+        "low_mm": float(spots[:, 2].min()),
         "step_mm": step,
         "plane": ("sagittal", "coronal", "axial")[axis],
     }

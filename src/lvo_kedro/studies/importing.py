@@ -19,7 +19,8 @@ from lvo_kedro.errors import CaseError, TableError
 from lvo_kedro.imaging import QualityLimits, ScanLimits, find_remarkable
 from lvo_kedro.options import Options
 from lvo_kedro.studies.candidates import Candidate, candidates_of
-from lvo_kedro.studies.choice import ChoiceOptions, choose
+from lvo_kedro.studies.choice import choose
+from lvo_kedro.studies.choice_rules import ChoiceOptions
 from lvo_kedro.studies.halves import with_joined
 from lvo_kedro.studies.index import Index, Study, opened
 from lvo_kedro.studies.outcomes import StudyOutcome, describe, series_id

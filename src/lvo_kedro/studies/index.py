@@ -10,27 +10,23 @@ import hashlib
 import json
 import os
 import sqlite3
-import zlib
-from contextlib import closing, contextmanager, suppress
-from pathlib import Path, PurePath
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import nibabel as nib
-
-from lvo_kedro.studies.facts import Facts, nifti_facts, read_facts
+from lvo_kedro.studies.reading import facts_of, kind_of_file, reason_of
 from lvo_kedro.studies.sources import (
-    HEAD,
-    Bounded,
     Found,
     Place,
     SourceLimits,
-    kind_of,
     members,
     walk,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from lvo_kedro.studies.facts import Facts
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS export (id INTEGER PRIMARY KEY, path TEXT UNIQUE, size INTEGER,
@@ -49,7 +45,6 @@ CREATE INDEX IF NOT EXISTS file_of_form ON file (form);
 CREATE INDEX IF NOT EXISTS form_of_series ON form (series);
 """
 _COMMIT_EVERY: Final = 2000
-_SIDECAR_BYTES: Final = 1 << 20
 
 
 class File(NamedTuple):
@@ -140,7 +135,7 @@ class Index:
         if not found.problem and self._known(found):
             return
         nifti = name.lower().endswith((".nii", ".nii.gz"))
-        kind = "" if found.problem or nifti else _kind(found)
+        kind = "" if found.problem or nifti else kind_of_file(found)
         if kind not in ("zip", "tar", "packed"):
             yield found
             return
@@ -170,11 +165,11 @@ class Index:
         facts, problem = None, found.problem
         if not problem:
             try:
-                facts = _facts(found, root, limits)
+                facts = facts_of(found, root, limits)
             except MemoryError:
                 raise
             except Exception as error:  # whatever a damaged file makes its reader raise
-                problem = _reason(error)
+                problem = reason_of(error)
         form = None if facts is None else self._form(facts)
         if facts is not None and facts.refused:
             problem = facts.refused[0]
@@ -323,52 +318,6 @@ def opened(path: Path) -> Iterator[Index]:
     """
     with closing(Index(path)) as index:
         yield index
-
-
-def _kind(found: Found) -> str:
-    with suppress(OSError), found.open() as file:
-        return kind_of(file.read(HEAD))
-    return ""
-
-
-def _facts(found: Found, root: Path, limits: SourceLimits) -> Facts | None:
-    name = found.place.name
-    if name.lower().endswith((".nii", ".nii.gz")):
-        return _nifti(found, root)
-    with found.open() as file, Bounded(file, limits.max_header_bytes) as bounded:
-        if found.place.container and kind_of(bounded.read(HEAD)) in ("zip", "tar", "packed"):
-            raise ValueError("an archive within an archive: unpack the outer one")
-        bounded.seek(0)
-        home = f"{found.place.container}/{PurePath(name).parent}"
-        return read_facts(bounded, found.size, home)  # type: ignore[arg-type]
-
-
-def _nifti(found: Found, root: Path) -> Facts:
-    """Read a NIfTI header; of a packed file no more than that is unpacked."""
-    name = found.place.name
-    stem = name[: -len(".nii.gz" if name.lower().endswith(".gz") else ".nii")]
-    with found.open() as file:
-        start = file.read(1 << 16)
-    if start.startswith(b"\x1f\x8b"):
-        start = zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(start, 4096)
-    second = start[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c")
-    kind, size = (nib.Nifti2Header, 540) if second else (nib.Nifti1Header, 348)
-    header = kind(start[:size], check=False)
-    sidecar: dict[str, Any] = {}
-    beside = Path(f"{stem}.json")
-    if not found.place.container and beside.is_file() and beside.stat().st_size < _SIDECAR_BYTES:
-        with suppress(ValueError):
-            read = json.loads(beside.read_text(encoding="utf-8"))
-            sidecar = read if isinstance(read, dict) else {}
-    within = stem if found.place.container else str(Path(stem).relative_to(root))
-    return nifti_facts(within, header, sidecar)
-
-
-def _reason(error: Exception) -> str:
-    """Return words of our own as they are; those of a library may quote what they read."""
-    text = str(error)
-    ours = ("an archive within", "a header of an absurd", "a file that is packed")
-    return text if isinstance(error, ValueError) and text.startswith(ours) else "a damaged file"
 
 
 def _digest(text: str) -> bytes:

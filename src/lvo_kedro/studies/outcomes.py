@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pandas as pd
 
 from lvo_kedro.errors import TableError
-from lvo_kedro.studies.choice import NEVER, ROLES, Choice, Scored
+from lvo_kedro.studies.choice_rules import NEVER, ROLES
 from lvo_kedro.studies.harvest import harvest
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lvo_kedro.studies.candidates import Candidate
+    from lvo_kedro.studies.choice import Choice, Scored
 
 PERSON: Final = "person"
 """The column of the table of choices that a person fills in: ``ncct``, ``cta`` or ``no``."""

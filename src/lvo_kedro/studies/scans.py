@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import nibabel as nib
 
     from lvo_kedro.studies.candidates import Candidate
-    from lvo_kedro.studies.choice import Look
+    from lvo_kedro.studies.choice_rules import Look
     from lvo_kedro.studies.index import File
 
 MAX_SERIES_BYTES: Final = 16 << 30
