@@ -21,6 +21,7 @@ from kedro.io import DatasetError
 from kedro.pipeline import Pipeline
 
 from lvo_kedro.cleaning import as_table, in_words, remove, survey
+from lvo_kedro.cli_studies import import_command
 from lvo_kedro.datasets.cases import CaseDataset
 from lvo_kedro.datasets.files import file_of
 from lvo_kedro.errors import CaseError
@@ -29,6 +30,7 @@ from lvo_kedro.lock import working_on
 from lvo_kedro.planning import plan
 from lvo_kedro.results import show_results
 from lvo_kedro.run_hooks import check_names
+from lvo_kedro.simulation import write_export
 from lvo_kedro.tracking import TrackingOptions, use_tracking
 from lvo_kedro.vocabulary import RESEARCH_ONLY
 from lvo_kedro.weights import write_weights
@@ -39,6 +41,9 @@ env_option = click.option("--env", "-e", default=None, help="Configuration, such
 @click.group()
 def cli() -> None:
     """Large-vessel occlusion on non-contrast CT."""
+
+
+cli.add_command(import_command)
 
 
 @cli.command()
@@ -197,6 +202,23 @@ def clean(env: str | None, models: bool, runs: bool, dry_run: bool, yes: bool) -
             click.confirm(f"Remove {size} in {len(chosen)} folders?", abort=True)
         remove(data, chosen)
     click.echo(f"{size} removed; kedro run computes it again")
+
+
+@cli.command("simulate-export")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--studies", default=30, show_default=True, type=click.IntRange(1, 1000))
+@click.option("--seed", default=0, show_default=True)
+def simulate_export(folder: Path, studies: int, seed: int) -> None:
+    """Write a simulated export of an archive into a new FOLDER, to try kedro import-studies on.
+
+    All patients, names and numbers in it are invented.
+    """
+    try:
+        written = write_export(folder, studies, seed)
+    except CaseError as error:
+        raise click.ClickException(str(error)) from error
+    forms = ", ".join(sorted(set(written["form"])))
+    click.echo(f"{folder}: {len(written)} simulated studies ({forms}), labels.xlsx, mapping.yml")
 
 
 @cli.command("export-weights")

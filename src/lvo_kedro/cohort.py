@@ -17,7 +17,7 @@ from lvo_kedro.errors import TableError
 from lvo_kedro.vocabulary import HEMISPHERES, SEGMENT_CLASSES
 
 REQUIRED: Final = ("case_id", "patient_id", "ncct", "split", "lvo", "side", "segment")
-IMAGES: Final = ("ncct", "brain_mask", "vessel_labels", "occlusion_mask")
+IMAGES: Final = ("ncct", "brain_mask", "vessel_labels", "occlusion_mask", "cta")
 NUMBERS: Final = {"age": (0.0, 120.0), "nihss": (0.0, 42.0)}
 CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "split": ("development", "external"),
@@ -194,7 +194,7 @@ def _typed(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
     for column in ("brain_mask", "vessel_labels", "occlusion_mask", "site", "sex"):
         if column not in cohort:
             cohort[column] = ""
-    for column in IMAGES:
+    for column in cohort.columns.intersection(list(IMAGES)):
         root = folder.resolve()
         cohort[column] = [
             str((root / value).resolve()) if value else "" for value in cohort[column]
