@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import pytest
-
 from benchmarks.mutations import FORMATS, run
 
 
 @pytest.mark.slow
 def test_no_damaged_or_hostile_input_does_harm(tmp_path):
-    few = run(tmp_path / "few", 6, 1, ["folder", "zip", "tar.gz"], told=lambda _: None)
-    many = run(tmp_path / "many", 40, 1, ["dicom", "enhanced", "nii", "nii.gz", "labels"],
+    few = run(tmp_path / "few", 3, 1, ["folder", "zip", "tar.gz"], told=lambda _: None)
+    many = run(tmp_path / "many", 20, 1, ["dicom", "enhanced", "nii", "nii.gz", "labels"],
                told=lambda _: None)  # fmt: skip
     found = few | many
     assert set(found) == set(FORMATS)
