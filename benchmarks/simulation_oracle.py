@@ -51,7 +51,7 @@ def read_cohort(cases: int, preset: str, spacing: float) -> pd.DataFrame:
         start = time.process_time()
         case = simulate_case(int(row["seed"]), case_options(row, options))
         seconds = time.process_time() - start
-        kept = {name: row[name] for name in ("lvo", "segment", "slice_thickness")}
+        kept = {name: row[name] for name in ("lvo", "segment", "slice_thickness_mm")}
         rows.append({**kept, "seconds": seconds, **oracle_scores(case), **artefact_features(case)})
     return pd.DataFrame(rows)
 

@@ -115,7 +115,7 @@ def test_what_comes_from_another_host_is_recognized(text):
 
 SCIENCE = (
     *("imaging", "priors", "nnunet", "detection", "localization", "evaluation"),
-    *("simulation", "reporting", "weights"),
+    *("simulation", "reporting", "weights", "studies"),
 )
 
 

@@ -19,6 +19,7 @@ from kedro.framework.startup import bootstrap_project
 from kedro.pipeline import Pipeline
 
 from lvo_kedro.cleaning import as_table, in_words, remove, survey
+from lvo_kedro.cli_studies import import_command
 from lvo_kedro.errors import CaseError
 from lvo_kedro.hooks import data_folder
 from lvo_kedro.lock import working_on
@@ -26,6 +27,7 @@ from lvo_kedro.planning import plan
 from lvo_kedro.results import show_results
 from lvo_kedro.run_hooks import check_names
 from lvo_kedro.scoring.commands import bundle, score
+from lvo_kedro.simulation import write_export
 from lvo_kedro.tracking import TrackingOptions, use_tracking
 from lvo_kedro.weights import write_weights
 
@@ -37,6 +39,7 @@ def cli() -> None:
     """Large-vessel occlusion on non-contrast CT."""
 
 
+cli.add_command(import_command)
 cli.add_command(score)
 cli.add_command(bundle)
 
@@ -113,6 +116,23 @@ def clean(env: str | None, models: bool, runs: bool, dry_run: bool, yes: bool) -
             click.confirm(f"Remove {size} in {len(chosen)} folders?", abort=True)
         remove(data, chosen)
     click.echo(f"{size} removed; kedro run computes it again")
+
+
+@cli.command("simulate-export")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--studies", default=30, show_default=True, type=click.IntRange(1, 1000))
+@click.option("--seed", default=0, show_default=True)
+def simulate_export(folder: Path, studies: int, seed: int) -> None:
+    """Write a simulated export of an archive into a new FOLDER, to try kedro import-studies on.
+
+    All patients, names and numbers in it are invented.
+    """
+    try:
+        written = write_export(folder, studies, seed)
+    except CaseError as error:
+        raise click.ClickException(str(error)) from error
+    forms = ", ".join(sorted(set(written["form"])))
+    click.echo(f"{folder}: {len(written)} simulated studies ({forms}), labels.xlsx, mapping.yml")
 
 
 @cli.command("export-weights")

@@ -63,3 +63,9 @@ class RunError(CaseError):
     """A tracked run that is not there, or that lacks what is asked of it."""
 
     of_case = False
+
+
+class PrivacyError(CaseError):
+    """What would put a secret or a name where it must not be, or a secret that cannot be used."""
+
+    of_case = False

@@ -17,8 +17,9 @@ from lvo_kedro.errors import ScanError
 from lvo_kedro.imaging import read_scan
 from lvo_kedro.imaging.geometry import make_image
 from lvo_kedro.imaging.pixels import read_hu
+from lvo_kedro.simulation.export_series import Series as EnhancedSeries
 from lvo_kedro.vocabulary import RESEARCH_ONLY
-from tests.dicom.conftest import straight, tilted
+from tests.dicom.conftest import from_the_vertex, straight, tilted
 from tests.imaging.phantoms import PATIENT_ID, PATIENT_NAME, Series
 
 MARKER = (-35.0, 45.0, 10.0)
@@ -167,6 +168,28 @@ def test_a_segmentation_is_read_back_on_the_geometry_of_the_frames(series, resul
     assert places <= {tuple(map(float, d.ImagePositionPatient)) for d in source.datasets}
     orientation = seg.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence[0]
     assert orientation.ImageOrientationPatient == source.datasets[0].ImageOrientationPatient
+
+
+def test_an_enhanced_multi_frame_image_gets_its_segmentation_too(tmp_path, result):
+    made = from_the_vertex(tmp_path / "series")  # frames stand in the file the other way round
+    study = {
+        "PatientName": PATIENT_NAME, "PatientID": PATIENT_ID, "Manufacturer": "Phantom",
+        "StudyInstanceUID": made.study, "FrameOfReferenceUID": "1.2.3",
+    }  # fmt: skip
+    kind = {"ImageType": ["ORIGINAL", "PRIMARY", "AXIAL", "NONE"]}
+    enhanced = EnhancedSeries(2, "head", made.hu, made.affine, study, fields=kind).enhanced()
+    made.folder.mkdir()
+    enhanced.save_as(made.folder / "image", enforce_file_format=True)
+    paths = written(made.folder, result, tmp_path / "out")
+    seg = hd.seg.segread(paths["vessels"])
+    frames = range(1, made.hu.shape[2] + 1)
+    back = seg.get_pixels_by_source_frame(
+        str(enhanced.SOPInstanceUID), list(frames), combine_segments=True,
+        ignore_spatial_locations=True, assert_missing_frames_are_empty=True,
+    )  # fmt: skip
+    # thresholded where the frame itself stands in the file
+    bone = np.asarray(enhanced.pixel_array, dtype=float) - 1024 > 300
+    np.testing.assert_array_equal(back > 0, bone)
 
 
 def test_the_report_says_what_was_found_and_where(tmp_path, result):

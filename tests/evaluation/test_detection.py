@@ -175,12 +175,12 @@ def test_tables_survive_a_csv_file(tmp_path: Path) -> None:
 def test_bands_are_made_of_text_that_is_numbers_and_of_no_other() -> None:
     study = make_study(60)
     expected = evaluate_detection(study.scores, study.cohort, OPERATING_POINTS, FAST).subgroups
-    text = study.cohort["slice_thickness"].astype(str)
-    cohort = study.cohort.assign(slice_thickness=text)
+    text = study.cohort["slice_thickness_mm"].astype(str)
+    cohort = study.cohort.assign(slice_thickness_mm=text)
     read = evaluate_detection(study.scores, cohort, OPERATING_POINTS, FAST).subgroups
     pd.testing.assert_frame_equal(read, expected)
-    cohort = study.cohort.assign(slice_thickness=text + " mm")
-    with pytest.raises(TableError, match=r"slice_thickness .*'[\d.]+ mm'.*divided into bands"):
+    cohort = study.cohort.assign(slice_thickness_mm=text + " mm")
+    with pytest.raises(TableError, match=r"slice_thickness_mm .*'[\d.]+ mm'.*divided into bands"):
         evaluate_detection(study.scores, cohort, OPERATING_POINTS, FAST)
 
 

@@ -115,3 +115,12 @@ def test_findings_on_numbers_and_thickness() -> None:
         "the numbers of the slices skip 1",
         "the slices are numbered from 4 on",
     ]
+
+
+def test_the_step_between_a_thick_and_a_thin_block_is_no_gap() -> None:
+    thickness = [4.5] * 16 + [1.5] * 51
+    slices = series([4.5] * 15 + [3.0] + [1.5] * 50, thickness)
+    assert find_gaps(slices, ScanLimits()) == []
+    # where they do not touch, something is missing
+    lost = series([4.5] * 15 + [6.0] + [1.5] * 50, thickness)
+    assert [gap.below for gap in find_gaps(lost, ScanLimits())] == [15]

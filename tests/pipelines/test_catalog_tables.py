@@ -227,7 +227,7 @@ def test_ids_and_sites_that_look_like_numbers_reach_the_evaluations_tables(catal
     assert set(kept["failures"]["case_id"]) <= ids
     assert set(kept["failures"]["site"]) <= {"1", "01", "NA", "1e5"}
     for name, table in tables.items():
-        for column in set(table.select_dtypes("number")) - {"fold", "slice_thickness"}:
+        for column in set(table.select_dtypes("number")) - {"fold", "slice_thickness_mm"}:
             assert pd.api.types.is_numeric_dtype(kept[name][column]), f"{name}.{column}"
     localization = catalog.load("localization_results")
     detected = catalog.load("cross_validation.detection")
@@ -265,4 +265,4 @@ def test_no_column_of_numbers_is_forgotten(tiny):
         for column in table.columns[table.dtypes == "str"]:
             cells = table.loc[table[column] != "", column]
             looks = len(cells) and pd.to_numeric(cells, errors="coerce").notna().all()
-            assert not looks or column in ("fold", "slice_thickness"), f"{column} of {name}"
+            assert not looks or column in ("fold", "slice_thickness_mm"), f"{column} of {name}"

@@ -145,7 +145,7 @@ def test_a_folder_is_there_whole_and_a_second_result_takes_its_place(computed, r
     assert json.loads((folder / "result.json").read_text()) == written
     assert not list(tmp_path.glob(".*"))
     with pytest.raises(jsonschema.ValidationError):
-        write_result(computed, record | {"side": "L"}, tmp_path, 0.0)
+        write_result(computed, copy.deepcopy(record) | {"side": "L"}, tmp_path, 0.0)
     assert json.loads((folder / "result.json").read_text()) == written
     assert not list(tmp_path.glob(".*"))
 

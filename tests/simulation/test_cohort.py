@@ -58,7 +58,7 @@ def test_options_follow_the_row(plan: pd.DataFrame) -> None:
         assert options.lvo == bool(row["lvo"])
         assert (options.age, options.sex, options.nihss) == (row["age"], row["sex"], row["nihss"])
         assert options.side == (row["side"] if row["lvo"] else None)
-        assert options.slice_thickness_mm == (row["slice_thickness"],)
+        assert options.slice_thickness_mm == (row["slice_thickness_mm"],)
         assert options.spacing_mm == (1.5 if row["split"] == "development" else 1.4)
 
 

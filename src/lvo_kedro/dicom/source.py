@@ -43,8 +43,9 @@ class SourceSeries:
     """The frames of the series that a scan was read from.
 
     Attributes:
-        slices: Sorted along their normal, as :mod:`lvo_kedro.imaging` stacks them.
-        datasets: Header of each of them, without pixels.
+        slices: Sorted along their normal, as :mod:`lvo_kedro.imaging` stacks them; those of an
+            enhanced multi-frame image as they stand in it.
+        datasets: Header of each of them, or of that one image; without pixels.
     """
 
     slices: list[Slice]
@@ -58,8 +59,11 @@ def read_source(folder: Path, limits: ScanLimits = ScanLimits()) -> SourceSeries
         ScanError: No usable series, or one whose images cannot be referred to.
     """
     slices = find_series(folder, limits).slices
+    paths = list(dict.fromkeys(s.path for s in slices))
     with quiet_pydicom():
-        datasets = [pydicom.dcmread(s.path, stop_before_pixels=True, force=True) for s in slices]
+        datasets = [pydicom.dcmread(path, stop_before_pixels=True, force=True) for path in paths]
+    if len(paths) < len(slices):
+        slices = _as_in_the_file(slices, datasets)
     missing = [name for name in NEEDED if any(not d.get(name) for d in datasets)]
     uids = {str(d.get("SOPInstanceUID")) for d in datasets}
     if missing or len(uids) < len(datasets):
@@ -72,6 +76,18 @@ def read_source(folder: Path, limits: ScanLimits = ScanLimits()) -> SourceSeries
     for dataset in datasets:
         _mend(dataset)
     return SourceSeries(slices, datasets)
+
+
+def _as_in_the_file(slices: list[Slice], datasets: Sequence[pydicom.Dataset]) -> list[Slice]:
+    """Return the frames of an enhanced image in its own order, all of them."""
+    frames = int(datasets[0].get("NumberOfFrames", 1))
+    if len(datasets) > 1 or frames != len(slices):
+        raise ScanError(
+            f"{len(slices)} slices in {len(datasets)} multi-frame image(s) of {frames} frames",
+            "one image, all of whose frames are slices",
+            "send the series as single slices; other results are written all the same",
+        )
+    return sorted(slices, key=lambda item: item.number("InstanceNumber", 0))
 
 
 def _mend(dataset: pydicom.Dataset) -> None:

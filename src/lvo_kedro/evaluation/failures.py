@@ -13,7 +13,10 @@ from lvo_kedro.evaluation.statistics.intervals import COLUMNS, Interval, wilson_
 from lvo_kedro.evaluation.statistics.operating_points import Threshold, thresholds_of
 from lvo_kedro.evaluation.tables import require_columns
 
-ABOUT = ("side", "segment", "site", "scanner", "slice_thickness", "age", "sex", "nihss")
+ABOUT = (
+    "side", "segment", "site", "manufacturer", "model", "kernel", "slice_thickness_mm", "age",
+    "sex", "nihss",
+)  # fmt: skip
 """Columns of the cohort that go along with a failure, where the cohort has them."""
 NO_FINDING = "no finding"
 ANY_FINDING = "any finding"

@@ -8,6 +8,7 @@ from slice to slice. A gantry tilt is left in the affine
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -16,10 +17,10 @@ from lvo_kedro.errors import ScanError
 from lvo_kedro.imaging.gaps import Gap, describe_gaps, find_gaps
 from lvo_kedro.imaging.geometry import make_image
 from lvo_kedro.imaging.pixels import read_hu
-from lvo_kedro.imaging.series import find_series
+from lvo_kedro.imaging.series import find_listed, find_series
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
 
     import nibabel as nib
     from numpy.typing import NDArray
@@ -42,13 +43,16 @@ class Series(NamedTuple):
     """Whether the headers name a contrast agent."""
 
 
-def read_series(folder: Path, limits: ScanLimits) -> Series:
-    """Read the one CT series in ``folder``.
+def read_series(source: Path | Sequence[Path], limits: ScanLimits) -> Series:
+    """Read the one CT series in a folder, or the one that files make up.
 
     Raises:
         ScanError: No series or several, or one that is incomplete or inconsistent.
     """
-    slices, findings = find_series(folder, limits)
+    chosen = (
+        find_series(source, limits) if isinstance(source, Path) else find_listed(source, limits)
+    )
+    slices, findings = chosen
     gaps = find_gaps(slices, limits)
     if gaps and not limits.allow_gaps:
         _check_gaps(gaps, slices, limits)

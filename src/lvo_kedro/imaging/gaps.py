@@ -63,6 +63,7 @@ def find_gaps(slices: list[Slice], limits: ScanLimits) -> list[Gap]:
         lost = (skipped > 0) & _leaves_room(steps, skipped, thickness)
         found |= lost
         missing[lost] = skipped[lost]
+    found &= ~_touching(steps, thickness)
     return [Gap(int(k), float(steps[k]), max(1, int(missing[k]))) for k in np.flatnonzero(found)]
 
 
@@ -111,6 +112,13 @@ def _skipped(slices: list[Slice]) -> NDArray[np.int64] | None:
     """How many numbers are skipped from each slice to the next, if they are numbered in order."""
     numbers = _numbers(slices)
     return None if numbers is None else np.abs(np.diff(numbers)).astype(int) - 1
+
+
+def _touching(steps: NDArray[np.float64], thickness: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Tell where a slice touches one of another thickness: nothing lies between two blocks."""
+    below, above = thickness[:-1], thickness[1:]
+    other = np.abs(below - above) > 0.1 * np.maximum(below, above)
+    return other & (steps <= 1.05 * (below + above) / 2)  # comparisons with NaN are False
 
 
 def _leaves_room(

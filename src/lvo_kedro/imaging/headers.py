@@ -17,9 +17,11 @@ from pydicom.tag import Tag
 from pydicom.uid import CTImageStorage
 
 from lvo_kedro.errors import ScanError
+from lvo_kedro.imaging.frames import GROUPS, agent_of, split_frames
 from lvo_kedro.imaging.pixels import PixelData, locate_pixels, quiet_pydicom
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -128,14 +130,25 @@ def read_headers(folder: Path) -> Folder:
     Raises:
         ScanError: No DICOM file, one that ends early, or one that is named as DICOM and is none.
     """
-    slices, foreign = [], 0
     paths = sorted(p for p in [*folder.glob("*"), *folder.glob("*/*")] if p.is_file())
+    return read_listed(paths)
+
+
+def read_listed(paths: Sequence[Path]) -> Folder:
+    """Return every DICOM object among files; an enhanced multi-frame image as its frames.
+
+    Raises:
+        ScanError: As :func:`read_headers`.
+    """
+    slices: list[Slice] = []
+    foreign = 0
     for number, path in enumerate(paths, start=1):
         place = f"{number} of {len(paths)} in the order of names"
-        item = _read_slice(path, place)
-        if item is not None:
-            slices.append(item)
-        elif not _of_the_system(path):
+        items = _read_slices(path, place)
+        slices += items
+        if items:
+            continue
+        if not _of_the_system(path):
             _check_name(path, place)
             foreign += 1
     if not slices:
@@ -167,8 +180,8 @@ def _check_name(path: Path, place: str) -> None:
         )
 
 
-def _read_slice(path: Path, place: str) -> Slice | None:
-    """Return the header of a DICOM file with all its pixels, or None for any other file.
+def _read_slices(path: Path, place: str) -> list[Slice]:
+    """Return the header of a DICOM file with all its pixels, or nothing for any other file.
 
     Raises:
         ScanError: A DICOM file that ends early.
@@ -176,22 +189,31 @@ def _read_slice(path: Path, place: str) -> Slice | None:
     size = path.stat().st_size
     try:
         with quiet_pydicom(), path.open("rb") as file:
-            header = _read_header(file)
+            header = open_header(file, [*_NUMBERS.values(), *_WORDS, *GROUPS])
             if header is None:
-                return None
+                return []
             item = _as_slice(path, header, locate_pixels(header, file))
+            slices = split_frames(item, header, _as_numbers)
     except MemoryError:
         raise
     except Exception as error:  # whatever pydicom raises on a damaged file
         raise _truncated(place, size) from error
     if _is_whole(item):
-        return item
+        return slices
     raise _truncated(place, size)
 
 
-def _read_header(file: Any) -> pydicom.FileDataset | None:
-    """Read up to the pixels; a file without the preamble that marks it as DICOM is tried, too."""
-    tags: list[Any] = [*_NUMBERS.values(), *_WORDS]
+def open_header(file: Any, attributes: Iterable[Any]) -> pydicom.FileDataset | None:
+    """Read up to the pixels; a file without the preamble that marks it as DICOM is tried, too.
+
+    Args:
+        file: Opened in binary mode, at its begin; it must be able to seek.
+        attributes: Names or tags of what is read; everything else is passed over.
+
+    Returns:
+        The header, or None where the file is no DICOM.
+    """
+    tags: list[Any] = list(attributes)
     start = file.read(_PREAMBLE)
     file.seek(0)
     if start.endswith(b"DICM"):
@@ -232,6 +254,8 @@ def _as_slice(path: Path, header: pydicom.FileDataset, pixels: PixelData) -> Sli
         elif values:
             numbers[name] = values
     words = {name: _as_words(header, name) for name in _WORDS if name in header}
+    if agent := agent_of(header):
+        words.setdefault("ContrastBolusAgent", agent)
     words.setdefault("SOPClassUID", str(header.file_meta.get("MediaStorageSOPClassUID", "")))
     return Slice(path, words, numbers, malformed, pixels)
 

@@ -26,7 +26,7 @@ from lvo_kedro.imaging.rules import ScanLimits, check
 from lvo_kedro.imaging.value_rules import VALUE_RULES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     import nibabel as nib
 
@@ -75,12 +75,13 @@ def read_ncct(path: str | Path, limits: ScanLimits = ScanLimits()) -> nib.Nifti1
     return scan.ncct
 
 
-def read_scan(path: str | Path, limits: ScanLimits = ScanLimits()) -> Scan:
+def read_scan(path: str | Path | Sequence[Path], limits: ScanLimits = ScanLimits()) -> Scan:
     """Read a head CT and say what is remarkable about its files.
 
     Args:
-        path: A NIfTI file (``.nii``, ``.nii.gz``) or a folder with one DICOM series (files of any
-            name, at most one folder deeper).
+        path: A NIfTI file (``.nii``, ``.nii.gz``), a folder with one DICOM series (files of any
+            name, at most one folder deeper), or a list of DICOM files that are taken as one
+            series, whatever series they say that they belong to.
         limits: Bounds between which a scan is accepted.
 
     Returns:
@@ -90,8 +91,8 @@ def read_scan(path: str | Path, limits: ScanLimits = ScanLimits()) -> Scan:
     Raises:
         ScanError: The file or folder does not hold a usable head CT.
     """
-    path = Path(path)
-    if path.is_dir():
+    path = Path(path) if isinstance(path, str) else path
+    if not isinstance(path, Path) or path.is_dir():
         image, findings, contrast_named = read_series(path, limits)
     else:
         image, contrast_named = open_nifti(path, "ncct"), False

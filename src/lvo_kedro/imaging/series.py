@@ -14,13 +14,13 @@ import numpy as np
 
 from lvo_kedro.errors import ScanError
 from lvo_kedro.imaging.gaps import describe_order
-from lvo_kedro.imaging.headers import Slice, read_headers
+from lvo_kedro.imaging.headers import Slice, read_headers, read_listed
 from lvo_kedro.imaging.pixels import read_hu
 from lvo_kedro.imaging.rules import ScanLimits, check
 from lvo_kedro.imaging.series_rules import MIN_SLICES, POSITION_RULES, SERIES_RULES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -50,17 +50,30 @@ def find_series(folder: Path, limits: ScanLimits) -> ChosenSeries:
     content = read_headers(folder)
     usable, unusable = _sorted_out(content.slices)
     slices = _choose_series(usable, Counter(reason for _, reason in unusable))
+    chosen = _in_order(slices, limits)
+    lost = [*_foreign(content.foreign), *_lost(unusable, chosen.slices)]
+    return ChosenSeries(chosen.slices, (*lost, *chosen.findings))
+
+
+def find_listed(files: Sequence[Path], limits: ScanLimits) -> ChosenSeries:
+    """Take files as one series, whatever series they say that they belong to.
+
+    Raises:
+        ScanError: They are no slices of one volume, or it is incomplete or inconsistent.
+    """
+    usable, unusable = _sorted_out(read_listed(files).slices)
+    if not usable:
+        words = ", ".join(sorted({reason for _, reason in unusable}))
+        raise ScanError(f"only {words} in the files", "slices of a CT", "choose another series")
+    return _in_order(usable, limits)
+
+
+def _in_order(slices: Group, limits: ScanLimits) -> ChosenSeries:
     check(slices, SERIES_RULES, limits)
     normal = slices[0].directions[:, 2]
     ordered = _without_copies(sorted(slices, key=lambda s: float(s.origin @ normal)), limits)
     check(ordered, POSITION_RULES, limits)
-    findings = [
-        *_foreign(content.foreign),
-        *_lost(unusable, ordered),
-        *_kernels(ordered),
-        *describe_order(ordered),
-    ]
-    return ChosenSeries(ordered, tuple(findings))
+    return ChosenSeries(ordered, (*_kernels(ordered), *describe_order(ordered)))
 
 
 def _foreign(count: int) -> list[str]:

@@ -35,6 +35,7 @@ from lvo_kedro.reporting.curves import (
     plot_scores,
 )
 from lvo_kedro.reporting.detectors import plot_detectors
+from lvo_kedro.reporting.import_page import SeriesLine, StudyLine, write_import_page
 from lvo_kedro.reporting.prior_pictures import plot_priors
 from lvo_kedro.reporting.report import render_report
 from lvo_kedro.reporting.robustness import plot_robustness, render_robustness
@@ -48,7 +49,9 @@ __all__ = [
     "ComparisonContent",
     "GalleryPicture",
     "ReportContent",
+    "SeriesLine",
     "SplitTables",
+    "StudyLine",
     "long_history",
     "plot_calibration",
     "plot_case",
@@ -76,4 +79,5 @@ __all__ = [
     "render_scan",
     "to_png",
     "to_svg",
+    "write_import_page",
 ]

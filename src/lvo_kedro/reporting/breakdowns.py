@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 Tables = Mapping[str, pd.DataFrame]
 NO_CALL = "none"
-MEASURED = ("age", "slice_thickness", "nihss")
+MEASURED = ("age", "slice_thickness_mm", "nihss")
 """Columns of the cohort that are drawn as a histogram; a site's number is a name."""
 
 
@@ -232,7 +232,7 @@ def plot_cohort(cohort: pd.DataFrame, title: str = "Cohort") -> Figure:
         ("segment", "Occluded segment"),
         ("site", "Site"),
         ("age", "Age (years)"),
-        ("slice_thickness", "Slice thickness (mm)"),
+        ("slice_thickness_mm", "Slice thickness (mm)"),
         ("nihss", "NIHSS"),
     ]
     there = [(c, t) for c, t in wanted if c in known and known[c].notna().any()]

@@ -10,6 +10,7 @@ number obtained on simulated scans says nothing about patients.
 from lvo_kedro.simulation.arteries import Artery
 from lvo_kedro.simulation.case import SimulatedCase, simulate_case
 from lvo_kedro.simulation.cohort import case_options, plan_cohort
+from lvo_kedro.simulation.export import write_export
 from lvo_kedro.simulation.head import HeadMap
 from lvo_kedro.simulation.options import CohortOptions, SimulationOptions
 from lvo_kedro.simulation.oracle import artefact_features, oracle_scores, territory_difference
@@ -30,4 +31,5 @@ __all__ = [
     "plan_cohort",
     "simulate_case",
     "territory_difference",
+    "write_export",
 ]

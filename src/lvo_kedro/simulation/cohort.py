@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 COLUMNS: Final = (
     "case_id", "patient_id", "split", "lvo", "side", "segment", "site", "age", "sex", "nihss",
-    "slice_thickness", "has_vessel_labels", "has_occlusion_mask", "seed", "patient_seed",
+    "slice_thickness_mm", "has_vessel_labels", "has_occlusion_mask", "seed", "patient_seed",
 )  # fmt: skip
 """Columns of a plan; ``side`` and ``segment`` are missing without an occlusion."""
 
@@ -48,7 +48,7 @@ def plan_cohort(options: CohortOptions) -> pd.DataFrame:
                         "case_id": f"sim-{len(rows) + 1:04d}",
                         "patient_id": f"patient-{patients:04d}",
                         "split": split,
-                        "slice_thickness": _choose_thickness(rng, split, options),
+                        "slice_thickness_mm": _choose_thickness(rng, split, options),
                         "seed": int(rng.integers(2**31)),
                     }
                 )
@@ -75,7 +75,7 @@ def case_options(row: pd.Series, options: CohortOptions) -> SimulationOptions:
             "sex": row["sex"],
             "nihss": int(row["nihss"]),
             "site": row["site"],
-            "slice_thickness_mm": (float(row["slice_thickness"]),),
+            "slice_thickness_mm": (float(row["slice_thickness_mm"]),),
             "patient_seed": int(row["patient_seed"]),
         }
     )

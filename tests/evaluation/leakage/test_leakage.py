@@ -313,9 +313,9 @@ def test_an_external_split_that_is_not_external() -> None:
     assert names(findings) == {"external_shares_site"}
     assert findings[0].severity == "warning"
     assert len(findings[0].cases) == 30
-    blind = pd.concat([development, external]).drop(columns=["site", "scanner"])
+    blind = pd.concat([development, external]).drop(columns=["site", "model"])
     assert names(check_external(blind)) == {"external_not_verifiable"}
-    unrecorded = development.assign(site="", scanner=None)
+    unrecorded = development.assign(site="", model=None)
     half_blind = pd.concat([unrecorded, external])
     assert names(check_external(half_blind)) == {"external_not_verifiable"}
 

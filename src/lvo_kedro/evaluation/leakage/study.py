@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-SOURCE_COLUMNS = ("site", "scanner", "manufacturer", "scanner_model")
+SOURCE_COLUMNS = ("site", "scanner", "manufacturer", "model")
 """Columns by which an external split should differ from the development split."""
 
 

@@ -40,7 +40,10 @@ logger = logging.getLogger(__name__)
 Tables = dict[str, pd.DataFrame]
 StoredTables = Mapping[str, Callable[[], pd.DataFrame]]
 
-COHORT_COLUMNS = ("segment", "side", "site", "scanner", "age", "sex", "nihss", "slice_thickness")
+COHORT_COLUMNS = (
+    "segment", "side", "site", "manufacturer", "model", "kernel", "age", "sex", "nihss",
+    "slice_thickness_mm",
+)  # fmt: skip
 NETWORKS = {
     "vessel_network": "segmentation",
     "detector": "detection",

@@ -1,0 +1,80 @@
+"""What a file of an export is: its header read, be it DICOM or NIfTI, in a folder or an archive."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from contextlib import suppress
+from pathlib import Path, PurePath
+from typing import Any, Final
+
+import nibabel as nib
+
+from lvo_kedro.studies.facts import Facts, nifti_facts, read_facts
+from lvo_kedro.studies.sources import HEAD, Bounded, Found, SourceLimits, kind_of
+
+_SIDECAR_BYTES: Final = 1 << 20
+
+
+def kind_of_file(found: Found) -> str:
+    """Return what a file is by its begin (:func:`~lvo_kedro.studies.sources.kind_of`).
+
+    Args:
+        found: The file.
+    """
+    with suppress(OSError), found.open() as file:
+        return kind_of(file.read(HEAD))
+    return ""
+
+
+def facts_of(found: Found, root: Path, limits: SourceLimits) -> Facts | None:
+    """Read the header of a file.
+
+    Args:
+        found: The file.
+        root: Of the export, to which names of NIfTI files are relative.
+        limits: How much is read at most.
+
+    Returns:
+        What it is, or None where it is no image.
+
+    Raises:
+        ValueError: It is an archive, or of an absurd size.
+    """
+    name = found.place.name
+    if name.lower().endswith((".nii", ".nii.gz")):
+        return _nifti(found, root)
+    with found.open() as file, Bounded(file, limits.max_header_bytes) as bounded:
+        if found.place.container and kind_of(bounded.read(HEAD)) in ("zip", "tar", "packed"):
+            raise ValueError("an archive within an archive: unpack the outer one")
+        bounded.seek(0)
+        home = f"{found.place.container}/{PurePath(name).parent}"
+        return read_facts(bounded, found.size, home)  # type: ignore[arg-type]
+
+
+def _nifti(found: Found, root: Path) -> Facts:
+    """Read a NIfTI header; of a packed file no more than that is unpacked."""
+    name = found.place.name
+    stem = name[: -len(".nii.gz" if name.lower().endswith(".gz") else ".nii")]
+    with found.open() as file:
+        start = file.read(1 << 16)
+    if start.startswith(b"\x1f\x8b"):
+        start = zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(start, 4096)
+    second = start[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c")
+    kind, size = (nib.Nifti2Header, 540) if second else (nib.Nifti1Header, 348)
+    header = kind(start[:size], check=False)
+    sidecar: dict[str, Any] = {}
+    beside = Path(f"{stem}.json")
+    if not found.place.container and beside.is_file() and beside.stat().st_size < _SIDECAR_BYTES:
+        with suppress(ValueError):
+            read = json.loads(beside.read_text(encoding="utf-8"))
+            sidecar = read if isinstance(read, dict) else {}
+    within = stem if found.place.container else str(Path(stem).relative_to(root))
+    return nifti_facts(within, header, sidecar)
+
+
+def reason_of(error: Exception) -> str:
+    """Return words of our own as they are; those of a library may quote what they read."""
+    text = str(error)
+    ours = ("an archive within", "a header of an absurd", "a file that is packed")
+    return text if isinstance(error, ValueError) and text.startswith(ours) else "a damaged file"
