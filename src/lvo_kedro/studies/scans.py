@@ -112,7 +112,7 @@ class ScanReader:
             raise ScanError("a series of an absurd size", "a head CT", "choose another series")
         with tempfile.TemporaryDirectory(dir=self._work, prefix="series-") as folder:
             try:
-                paths = self._paths(candidate, Path(folder))
+                paths = self.unpack(candidate, Path(folder))
             except MemoryError:
                 raise
             except Exception as error:  # whatever a damaged archive makes its reader raise
@@ -123,8 +123,13 @@ class ScanReader:
                 ) from error
             return read_scan(paths[0] if candidate.is_nifti else paths, self._limits)
 
-    def _paths(self, candidate: Candidate, folder: Path) -> list[Path]:
-        """Return where the files lie; those of archives are unpacked, under names of our own."""
+    def unpack(self, candidate: Candidate, folder: Path) -> list[Path]:
+        """Return where the files lie; those of archives are unpacked, under names of our own.
+
+        Args:
+            candidate: Any.
+            folder: For what is unpacked.
+        """
         paths = {}
         for number, file in enumerate(sorted(candidate.files, key=lambda f: f.place.offset)):
             place = file.place
