@@ -33,6 +33,10 @@ scans_argument = click.argument(
 )
 env_option = click.option("--env", "-e", default=None, help="Configuration, such as demo.")
 
+device_option = click.option(
+    "--device", help="Of the nnU-Nets: auto, cpu, cuda:0...; otherwise as they were trained."
+)
+
 
 @click.command()
 @scans_argument
@@ -44,7 +48,9 @@ env_option = click.option("--env", "-e", default=None, help="Configuration, such
     help="A bundle, as kedro bundle writes it; otherwise the environment's own models.",
 )
 @click.option("--run", help="Id of an MLflow run that a bundle was logged in.")
-@click.option("--device", help="auto, cpu, cuda:0...; otherwise as the networks were trained.")
+@click.option(
+    "--device", help="Of the nnU-Nets: auto, cpu, cuda:0...; otherwise as they were trained."
+)
 @click.option("--watch", "watches", is_flag=True, help="Score what is put into a folder.")
 @click.option("--quiet-seconds", default=QUIET, show_default=True, help="With --watch.")
 def score(
@@ -97,7 +103,9 @@ def _watch(scorer: Scorer, folder: Path, quiet: float) -> None:
 )
 @click.option("--models", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--run", help="Id of an MLflow run that a bundle was logged in.")
-@click.option("--device", help="auto, cpu, cuda:0...; otherwise as the networks were trained.")
+@click.option(
+    "--device", help="Of the nnU-Nets: auto, cpu, cuda:0...; otherwise as they were trained."
+)
 @click.option(
     "--spool",
     type=click.Path(file_okay=False, path_type=Path),
