@@ -77,7 +77,13 @@ class Database:
     def _run(self, program: str, *arguments: str) -> None:
         user = ["runuser", "-u", self._user, "--"] if self._user else []
         subprocess.run(  # noqa: S603
-            [*user, str(shutil.which(program, path=PLACES)), "-D", str(self.folder / "data"), *arguments],
+            [
+                *user,
+                str(shutil.which(program, path=PLACES)),
+                "-D",
+                str(self.folder / "data"),
+                *arguments,
+            ],
             check=True,
             cwd=self.folder,
             stdout=subprocess.DEVNULL,
