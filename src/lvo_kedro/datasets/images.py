@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import nibabel as nib
 import numpy as np
@@ -11,6 +11,9 @@ from kedro.io import AbstractDataset, DatasetError
 from matplotlib.figure import Figure
 
 from lvo_kedro.imaging.geometry import make_image
+
+if TYPE_CHECKING:
+    from nibabel.arrayproxy import ArrayProxy
 
 
 class NiftiDataset(AbstractDataset[nib.Nifti1Image, nib.Nifti1Image]):
@@ -45,7 +48,9 @@ class NiftiDataset(AbstractDataset[nib.Nifti1Image, nib.Nifti1Image]):
         if self._stored is None:
             data = np.asanyarray(image.dataobj)
             return nib.Nifti1Image(data, image.affine, image.header, dtype=data.dtype)
-        data = image.dataobj.get_unscaled().astype(np.float32) * np.float32(self._step)
+        data = cast("ArrayProxy", image.dataobj).get_unscaled().astype(np.float32) * np.float32(
+            self._step
+        )
         return make_image(data, image.affine)
 
     def save(self, data: nib.Nifti1Image) -> None:
@@ -55,18 +60,19 @@ class NiftiDataset(AbstractDataset[nib.Nifti1Image, nib.Nifti1Image]):
             DatasetError: A value that the integers cannot hold, or none at all (NaN).
         """
         self._filepath.parent.mkdir(parents=True, exist_ok=True)
-        nib.save(data if self._stored is None else self._in_steps(data), self._filepath)
+        stored = data if self._stored is None else self._in_steps(data, self._stored)
+        nib.save(stored, self._filepath)
 
-    def _in_steps(self, image: nib.Nifti1Image) -> nib.Nifti1Image:
+    def _in_steps(self, image: nib.Nifti1Image, kind: str) -> nib.Nifti1Image:
         steps = np.rint(np.asarray(image.dataobj) / self._step)
-        bounds = np.iinfo(self._stored)
+        bounds = np.iinfo(kind)
         if not (steps.min() >= bounds.min and steps.max() <= bounds.max):
             raise DatasetError(
                 f"{self._filepath.name} has values from {steps.min() * self._step:.3g} to "
                 f"{steps.max() * self._step:.3g}, expected {bounds.min * self._step:.3g} to "
                 f"{bounds.max * self._step:.3g}: raise 'step' in the catalog"
             )
-        stored = make_image(steps.astype(self._stored), image.affine)
+        stored = make_image(steps.astype(kind), image.affine)
         stored.header.set_slope_inter(self._step, 0.0)  # any reader gets the map's unit
         return stored
 

@@ -1,0 +1,1 @@
+"""DICOM results and the receiver."""

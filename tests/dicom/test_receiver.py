@@ -1,0 +1,258 @@
+"""The receiver takes what it should, nothing else, and loses nothing that it has acknowledged."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pydicom
+import pytest
+from pydicom.uid import CTImageStorage, MRImageStorage, generate_uid
+from pynetdicom import AE, _config, evt
+
+from lvo_kedro.dicom.receiver import DestinationOptions, PeerOptions, Receiver, ReceiverOptions
+from lvo_kedro.errors import ScanError
+from tests.dicom.conftest import straight
+from tests.dicom.served import copy_first
+
+ROOT = Path(__file__).parents[2]
+PEER = PeerOptions(ae_title="SCANNER")
+VERIFICATION = "1.2.840.10008.1.1"
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory) -> list[pydicom.FileDataset]:
+    series = straight(tmp_path_factory.mktemp("series"))
+    series.hu = series.hu[..., :6]
+    return [pydicom.dcmread(path) for path in sorted(series.write().glob("*.dcm"))]
+
+
+def settings(**options) -> ReceiverOptions:
+    return ReceiverOptions(port=0, peers=(PEER,), quiet_seconds=0.2, retry_seconds=0.1, **options)
+
+
+@contextmanager
+def association(port: int, title: str = "SCANNER", called: str = "LVO_KEDRO"):
+    entity = AE(title)
+    for kind in (CTImageStorage, MRImageStorage, VERIFICATION):
+        entity.add_requested_context(kind)
+    made = entity.associate("127.0.0.1", port, ae_title=called)
+    try:
+        yield made
+    finally:
+        if made.is_established:
+            made.release()
+
+
+def statuses(port: int, datasets) -> list[int]:
+    with association(port) as made:
+        assert made.is_established
+        return [made.send_c_store(d).get("Status", -1) for d in datasets]
+
+
+@pytest.fixture
+def archive(monkeypatch):
+    """Something that takes results: what has come, by UID, and whether it takes anything."""
+    monkeypatch.setattr(_config, "STORE_RECV_CHUNKED_DATASET", True)  # as receivers beside it do
+    state = {"got": {}, "answer": 0x0000}
+
+    def store(event):
+        if state["answer"] == 0:
+            dataset = pydicom.dcmread(event.dataset_path)
+            state["got"][str(dataset.SOPInstanceUID)] = dataset
+        return state["answer"]
+
+    entity = AE("ARCHIVE")
+    entity.add_supported_context(CTImageStorage)
+    handlers = [(evt.EVT_C_STORE, store)]
+    server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+    state["destination"] = DestinationOptions(ae_title="ARCHIVE", port=server.server_address[1])
+    yield state
+    server.shutdown()
+
+
+def wait_for(condition, seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def test_a_study_is_taken_scored_and_its_results_come_back(tmp_path, images, archive):
+    receiver = Receiver(settings(destination=archive["destination"]), tmp_path / "s", copy_first)
+    with receiver.listening() as port:
+        with association(port) as made:
+            assert made.send_c_echo().Status == 0
+        assert statuses(port, images) == [0] * 6
+        assert statuses(port, images[:2]) == [0, 0]  # sent twice: counted once
+        assert receiver.work() == 0  # more of it may come
+        time.sleep(0.25)
+        assert receiver.work() == 1
+    assert archive["got"]["1.2.3.4"].ImageComments == "6 images"
+    assert [p for p in (tmp_path / "s").rglob("*") if p.is_file()] == []
+
+
+def test_results_wait_until_the_archive_takes_them(tmp_path, images, archive):
+    receiver = Receiver(settings(destination=archive["destination"]), tmp_path / "s", copy_first)
+    archive["answer"] = 0xA700
+    with receiver.listening() as port:
+        statuses(port, images)
+    time.sleep(0.25)
+    receiver.work()
+    receiver.work()
+    assert archive["got"] == {}
+    archive["answer"] = 0
+    # also in the next receiver on the same spool
+    again = Receiver(settings(destination=archive["destination"]), tmp_path / "s", copy_first)
+    again.work()
+    assert list(archive["got"]) == ["1.2.3.4"]
+
+
+@pytest.mark.parametrize(
+    ("title", "called", "address"),
+    [
+        ("ELSEWHERE", "LVO_KEDRO", "127.0.0.1"),
+        ("SCANNER", "OTHER", "127.0.0.1"),
+        ("SCANNER", "LVO_KEDRO", "10.0.0.7"),
+    ],
+)
+def test_unknown_peers_are_refused(tmp_path, images, title, called, address):
+    options = ReceiverOptions(port=0, peers=(PeerOptions(ae_title="SCANNER", address=address),))
+    receiver = Receiver(options, tmp_path / "s", copy_first)
+    with receiver.listening() as port, association(port, title, called) as made:
+        assert not made.is_established
+    assert list((tmp_path / "s" / "incoming").iterdir()) == []
+
+
+def changed(dataset: pydicom.FileDataset, **values) -> pydicom.FileDataset:
+    other = pydicom.dcmread(dataset.filename)
+    for name, value in values.items():
+        setattr(other, name, value)
+    return other
+
+
+def test_other_objects_are_not_taken(tmp_path, images):
+    receiver = Receiver(settings(), tmp_path / "s", copy_first)
+    report = changed(images[0])
+    del report.Rows
+    nameless = changed(images[0])
+    del nameless.StudyInstanceUID
+    with receiver.listening() as port:
+        assert statuses(port, [report, nameless]) == [0xC000, 0xC000]
+        with association(port) as made:
+            assert [c.abstract_syntax for c in made.rejected_contexts] == [MRImageStorage]
+    assert [p for p in (tmp_path / "s").rglob("*") if p.is_file()] == []
+
+
+def test_no_peer_says_what_a_file_here_is_called(tmp_path, images):
+    evil = "../../../../tmp/evil"
+    receiver = Receiver(settings(), tmp_path / "s", copy_first)
+    with receiver.listening() as port:
+        found = statuses(
+            port,
+            [
+                changed(images[0], StudyInstanceUID=evil),
+                changed(images[1], SOPInstanceUID=generate_uid()),
+            ],
+        )
+    assert found[1] == 0
+    files = [p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.dcm")]
+    assert len(files) == found.count(0)
+    assert all(f.startswith("s/incoming/") and ".." not in f for f in files)
+
+
+def test_what_is_too_large_is_not_taken(tmp_path, images):
+    small = Receiver(settings(max_object_mb=0.001), tmp_path / "a", copy_first)
+    large = changed(
+        images[0], ImageComments="x", PixelData=bytes(3_000_000), Rows=1500, Columns=1000
+    )
+    with small.listening() as port, association(port) as made:
+        assert made.send_c_store(large).get("Status") is None  # cut off
+    assert list((tmp_path / "a").rglob("*.dcm")) == []
+    study = Receiver(settings(max_study_mb=0.02), tmp_path / "b", copy_first)
+    with study.listening() as port:
+        found = statuses(port, images)
+    assert found[0] == 0
+    assert found[-1] == 0xA700
+
+
+def test_a_sender_that_stops_half_way_costs_nobody_else_anything(tmp_path, images):
+    receiver = Receiver(settings(), tmp_path / "s", copy_first)
+    with receiver.listening() as port:
+        with association(port) as made:
+            assert made.send_c_store(images[0]).Status == 0
+            made.abort()
+        with association(port) as made:  # the connection breaks without a word
+            made.dul.socket.close()
+        assert statuses(port, images[1:]) == [0] * 5
+        time.sleep(0.25)
+        assert receiver.work() == 1
+    assert [p.parent.parent.name for p in (tmp_path / "s").rglob("*.dcm")] == ["results"]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ScanError("6 slices", "at least 10", "send the whole series"), "found 6 slices"),
+        (RuntimeError("in /data/DOE^JANE"), "RuntimeError; see the log"),
+    ],
+)
+def test_a_study_that_cannot_be_scored_is_put_aside_with_the_reason(tmp_path, images, error, said):
+    def refuse(study: Path) -> list[Path]:
+        raise error
+
+    receiver = Receiver(settings(), tmp_path / "s", refuse)
+    with receiver.listening() as port:
+        statuses(port, images)
+    time.sleep(0.25)
+    assert receiver.work() == 1
+    assert receiver.work() == 0
+    (reason,) = (tmp_path / "s" / "failed").rglob("reason.json")
+    assert json.loads(reason.read_text())["reason"].startswith(said)
+    assert len(list(reason.parent.glob("*.dcm"))) == 6
+
+
+class Served:
+    """A receiver in a process of its own."""
+
+    def __init__(self, spool: Path, options: ReceiverOptions) -> None:
+        command = [
+            sys.executable,
+            "-m",
+            "tests.dicom.served",
+            str(spool),
+            options.model_dump_json(),
+        ]
+        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)  # noqa: S603
+        assert self.process.stdout
+        self.port = int(self.process.stdout.readline())
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(10)
+
+
+@pytest.mark.slow
+def test_nothing_that_was_acknowledged_is_lost_when_the_receiver_is_killed(
+    tmp_path, images, archive
+):
+    spool = tmp_path / "s"
+    options = settings(destination=archive["destination"]).model_copy(update={"quiet_seconds": 4.0})
+    served = Served(spool, options)
+    answers = statuses(served.port, images[:3])
+    served.kill()  # in the middle of the study
+    served = Served(spool, options)
+    answers += statuses(served.port, images[3:])
+    wait_for(lambda: list((spool / "working").iterdir()))
+    served.kill()  # while it is scored
+    assert answers == [0] * 6
+    assert archive["got"] == {}
+    served = Served(spool, options)
+    wait_for(lambda: archive["got"])
+    served.kill()
+    assert archive["got"]["1.2.3.4"].ImageComments == "6 images"
