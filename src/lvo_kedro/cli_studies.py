@@ -60,7 +60,7 @@ _NEW = click.Path(dir_okay=False, path_type=Path)
     "--secret",
     type=_NEW,
     default=SECRET,
-    show_default=True,
+    show_default="~/.lvo_kedro/secret",
     help="Key of the ids, outside the data folder; made if it is not there.",
 )
 @click.option("--link-table", type=_NEW, help="Where to write which id is which study.")
@@ -162,7 +162,7 @@ def _write(
     write_table(folder / CHOICES, choices_table(imported.outcomes, chosen))
     if joined is not None and not cohort.table.empty:
         write_table(out / TABLE, cohort.table)
-    problems = [] if joined is None else [str(problem) for problem in joined.problems]
+    problems = [] if joined is None else [f"labels: {problem}" for problem in joined.problems]
     problems += [
         f"{count} file(s) passed over: {why}" for why, count in imported.passed_over.items()
     ]
