@@ -129,30 +129,30 @@ def test_the_detectors_and_the_scope_of_every_case_reach_the_report(tiny):
 
 
 def test_occlusions_without_a_name_are_detected_but_teach_and_test_no_naming(tiny):
+    with tiny.session() as session:
+        catalog = session.load_context().catalog
     trained = {"detection": set(), "localization": set()}
     for stage, seen in trained.items():
-        for model in tiny.load(f"{stage}_results")["models"].values():
+        for model in catalog.load(f"{stage}_results")["models"].values():
             seen |= set(model["trained_on"])
     assert "sim-0011" in trained["detection"]
     assert not trained["localization"] & set(NAMELESS)
-    assert set(NAMELESS) <= set(tiny.load("localization_calls")["case_id"])
-    cohort = tiny.load("cohort").set_index("case_id")
     for split, case in (("cross_validation", "sim-0011"), ("external_test", "sim-0017")):
         detection, localization = (
-            {name: load() for name, load in tiny.load(f"{split}.{part}").items()}
+            {name: load() for name, load in catalog.load(f"{split}.{part}").items()}
             for part in ("detection", "localization")
         )
         occluded = set(detection["scores"].query("lvo == 1")["case_id"])
         assert case in occluded
         assert set(localization["calls"]["case_id"]) == occluded - {case}
-        side, segment = cohort.loc[case, ["side", "segment"]]
+        side, segment = NAMELESS[case]
         flow = detection["flow"].set_index(["step", "reason"])["count"]
         assert flow["occlusions outside the five classes", segment] == 1
         assert flow["side unknown or both", side] == flow["in detection alone"].sum() == 1
         groups = detection["subgroups"].query("metric == 'cases_with_lvo'")
         assert groups.set_index(["subgroup", "level"])["value"]["segment", segment] == 1
-    report, card = (tiny.load("report")[name] for name in ("report", "model_card"))
-    for text in (report, card):
+    written = catalog.load("report")
+    for text in (written["report"], written["model_card"]):
         assert "occlusions outside the five classes: 1 (other 1, unknown 0)" in text
         assert "side unknown or both: 1 (both 1, unknown 0); in detection alone: 1" in text
 
