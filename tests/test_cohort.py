@@ -17,6 +17,8 @@ from lvo_kedro.cohort import (
 )
 from lvo_kedro.errors import TableError
 from lvo_kedro.folds import FoldOptions, assign_folds, deal_folds
+from lvo_kedro.truth import in_detection_alone
+from lvo_kedro.vocabulary import SEGMENT_CLASSES, SIDES
 
 GOOD = {
     "case_id": "a1",
@@ -71,6 +73,10 @@ def test_a_good_table_comes_back_typed(folder):
         ({"side": ""}, "side", "has a side"),
         ({"segment": ""}, "segment", "has a segment"),
         ({"lvo": "0", "segment": ""}, "side", "empty where lvo = 0"),
+        ({"lvo": "0", "segment": "other", "side": ""}, "segment", "empty where lvo = 0"),
+        ({"segment": "C7+M2"}, "segment", "one of"),
+        ({"segment": "both"}, "segment", "one of"),
+        ({"side": "other"}, "side", "one of"),
         ({"ncct": ""}, "ncct", "every case has a scan"),
         ({"ncct": "scans/a9.nii.gz"}, "ncct", "no such file"),
         ({"ncct": "../outside.nii.gz"}, "ncct", "does not leave it"),
@@ -86,6 +92,39 @@ def test_each_rule_names_row_column_and_value(folder, change, column, rule):
     problem = caught.value.problems[0]
     assert (problem.row, problem.column, problem.value) == (2, column, change.get(column, "left"))
     assert rule in problem.rule
+
+
+NAMELESS = [
+    ("left", "other"),
+    ("right", "unknown"),
+    ("both", "M1"),
+    ("both", "other"),
+    ("unknown", "C7+M1"),
+    ("unknown", "unknown"),
+]
+"""Sides and segments of occlusions that stage 3 has no name for."""
+
+
+@pytest.mark.parametrize(("side", "segment"), NAMELESS)
+def test_an_occlusion_without_a_class_or_side_is_a_case_but_has_no_clot_to_learn_from(
+    folder, side, segment
+):
+    case = {"side": side, "segment": segment}
+    cohort = validate_cohort(table(case), folder)
+    assert cohort[["lvo", "side", "segment"]].to_numpy().tolist() == [[1, side, segment]]
+    with pytest.raises(CohortError) as caught:
+        validate_cohort(table(case | {"occlusion_mask": "scans/a2.nii.gz"}), folder)
+    (problem,) = caught.value.problems
+    assert (problem.row, problem.column, problem.value) == (2, "occlusion_mask", "scans/a2.nii.gz")
+    assert "one of its five classes on one side" in problem.rule
+    validate_cohort(table({"occlusion_mask": "scans/a2.nii.gz"}), folder)  # left M1
+
+
+def test_which_occlusions_count_in_detection_alone():
+    named = [(side, segment) for side in SIDES for segment in SEGMENT_CLASSES]
+    every = pd.DataFrame([("", ""), *named, *NAMELESS], columns=["side", "segment"])
+    alone = in_detection_alone(every)
+    assert alone.tolist() == [False] * 11 + [True] * len(NAMELESS)
 
 
 def test_all_problems_are_listed_at_once(folder):

@@ -12,27 +12,23 @@ from typing import Any
 
 import click
 import mlflow
-import pandas as pd
 from kedro.framework.cli.utils import _split_params
 from kedro.framework.project import pipelines
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
-from kedro.io import DatasetError
 from kedro.pipeline import Pipeline
 
 from lvo_kedro.cleaning import as_table, in_words, remove, survey
 from lvo_kedro.cli_studies import import_command
-from lvo_kedro.datasets.cases import CaseDataset
-from lvo_kedro.datasets.files import file_of
 from lvo_kedro.errors import CaseError
-from lvo_kedro.hooks import NEW_FOLDER, data_folder, new_folder
+from lvo_kedro.hooks import data_folder
 from lvo_kedro.lock import working_on
 from lvo_kedro.planning import plan
 from lvo_kedro.results import show_results
 from lvo_kedro.run_hooks import check_names
+from lvo_kedro.scoring.commands import bundle, score
 from lvo_kedro.simulation import write_export
 from lvo_kedro.tracking import TrackingOptions, use_tracking
-from lvo_kedro.vocabulary import RESEARCH_ONLY
 from lvo_kedro.weights import write_weights
 
 env_option = click.option("--env", "-e", default=None, help="Configuration, such as demo.")
@@ -44,6 +40,8 @@ def cli() -> None:
 
 
 cli.add_command(import_command)
+cli.add_command(score)
+cli.add_command(bundle)
 
 
 @cli.command()
@@ -86,90 +84,6 @@ def _pipelines_of(names: str) -> Pipeline:
             f"no pipeline {', '.join(unknown)}; there are {', '.join(sorted(pipelines))}"
         )
     return sum((pipelines[name] for name in asked), Pipeline([]))
-
-
-@cli.command()
-@click.argument("scans", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@env_option
-def score(scans: tuple[Path, ...], env: str | None) -> None:
-    """Run the trained models on new scans: NIfTI files or folders with one DICOM series each.
-
-    Ends with status 1 where a scan could not be used; the others' results are shown all the same.
-    A scan that is unlike those that the models were trained on gets no call, and the reason.
-    """
-    paths = [str(path.resolve()) for path in scans]
-    with _session(env, {"new_scans": paths, NEW_FOLDER: new_folder()}) as session:
-        context = session.load_context()
-        catalog = context.catalog
-        with working_on(data_folder(context), "score", writes=False):
-            outcome = _infer(session, catalog)
-            simulated = "simulated" in catalog.load("cohort")
-        found = match_outcomes(paths, catalog.load("new.cohort"), outcome)
-    for path, row in zip(scans, found, strict=True):
-        click.echo(f"\n{path}  ({row.name})")
-        for name, value in row.items():
-            if value != "" and not pd.isna(value):
-                click.echo(f"  {str(name).replace('_', ' '):<28}{_plain(value)}")
-    uncalled = sum(bool(row.get("no_call")) for row in found)
-    if uncalled:
-        click.echo(f"\n{uncalled} of {len(scans)} scans got no call; see above for the reasons.")
-    if simulated:
-        click.echo(
-            "\nThe models were trained on simulated scans: on a real one this means nothing."
-        )
-    click.echo(f"\nMasks, maps and pictures: {file_of(catalog, 'new.outcome').parent}")
-    click.echo(RESEARCH_ONLY)
-    failed = sum(bool(row.get("failed")) for row in found)
-    if failed:
-        raise click.ClickException(f"{failed} of {len(scans)} scans could not be used; see above")
-
-
-def _infer(session: Any, catalog: Any) -> pd.DataFrame:
-    """Run the inference pipeline and return its table, also where no scan could be used."""
-    try:
-        session.run(pipeline_names=["inference"])
-    except DatasetError:
-        failed: dict[str, str] = {}
-        for name in sorted(pipelines["inference"].all_outputs()):
-            if isinstance(catalog.get(name), CaseDataset) and catalog.exists(name):
-                failed |= catalog.load(name).failed
-        cases = catalog.load("new.cohort")["case_id"] if catalog.exists("new.cohort") else []
-        if not failed or not set(cases) <= set(failed):  # something else is wrong
-            raise
-        return pd.DataFrame({"case_id": cases, "failed": [failed[case] for case in cases]})
-    outcome: pd.DataFrame = catalog.load("new.outcome")
-    return outcome
-
-
-def match_outcomes(paths: list[str], cohort: pd.DataFrame, outcome: pd.DataFrame) -> list[Any]:
-    """Find the row of each scan: by its path an id, by its id the row, never by position.
-
-    Args:
-        paths: The scans as they were given, absolute.
-        cohort: Table of these scans, with ``ncct`` and ``case_id``.
-        outcome: Table of results, with ``case_id``.
-
-    Returns:
-        A row for each path, named by its id.
-
-    Raises:
-        ClickException: An id or a row is missing or there twice, or a row is of none of the scans.
-    """
-    ids = [cohort.loc[cohort["ncct"] == path, "case_id"].tolist() for path in paths]
-    expected = [case for cases in ids for case in cases]
-    given = outcome["case_id"].tolist()
-    if any(len(cases) != 1 for cases in ids) or sorted(given) != sorted(set(expected)):
-        raise click.ClickException(
-            f"found {len(given)} results ({len(set(given) & set(expected))} of them of these "
-            f"scans) and {len(expected)} ids for {len(paths)} scans, expected one of each for each "
-            "scan; none is shown, since it might be another scan's: run kedro score again"
-        )
-    rows = outcome.set_index("case_id")
-    return [rows.loc[case] for case in expected]
-
-
-def _plain(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 @cli.command()

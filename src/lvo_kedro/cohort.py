@@ -14,6 +14,7 @@ import pandas as pd
 
 from lvo_kedro.datasets.digests import content_digest
 from lvo_kedro.errors import TableError
+from lvo_kedro.truth import NO_CLASS, NO_SIDE, in_detection_alone
 from lvo_kedro.vocabulary import HEMISPHERES, SEGMENT_CLASSES
 
 REQUIRED: Final = ("case_id", "patient_id", "ncct", "split", "lvo", "side", "segment")
@@ -22,10 +23,14 @@ NUMBERS: Final = {"age": (0.0, 120.0), "nihss": (0.0, 42.0)}
 CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "split": ("development", "external"),
     "lvo": ("0", "1"),
-    "side": ("", *HEMISPHERES),
-    "segment": ("", *SEGMENT_CLASSES),
+    "side": ("", *HEMISPHERES, *NO_SIDE),
+    "segment": ("", *SEGMENT_CLASSES, *NO_CLASS),
     "sex": ("", "female", "male", "other"),
 }
+MASK_RULE: Final = (
+    "empty where side is both or unknown, or segment other or unknown: stage 3 learns from one of "
+    "its five classes on one side; name them where the mask shows them"
+)
 IDENTIFIER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -151,13 +156,16 @@ def _path_rule(value: str, folder: Path, *, required: bool, file: bool) -> str:
 def _occlusion_problems(table: pd.DataFrame) -> list[Problem]:
     problems = []
     masks = table.get("occlusion_mask", pd.Series("", index=table.index))
-    rows = zip(_lines(table), table["lvo"], table["side"], table["segment"], masks, strict=True)
-    for n, lvo, side, segment, mask in rows:
+    alone = in_detection_alone(table)
+    columns = (table["lvo"], table["side"], table["segment"], masks, alone)
+    for n, lvo, side, segment, mask, unnamed in zip(_lines(table), *columns, strict=True):
         if lvo == "1":
             if not side:
                 problems.append(Problem(n, "side", side, "an occlusion (lvo = 1) has a side"))
             if not segment:
                 problems.append(Problem(n, "segment", segment, "an occlusion has a segment"))
+            if mask and unnamed:
+                problems.append(Problem(n, "occlusion_mask", mask, MASK_RULE))
         elif lvo == "0":
             for column, value in (("side", side), ("segment", segment), ("occlusion_mask", mask)):
                 if value:

@@ -21,7 +21,7 @@ from lvo_kedro.datasets.cases import Case, Cases, Task
 from lvo_kedro.imaging import check_side, read_labels
 from lvo_kedro.nnunet import NnUNetOptions, prepare_dataset, train_fold
 from lvo_kedro.tracking import FoldLog
-from lvo_kedro.vocabulary import OCCLUSION_LABELS, VESSEL_LABELS, Side
+from lvo_kedro.vocabulary import OCCLUSION_LABELS, SIDES, VESSEL_LABELS, Side
 from lvo_kedro.weights.given import Start, find_start, read_weights
 from lvo_kedro.weights.lineage import refuse_known_scans
 
@@ -204,7 +204,7 @@ def align_annotations(cohort: pd.DataFrame, scans: Cases, drawn: str) -> dict[st
             scans[row.case_id],
             Path(row.vessel_labels) if row.vessel_labels else None,
             Path(row.occlusion_mask) if row.occlusion_mask and drawn == "occlusion_mask" else None,
-            row.side or None,
+            row.side if row.side in SIDES else None,
         )
         for row in cohort[cohort[drawn] != ""].itertuples()
         if row.case_id in scans

@@ -63,6 +63,8 @@ __all__ = [
 
 PACKAGES = ("lvo-kedro", "kedro", "torch", "nnunetv2", "antspyx", "monai", "nibabel", "mlflow")
 COHORT_TAG = "cohort.sha256"
+SCORER = "scorer"
+"""Stands for all stages as one model among the registered ones."""
 PRIVATE = ("new_scans",)
 """Parameters that name a user's files: they are neither tracked nor reported."""
 
@@ -83,7 +85,8 @@ class TrackingOptions(Options):
     model_files: tuple[str, ...] = Field(default=("*.json", "*.csv", "*.safetensors", "*.pth"))
     """Files of a model folder that are copied."""
     registered_models: Mapping[str, str] = Field(default_factory=dict)
-    """Registered name by entry of ``models``; empty registers nothing."""
+    """Registered name by entry of ``models``, or by ``scorer`` for all stages as one model, which a
+    run of the whole method then writes; empty registers nothing."""
 
 
 def use_tracking(options: TrackingOptions, project: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from lvo_kedro.artifacts import sha256_of
 from lvo_kedro.datasets.files import file_of, files_of
 from lvo_kedro.hooks import REPORTING, data_folder
 from lvo_kedro.stopping import when_stopped
-from lvo_kedro.tracking import TrackingOptions
+from lvo_kedro.tracking import SCORER, TrackingOptions
 from lvo_kedro.tracking_calls import describe_file
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ class TrackingHooks:
         """Read ``mlflow.yml``."""
         self._options = TrackingOptions(**context.config_loader["mlflow"])
         self._project = Path(context.project_path)
-        self._reporting = data_folder(context) / REPORTING
+        self._context, self._data = context, data_folder(context)
+        self._reporting = self._data / REPORTING
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], catalog: CatalogProtocol) -> None:
@@ -102,6 +104,22 @@ class TrackingHooks:
                     run.write("artifact", **describe_file(file, folder))
         for name in sorted(made & set(self._options.models)):
             self._log_models(run, name, catalog)
+        registered = self._options.registered_models.get(SCORER)
+        if registered and "report" in made:
+            self._log_scorer(run, registered)
+
+    def _log_scorer(self, run: TrackedRun, name: str) -> None:
+        """Log and register all stages as one model: what was trained, and what it was worth."""
+        from lvo_kedro.scoring import models_of, write_bundle  # noqa: PLC0415 - not for each run
+
+        folder = self._data / "06_models" / "bundle"
+        shutil.rmtree(folder, ignore_errors=True)
+        write_bundle(models_of(self._context), folder)
+        for file in _files_below(folder):
+            place = Path("model/bundle") / file.parent.relative_to(folder)
+            run.write("artifact", **describe_file(file, place.as_posix()))
+        run.write("signature", path=str(folder))
+        run.write("register", name=name)
 
     def _log_models(self, run: TrackedRun, entry: str, catalog: CatalogProtocol) -> None:
         registered = self._options.registered_models.get(entry)

@@ -83,6 +83,26 @@ def test_sides_that_are_not_known_teach_as_well(training, unseen) -> None:
     assert area(SideModel().fit(cases, mixed).logits(unseen[0]), unseen[1]) > 0.95
 
 
+@pytest.mark.parametrize("word", ["both", "unknown"])
+def test_the_words_for_no_one_side_teach_what_an_empty_side_does(training, unseen, word) -> None:
+    """Known answer: no one-side term. A wrong side in its place would give another model."""
+    cases, answers = training
+    names = [f"case-{n}" for n in range(len(cases))]
+    labels = pd.DataFrame({"case_id": names, "lvo": [int(a != "none") for a in answers]})
+    known = np.array(["" if a == "none" else a for a in answers], dtype=object)
+    unsided = (labels["lvo"] == 1) & (labels.index % 4 == 1)
+    of = dict(zip(names, cases, strict=True))
+    models = {
+        told: fit_side_models(of, labels.assign(side=np.where(unsided, told, known)))
+        for told in ("", word, "left")
+    }
+    assert models[word]["sha256"] == models[""]["sha256"] != models["left"]["sha256"]
+    known_sides = int((labels["lvo"] == 1).sum() - unsided.sum())
+    assert models[word]["training"]["sides_known"] == known_sides
+    judged = [judge_case([models[word]], case, {})["sides"] for case in unseen[0]]
+    assert all(right_side(np.array([list(s.values()) for s in judged]), unseen[1]))
+
+
 def test_turned_round_it_is_turned_round(model, training, unseen) -> None:
     """Both sides share their weights: labels and features exchanged give the same model."""
     cases, answers = training
@@ -284,6 +304,8 @@ def test_labels_of_held_out_cases_change_none_of_their_scores(training) -> None:
         (1, "left", "left"),
         (1, "right", "right"),
         (1, "", "either"),
+        (1, "both", "either"),
+        (1, "unknown", "either"),
     ],
 )
 def test_what_a_case_teaches(lvo, side, answer) -> None:

@@ -39,6 +39,11 @@ def test_cases_without_a_map_are_not_counted():
     assert evaluate_explanations(SCORES, {}).empty
 
 
+def test_occlusions_of_no_one_side_are_not_counted():
+    some = SCORES.assign(side=["both", "right", "unknown", "right", "", "left"])
+    assert evaluate_explanations(some, SIDES).iloc[0][["value", "n"]].tolist() == [0.5, 2]
+
+
 def test_a_table_without_sides_is_refused():
     with pytest.raises(TableError, match="side"):
         evaluate_explanations(SCORES.drop(columns="side"), SIDES)

@@ -28,6 +28,32 @@ def test_the_flow_accounts_for_every_case() -> None:
     assert count_flow(cohort, scores)["count"].tolist() == [6, 3, 3, 2]
 
 
+def test_occlusions_without_a_name_of_stage_3_are_counted_by_their_words() -> None:
+    rows = [
+        ("a", 1, "left", "M1"),
+        ("b", 1, "left", "other"),
+        ("c", 1, "unknown", "other"),
+        ("d", 1, "both", "M1"),
+        ("e", 1, "unknown", "unknown"),
+        ("f", 0, "", ""),
+        ("g", 1, "both", "other"),  # without a score
+    ]
+    cohort = pd.DataFrame(rows, columns=["case_id", "lvo", "side", "segment"])
+    scores = cohort.loc[cohort["case_id"] != "g", ["case_id", "lvo"]]
+    flow = count_flow(cohort, scores)
+    assert flow.to_numpy().tolist()[2:] == [
+        ["evaluated", "", 6],
+        ["with LVO", "", 5],
+        ["occlusions outside the five classes", "other", 2],
+        ["occlusions outside the five classes", "unknown", 1],
+        ["side unknown or both", "both", 1],
+        ["side unknown or both", "unknown", 2],
+        ["in detection alone", "", 4],
+    ]
+    named = count_flow(cohort, scores[scores["case_id"].isin(["a", "f"])])
+    assert named["step"].tolist()[-1] == "with LVO"  # as before there were such words
+
+
 def test_exclusions_are_those_of_the_cohort_in_the_order_of_the_steps() -> None:
     cohort = pd.DataFrame({"case_id": ["b", "a"], "split": ["external", "development"], "lvo": 0})
     columns = ["case_id", "stage", "error"]

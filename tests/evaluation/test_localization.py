@@ -9,6 +9,8 @@ import pytest
 from lvo_kedro.errors import TableError
 from lvo_kedro.evaluation import (
     EvaluationOptions,
+    compare_locations,
+    evaluate_detection,
     evaluate_localization,
 )
 from tests.synthetic_study import OPERATING_POINTS, make_study
@@ -121,3 +123,58 @@ def test_no_lvo_is_refused_and_folds_are_shown() -> None:
     assert set(result.folds["fold"]) == {"0", "1", "2", "3", "spread"}
     assert "side_accuracy_end_to_end_youden" in result.metrics
     assert "segment_accuracy_all_lvo" in result.metrics
+
+
+def with_nameless() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The tables by hand and four detected occlusions that stage 3 has no name for."""
+    calls, scores = tables()
+    words = [("left", "other"), ("both", "M1"), ("unknown", "M1"), ("unknown", "unknown")]
+    more = pd.DataFrame(words, columns=["side", "segment"]).assign(case_id=list("wxyz"))
+    more = more.assign(called_side="left", called_segment="M1", point_error_mm=1.0)
+    scored = pd.DataFrame({"case_id": list("wxyz"), "lvo": 1, "probability": 0.95})
+    scored = scored.assign(patient_id=scored["case_id"])
+    return pd.concat([calls, more]), pd.concat([scores, scored])
+
+
+def test_occlusions_without_a_name_of_stage_3_change_no_figure_of_it() -> None:
+    own = evaluate_localization(*tables(), {"half": 0.5}, FAST)
+    result = evaluate_localization(*with_nameless(), {"half": 0.5}, FAST)
+    for name, table in own.tables().items():
+        pd.testing.assert_frame_equal(result.tables()[name], table)
+    calls, scores = with_nameless()
+    truth = calls[["case_id", "side", "segment"]]  # also where the calls know nothing of them
+    known = calls[~calls["case_id"].isin(list("wxyz"))]
+    again = evaluate_localization(known, scores, {"half": 0.5}, FAST, cohort=truth)
+    pd.testing.assert_frame_equal(again.summary, own.summary)
+
+
+def test_with_no_other_occlusions_nothing_is_estimable() -> None:
+    calls, scores = (t[t["case_id"].isin(list("fgwxyz"))] for t in with_nameless())
+    result = evaluate_localization(calls, scores, {"half": 0.5}, FAST)
+    accuracies = result.summary[result.summary["segment"] == "all"]
+    assert accuracies["value"].isna().all()
+    assert (accuracies["n"] == 0).all()
+    assert result.metrics == {}
+    table, moved = compare_locations((calls, calls), (scores, scores), ({}, {}), FAST)
+    assert table["value"].isna().all()
+    assert moved.empty
+
+
+def test_detection_counts_them_and_shows_them_by_their_own_words() -> None:
+    study = make_study(80)
+    lvo = study.cohort.index[study.cohort["lvo"] == 1]
+    cohort = study.cohort.copy()
+    cohort.loc[lvo[:12], "segment"] = "other"
+    cohort.loc[lvo[10:13], "side"] = "unknown"
+    scores = study.scores.assign(likely_side="left")
+    options = EvaluationOptions(resamples=100, minimum_cases=2)
+    result = evaluate_detection(scores, cohort, OPERATING_POINTS, options)
+    before = evaluate_detection(scores, study.cohort, OPERATING_POINTS, options)
+    pd.testing.assert_frame_equal(result.summary, before.summary)  # all 40 occlusions, as ever
+    groups = result.subgroups.set_index(["subgroup", "level", "metric"])["value"]
+    assert groups[("segment", "other", "cases_with_lvo")] == 12
+    assert groups[("side", "unknown", "cases_with_lvo")] == 3
+    side = result.methods.set_index("metric").loc["likely_side_accuracy"]
+    assert side["n"] == 37
+    known = cohort.loc[cohort["side"].isin(["left", "right"]), "side"]
+    assert side["value"] == pytest.approx((known == "left").mean())

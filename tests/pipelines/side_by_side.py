@@ -35,7 +35,8 @@ def registry(meanwhile: Callable[[], object] = lambda: None) -> ModuleType:
     def read_scans(cohort: pd.DataFrame) -> pd.DataFrame:
         meanwhile()
         rows = [
-            {"case_id": r.case_id, "side": Path(r.ncct).read_text()} for r in cohort.itertuples()
+            {"case_id": r.case_id, "localization": Path(r.ncct).read_text()}
+            for r in cohort.itertuples()
         ]
         return pd.DataFrame(rows[::-1])
 

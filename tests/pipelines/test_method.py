@@ -17,7 +17,7 @@ from mlflow.tracking import MlflowClient
 from lvo_kedro.cli import cli
 from lvo_kedro.evaluation import NOT_BEGUN
 from lvo_kedro.vocabulary import RESEARCH_ONLY
-from tests.pipelines.conftest import PATIENT
+from tests.pipelines.conftest import NAMELESS, PATIENT
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
 
@@ -128,6 +128,35 @@ def test_the_detectors_and_the_scope_of_every_case_reach_the_report(tiny):
     assert "Whose score counts in detection: Side model." in report["model_card"]
 
 
+def test_occlusions_without_a_name_are_detected_but_teach_and_test_no_naming(tiny):
+    with tiny.session() as session:
+        catalog = session.load_context().catalog
+    trained = {"detection": set(), "localization": set()}
+    for stage, seen in trained.items():
+        for model in catalog.load(f"{stage}_results")["models"].values():
+            seen |= set(model["trained_on"])
+    assert "sim-0011" in trained["detection"]
+    assert not trained["localization"] & set(NAMELESS)
+    for split, case in (("cross_validation", "sim-0011"), ("external_test", "sim-0017")):
+        detection, localization = (
+            {name: load() for name, load in catalog.load(f"{split}.{part}").items()}
+            for part in ("detection", "localization")
+        )
+        occluded = set(detection["scores"].query("lvo == 1")["case_id"])
+        assert case in occluded
+        assert set(localization["calls"]["case_id"]) == occluded - {case}
+        side, segment = NAMELESS[case]
+        flow = detection["flow"].set_index(["step", "reason"])["count"]
+        assert flow["occlusions outside the five classes", segment] == 1
+        assert flow["side unknown or both", side] == flow["in detection alone"].sum() == 1
+        groups = detection["subgroups"].query("metric == 'cases_with_lvo'")
+        assert groups.set_index(["subgroup", "level"])["value"]["segment", segment] == 1
+    written = catalog.load("report")
+    for text in (written["report"], written["model_card"]):
+        assert "occlusions outside the five classes: 1 (other 1, unknown 0)" in text
+        assert "side unknown or both: 1 (both 1, unknown 0); in detection alone: 1" in text
+
+
 def test_what_the_maps_point_to_is_counted_and_shown(tiny):
     assert set(tiny.load("explanations")) == set(tiny.load("detection_scores")["case_id"])
     for split in ("cross_validation", "external_test"):
@@ -137,6 +166,7 @@ def test_what_the_maps_point_to_is_counted_and_shown(tiny):
         )
         for row in table.to_dict("records"):
             detected = (scores["lvo"] == 1) & (scores[f"call_{row['operating_point']}"] == 1)
+            detected &= ~scores["case_id"].isin(list(NAMELESS))
             assert row["n"] == detected.sum()
     assert "More mass on the occluded side" in tiny.load("report")["report"]
     assert "3D Grad-CAM" in tiny.load("report")["checklist"]

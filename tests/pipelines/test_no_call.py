@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -88,12 +89,14 @@ def scorer(empty: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     cohort = empty.data / "02_intermediate" / "cohort.csv"
     cohort.parent.mkdir(parents=True)
     cohort.write_text("case_id,patient_id\na,a\n")
+    (empty.data / "06_models").mkdir()
+    (empty.data / "06_models" / "calibration.json").write_text(json.dumps(CALIBRATION))
     scores = {
         name: judged(found, True, monkeypatch)
         for name, found in (("usual", []), ("odd", UNLIKE.split("; ")))
     }
 
-    def infer(cohort: pd.DataFrame) -> pd.DataFrame:
+    def infer(cohort: pd.DataFrame, calibration: dict[str, Any]) -> pd.DataFrame:
         """Score by what stands in a scan."""
         paths = zip(cohort["case_id"], cohort["ncct"], strict=True)
         return outcome_of(cohort, {case: scores[Path(path).read_text()] for case, path in paths})
@@ -101,9 +104,10 @@ def scorer(empty: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     def register_pipelines() -> dict[str, Pipeline]:
         nodes = [
             node(name_scans, "params:new_scans", "cohort", name="name_scans"),
-            node(infer, "cohort", "outcome", name="infer"),
+            node(infer, ["cohort", "calibration"], "outcome", name="infer"),
         ]
-        new = pipeline(nodes, namespace="new", parameters={"params:new_scans"})
+        shared = {"inputs": {"calibration"}, "parameters": {"params:new_scans"}}
+        new = pipeline(nodes, namespace="new", **shared)
         # never run: it takes what this configuration sets and the others do not
         made = pipeline([node(len, "params:simulation", "simulated", name="simulate")])
         return {"__default__": new, "inference": new, "simulation": made}
@@ -121,7 +125,7 @@ def test_the_terminal_gives_the_reason_first_and_no_call(scorer: Any, two_scans:
         shown = {text.split("  (")[0]: text for text in f"\n{result.stdout}".split("\n\n")}
         usual, odd = (shown[path].splitlines()[1:] for path in two_scans)
         names = [re.split(r" {2,}", line.strip())[0] for line in odd]
-        assert names == ["no call", "unreliable probability", "findings"]
+        assert names == ["no call", "unreliable probability", "findings", "seconds", "files"]
         assert re.split(r" {2,}", odd[0].strip())[1] == (
             f"{UNLIKE} (unlike the scans that the models were trained on)"
         )

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from lvo_kedro.detection import DetectionOptions, TrainingOptions
 from lvo_kedro.errors import TableError
 from lvo_kedro.evaluation import NOT_BEGUN, EvaluationOptions
-from lvo_kedro.localization import LocalizationOptions, measure_points
+from lvo_kedro.localization import BaselineOptions, LocalizationOptions, measure_points
+from lvo_kedro.localization.baseline import WEIGHED
+from lvo_kedro.pipelines.detection_training.nodes import network_tasks, side_model_tasks
 from lvo_kedro.pipelines.evaluation.nodes import check_design, count_errors
-from lvo_kedro.pipelines.localization_training.nodes import tabulate_calls
+from lvo_kedro.pipelines.evaluation.report_nodes import _caption
+from lvo_kedro.pipelines.localization_training.nodes import (
+    draw_occlusions,
+    fit_density_baselines,
+    tabulate_calls,
+)
+from lvo_kedro.stages import align_annotations
+from tests.features.conftest import measured
 
 
 class cases(dict):
@@ -129,3 +141,83 @@ def test_a_leak_stops_the_run_whatever_the_detectors_learnt() -> None:
     stages["localization"] = stages["localization"] | {"networks": {"a": ["fold_1"]}}
     with pytest.raises(TableError, match="not_out_of_fold"):
         check_design(cohort, hashes, stages, EvaluationOptions())
+
+
+TRUTHS = [
+    ("left", "M1"),
+    ("right", "M2"),
+    ("right", "M1"),
+    ("left", "C7"),
+    ("both", "M1"),
+    ("unknown", "M2"),
+    ("left", "other"),
+    ("unknown", "unknown"),
+    ("", ""),
+    ("", ""),
+]
+
+
+def cohort_with_nameless() -> pd.DataFrame:
+    """Four occlusions that stage 3 can name, four that it cannot, and two open cases."""
+    table = pd.DataFrame(TRUTHS, columns=["side", "segment"])
+    table["case_id"] = table["patient_id"] = [f"c{n}" for n in range(len(table))]
+    table["lvo"] = (table["segment"] != "").astype(int)
+    return table.assign(split="development", fold=table.index % 2, nihss=5.0, age=70.0)
+
+
+def test_detectors_learn_from_every_occlusion_and_from_no_side_but_left_and_right() -> None:
+    cohort = cohort_with_nameless()
+    stored = cases(dict.fromkeys(cohort["case_id"], SimpleNamespace()))
+    stored["c0"].options = {"options": {"grid": "brain", "frame": "midline"}}
+    tasks = network_tasks(
+        stored, stored, cohort, TrainingOptions(target="sides", augmentation={"flip": 0})
+    )
+    taught = tasks["fold_0"]
+    assert sum(taught.args[1].values()) == 8
+    named = {"c0": "left", "c1": "right", "c2": "right", "c3": "left", "c6": "left"}
+    assert taught.keywords["sides"] == named
+    labels = side_model_tasks(stored, cohort, DetectionOptions())["fold_0_sides"].args[1]
+    assert labels["case_id"].tolist() == ["c1", "c3", "c5", "c7", "c9"]
+    assert labels["lvo"].tolist() == [1, 1, 1, 1, 0]
+
+
+def test_the_density_baseline_does_not_learn_from_occlusions_without_a_name() -> None:
+    cohort = cohort_with_nameless()
+    rng, arteries = np.random.default_rng(0), measured(("M1",)).arteries
+    scores = cases(
+        {
+            case: {"arteries": arteries.assign(**{n: rng.normal(0, 5, 6) for n in WEIGHED})}
+            for case in cohort["case_id"]
+        }
+    )
+    nameable = cohort[~cohort["case_id"].isin(["c4", "c5", "c6", "c7"])]
+    fitted = fit_density_baselines(scores, cohort, BaselineOptions())
+    assert fitted == fit_density_baselines(scores, nameable, BaselineOptions())
+
+
+def test_an_annotation_is_checked_for_its_side_only_where_there_is_one() -> None:
+    cohort = cohort_with_nameless().assign(vessel_labels="v.nii", occlusion_mask="")
+    scans = cases(dict.fromkeys(cohort["case_id"]))
+    tasks = align_annotations(cohort, scans, "vessel_labels")
+    sides = [task.args[3] for task in tasks.values()]
+    assert sides == ["left", "right", "right", "left", None, None, "left", None, None, None]
+    assert {task.args[1] for task in tasks.values()} == {Path("v.nii")}
+
+
+def test_only_open_cases_are_drawn_without_a_clot() -> None:
+    cohort = cohort_with_nameless()
+    projections = cases(dict.fromkeys(cohort["case_id"]))
+    assert list(draw_occlusions(projections, cases({}), projections, cohort)) == ["c8", "c9"]
+
+
+@pytest.mark.parametrize(
+    ("side", "segment", "words"),
+    [
+        ("left", "M1", "truth: left M1;"),
+        ("both", "M1", "truth: side both, segment M1;"),
+        ("unknown", "other", "truth: side unknown, segment other;"),
+    ],
+)
+def test_a_caption_says_what_is_known(side: str, segment: str, words: str) -> None:
+    row = {"side": side, "segment": segment, "lvo": 1, "kind": "detected", "probability": 0.9}
+    assert words in _caption(row | {"called_side": "left", "called_segment": "M1"})

@@ -8,6 +8,7 @@ import pandas as pd
 
 from lvo_kedro.evaluation.statistics.intervals import COLUMNS, wilson_interval
 from lvo_kedro.evaluation.tables import require_columns
+from lvo_kedro.vocabulary import SIDES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +20,8 @@ def evaluate_explanations(
     scores: pd.DataFrame, sides: Mapping[str, Mapping[str, float]], confidence: float = 0.95
 ) -> pd.DataFrame:
     """Count the true positives whose map lies more on the occluded than on the other side.
+
+    Occlusions of both sides, or of an unknown one, are not counted.
 
     Args:
         scores: case_id, lvo, side, and ``call_<operating point>`` (0 or 1) for each point, as
@@ -34,10 +37,11 @@ def evaluate_explanations(
         TableError: A column is missing.
     """
     require_columns(scores, ("case_id", "lvo", "side"), "score")
+    sided = scores["side"].isin(SIDES)
     points = [name for name in scores if str(name).startswith("call_")]
     rows = []
     for point in points if sides else ():
-        detected = scores[(scores["lvo"] == 1) & (scores[point] == 1)]
+        detected = scores[(scores["lvo"] == 1) & (scores[point] == 1) & sided]
         explained = detected[detected["case_id"].isin(list(sides))]
         right = [
             sides[case][side] > sides[case][_other(side)]

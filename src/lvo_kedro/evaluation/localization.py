@@ -3,6 +3,7 @@
 Three *scopes* answer three questions. ``end_to_end``: of all occlusions, how many are detected and
 named rightly (one that is not detected counts as wrong). ``given_detection``: of the detected ones,
 how many are named rightly. ``all_lvo``: how well the third stage does alone, detection aside.
+Occlusions that it has no name for (:mod:`lvo_kedro.truth`) count in none of them.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ class LocalizationEvaluation:
         confusion: operating_point, scope, truth, called, count; every combination is there.
         points: Tidy, with operating_point and scope: distance of the called point.
         folds: Tidy, with fold: end-to-end accuracies by fold and their spread.
-        calls: One row an LVO case: truth, call, whether detected, side_correct, segment_correct.
+        calls: One row an LVO case of the five classes on one side: truth, call, whether detected,
+            side_correct, segment_correct.
         metrics: Flat name to finite number.
     """
 
@@ -81,7 +83,9 @@ def evaluate_localization(
             named), point_error_mm where there is one; clot_annotated (0 or 1) where some clots have
             no annotation to measure a distance from.
         scores: case_id, patient_id, lvo, probability; fold where there is one. These cases are
-            evaluated: an LVO case without a row in ``calls`` counts as wrong.
+            evaluated: an LVO case without a row in ``calls`` counts as wrong. Occlusions that the
+            third stage has no name for (:mod:`lvo_kedro.truth`) are left out; where there are no
+            others, nothing is estimable.
         operating_points: Name to threshold, or to one threshold per fold.
         options: Intervals; the defaults where None.
         cohort: Cohort table, for the truth of cases without a row in ``calls``.

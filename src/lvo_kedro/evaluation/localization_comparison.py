@@ -60,7 +60,7 @@ def compare_locations(
     cohort = _truth_of(calls, scores) if cohort is None else cohort
     a, b = (occlusion_cases(*pair, cohort) for pair in zip(calls, scores, strict=True))
     common = sorted(set(a["case_id"]) & set(b["case_id"]))
-    if not common:
+    if not common and (len(a) or len(b)):  # of neither where stage 3 has a name for none
         raise TableError("no LVO case in common", "the same cases", "compare others")
     a, b = (t.set_index("case_id", drop=False).loc[common].reset_index(drop=True) for t in (a, b))
     for table in (a, b):

@@ -51,10 +51,11 @@ def method_table(scores: pd.DataFrame, options: EvaluationOptions) -> pd.DataFra
 
     Returns:
         Tidy table with ``by`` (the method), ``chosen`` (:data:`CHOSEN` or empty), ``segment``
-        (``all``, or the occlusions of that class against all cases without one), p_value (paired
+        (``all``, or the occlusions of that class, or of another or an unknown segment, against
+        all cases without one), p_value (paired
         DeLong, two-sided) and remark (too few cases). Metrics: ``auc``; ``auc_difference``, this
         method's minus the network's; ``likely_side_accuracy`` of the chosen method, the share of
-        all occlusions whose likelier side is the true one.
+        all occlusions of a known side whose likelier side is the true one.
 
     Raises:
         TableError: ``logit`` is that of none of the methods.

@@ -1,4 +1,4 @@
-"""Whether the call of each occlusion is right: one row per scored case with LVO."""
+"""Whether the call of each occlusion is right: one row per scored case with LVO that has a name."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pandas as pd
 
 from lvo_kedro.errors import TableError
 from lvo_kedro.evaluation.tables import listing, prepare_scores, require_columns
+from lvo_kedro.truth import in_detection_alone
 from lvo_kedro.vocabulary import SEGMENT_CLASSES
 
 NO_CALL: Final = "none"
@@ -21,7 +22,10 @@ OPTIONAL: Final = ("confidence", "finding", "point_error_mm", "clot_annotated")
 def occlusion_cases(
     calls: pd.DataFrame, scores: pd.DataFrame, cohort: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """One row for each scored LVO case, with truth, call and whether the call is right.
+    """One row for each scored LVO case that has a name: truth, call, whether the call is right.
+
+    Occlusions outside the five classes, of both sides or of an unknown side or segment have none:
+    they are left out here (:func:`~lvo_kedro.truth.in_detection_alone`).
 
     Args:
         calls: As :func:`~lvo_kedro.evaluation.evaluate_localization`.
@@ -46,7 +50,7 @@ def occlusion_cases(
     table["segment_correct"] = (table["segment"] == table["called_class"]) & named
     pairs = zip(table["segment"], table["called_class"], strict=True)
     table["segment_touched"] = [bool(set(a.split("+")) & set(b.split("+"))) for a, b in pairs]
-    return table
+    return table[~in_detection_alone(table)].reset_index(drop=True)
 
 
 def _scored_occlusions(calls: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:

@@ -39,6 +39,7 @@ from lvo_kedro.reporting.import_page import SeriesLine, StudyLine, write_import_
 from lvo_kedro.reporting.prior_pictures import plot_priors
 from lvo_kedro.reporting.report import render_report
 from lvo_kedro.reporting.robustness import plot_robustness, render_robustness
+from lvo_kedro.reporting.scan import render_scan
 from lvo_kedro.reporting.style import to_png, to_svg
 from lvo_kedro.reporting.training import long_history, plot_training
 
@@ -75,6 +76,7 @@ __all__ = [
     "render_model_card",
     "render_report",
     "render_robustness",
+    "render_scan",
     "to_png",
     "to_svg",
     "write_import_page",

@@ -163,6 +163,7 @@ def flow_text(split: SplitTables) -> str:
         f"{flow.cases} cases in the cohort, {lost} excluded, {flow.evaluated} evaluated, "
         f"{flow.with_lvo} with LVO"
         + ("" if flow.out_of_scope is None else f", {flow.out_of_scope} out of scope")
+        + (f"; {flow.nameless}" if flow.nameless else "")
     )
 
 

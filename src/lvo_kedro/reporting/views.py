@@ -13,6 +13,8 @@ from lvo_kedro.evaluation.flow import (
     EVALUATED,
     EXCLUDED,
     IN_COHORT,
+    IN_DETECTION_ALONE,
+    NAMELESS,
     NOT_SCORED,
     OUT_OF_SCOPE,
     WITH_LVO,
@@ -75,7 +77,8 @@ class Card:
 class Flow:
     """How many cases of a set came in, fell out and why, and were evaluated.
 
-    Those out of scope are among those evaluated; None where nobody looked.
+    Those out of scope are among those evaluated; None where nobody looked. ``nameless`` says in
+    words how many occlusions stage 3 has no name for, and why; empty where it has one for all.
     """
 
     name: str
@@ -86,6 +89,7 @@ class Flow:
     with_lvo: int
     not_scored: int = 0
     out_of_scope: int | None = None
+    nameless: str = ""
 
 
 @dataclass(frozen=True)
@@ -168,7 +172,19 @@ def flow_of(split: SplitTables) -> Flow:
         with_lvo=int(count[WITH_LVO]),
         not_scored=int(count[NOT_SCORED]),
         out_of_scope=int(count[OUT_OF_SCOPE]) if OUT_OF_SCOPE in count else None,
+        nameless=_nameless_of(table) if IN_DETECTION_ALONE in count else "",
     )
+
+
+def _nameless_of(flow: pd.DataFrame) -> str:
+    """Say of the occlusions without a name of stage 3 how many there are, by the table's words."""
+    parts = []
+    for step in NAMELESS:
+        words = flow[flow["step"] == step]
+        by_word = ", ".join(f"{r['reason']} {r['count']}" for r in words.to_dict("records"))
+        parts.append(f"{step}: {words['count'].sum()} ({by_word})")
+    alone = flow.loc[flow["step"] == IN_DETECTION_ALONE, "count"].sum()
+    return f"{'; '.join(parts)}; {IN_DETECTION_ALONE}: {alone}"
 
 
 def source_of(folder: str, name: str) -> str:

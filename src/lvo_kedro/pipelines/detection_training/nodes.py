@@ -33,6 +33,7 @@ from lvo_kedro.model_records import record_models
 from lvo_kedro.priors import Priors
 from lvo_kedro.reporting import long_history
 from lvo_kedro.tracking import FoldLog
+from lvo_kedro.vocabulary import SIDES
 from lvo_kedro.weights.given import Start
 
 COMPARED = ("hemispheres", "territory_probability", "signed_difference")
@@ -186,10 +187,13 @@ def network_tasks(
 
 
 def _known_sides(cohort: pd.DataFrame) -> dict[str, str]:
-    """Return the side of each case that has one; the column may be missing, or empty in places."""
+    """Return the side of each case that has one: left or right, not both; there may be no column.
+
+    Any other occlusion may be on either, and teaches by the marginal likelihood.
+    """
     if "side" not in cohort:
         return {}
-    known = cohort[cohort["side"].fillna("") != ""]
+    known = cohort[cohort["side"].isin(SIDES)]
     return dict(zip(known["case_id"], known["side"], strict=True))
 
 

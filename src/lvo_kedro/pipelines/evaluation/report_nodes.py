@@ -29,6 +29,7 @@ from lvo_kedro.reporting import (
 )
 from lvo_kedro.settings import EVALUATED_SPLITS
 from lvo_kedro.stages import each_case
+from lvo_kedro.truth import NO_CLASS, NO_SIDE
 
 REPORTING = "08_reporting"
 """Folder of all tables that the report shows, below the data folder."""
@@ -78,6 +79,8 @@ def choose_gallery(
 
 def _caption(row: Mapping[Any, Any]) -> str:
     truth = f"{row['side']} {row['segment']}" if row["lvo"] == 1 else "no LVO"
+    if row["side"] in NO_SIDE or row["segment"] in NO_CLASS:
+        truth = f"side {row['side']}, segment {row['segment']}"
     named = f"{row['called_side']} {row['called_segment']}".strip() or "nothing"
     probability = f"probability {row['probability']:.2f}"
     return f"{row['kind'].capitalize()}; truth: {truth}; named: {named}; {probability}"

@@ -36,6 +36,7 @@ from lvo_kedro.localization import (
 )
 from lvo_kedro.model_records import record_models
 from lvo_kedro.nnunet import NnUNetOptions, load_predictor
+from lvo_kedro.truth import in_detection_alone
 from lvo_kedro.vocabulary import OCCLUSION_LABELS, SIDES
 
 
@@ -199,11 +200,13 @@ def locate_occlusion(
 def fit_density_baselines(
     scan_scores: Cases, cohort: pd.DataFrame, options: BaselineOptions
 ) -> dict[str, Any]:
-    """Fit the baseline on all development cases, and for each fold on those of the others.
+    """Fit the baseline on the development cases, and for each fold on those of the others.
 
-    Out: its weights, plain numbers per HU or ml.
+    Occlusions without one of the five classes on one side teach it nothing. Out: its
+    weights, plain numbers per HU or ml.
     """
-    held_out = {c: f for c, f in fold_of_cases(cohort).items() if c in scan_scores}
+    nameable = cohort[~in_detection_alone(cohort)]
+    held_out = {c: f for c, f in fold_of_cases(nameable).items() if c in scan_scores}
     densities = {case: scan_scores[case]["arteries"] for case in held_out}
     known = cohort.set_index("case_id").loc[list(held_out)]
     truths = {row.Index: (row.side, row.segment) if row.lvo else None for row in known.itertuples()}
