@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from lvo_kedro.errors import ScanError
+from lvo_kedro.errors import OutOfScopeError, ScanError
 from lvo_kedro.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+Kind = Literal["contrast", "haemorrhage", "metal"]
+"""What a finding is about, if it may leave a new scan without a call."""
 
 
 class RefusalLimits(Options):
@@ -66,6 +70,14 @@ class QualityLimits(RefusalLimits):
     height_to_length: tuple[float, float] = (0.62, 1.1)
     """About 0.8 in a straight head."""
 
+    min_haemorrhage_ml: float = 1.5
+    """From this volume on what is as dense as fresh blood, and thicker than vessels, is said."""
+    max_metal_ml: float = 0.2
+    """More than this of clips, coils and the like, in the brain or within 10 mm of it."""
+    no_call: tuple[Kind, ...] = ("contrast", "haemorrhage", "metal")
+    """Findings that leave a new scan without a call (``detection.scope.enabled``), whatever the
+    training cases had: contrast medium that is suspected or named, haemorrhage, metal."""
+
     def refusals(self) -> RefusalLimits:
         """Return those of the limits beyond which a scan is refused."""
         return RefusalLimits(**self.model_dump(include=set(RefusalLimits.model_fields)))
@@ -76,6 +88,7 @@ class Finding(NamedTuple):
 
     applies: Callable[[dict[str, Any], QualityLimits], bool]
     words: str
+    kind: Kind | None = None
 
 
 class Refusal(NamedTuple):
@@ -85,6 +98,7 @@ class Refusal(NamedTuple):
     found: str
     expected: str
     remedy: str
+    error: type[ScanError] = ScanError
 
 
 FINDINGS: tuple[Finding, ...] = (
@@ -129,10 +143,24 @@ FINDINGS: tuple[Finding, ...] = (
         lambda d, q: d["bright_vessels_mm"] > q.max_bright_vessels_mm,
         "contrast medium suspected: {bright_vessels_mm:.0f} mm of vessels above {bright_hu:.0f} HU "
         "(limit {max_bright_vessels_mm:.0f})",
+        "contrast",
     ),
     Finding(
         lambda d, q: d["contrast_named"] and d["bright_vessels_mm"] <= q.max_bright_vessels_mm,
-        "a contrast agent is named in the header; its vessels are not bright",
+        "a contrast agent is named in the header, but its vessels are not bright",
+        "contrast",
+    ),
+    Finding(
+        lambda d, q: d["hyperdense_ml"] > 0 and d["hyperdense_ml"] >= q.min_haemorrhage_ml,
+        "haemorrhage-like hyperdensity: {hyperdense_ml:.1f} ml, the largest region of "
+        "{hyperdense_largest_ml:.1f} ml {hyperdense_at} (limit {min_haemorrhage_ml:.1f})",
+        "haemorrhage",
+    ),
+    Finding(
+        lambda d, q: d["metal_ml"] > q.max_metal_ml,
+        "metal: {metal_ml:.1f} ml above {metal_hu:.0f} HU in or beside the brain "
+        "(limit {max_metal_ml:.1f})",
+        "metal",
     ),
     Finding(
         lambda d, q: (d["turned_deg"] or 0) > q.max_turned_deg,
@@ -168,6 +196,7 @@ REFUSALS: tuple[Refusal, ...] = (
         "ml, above {bright_hu:.0f} HU",
         "a non-contrast head CT",
         "use the scan from before the contrast medium, or raise refused_bright_vessels_mm",
+        OutOfScopeError,
     ),
 )
 """What ends a case: numbers that every later stage would take for something else."""
@@ -184,9 +213,33 @@ def find_remarkable(numbers: dict[str, Any], limits: QualityLimits) -> list[str]
     Returns:
         The findings; none where nothing is remarkable.
     """
-    values = {**limits.model_dump(), **numbers}
-    words = [f.words.format(**values) for f in FINDINGS if f.applies(numbers, limits)]
+    words = [words for words, _ in _found(numbers, limits)]
     return [*numbers.get("reading", ()), *words, *_implausible_extents(numbers, limits)]
+
+
+def forbid_call(numbers: dict[str, Any], limits: QualityLimits) -> list[str]:
+    """Return those of the findings that leave a scan without a call, in the same words.
+
+    Args:
+        numbers: What :func:`~lvo_kedro.imaging.measure_scan` measured.
+        limits: Beyond these a number becomes a finding; ``no_call`` says which findings count.
+    """
+    return [words for words, kind in _found(numbers, limits) if kind in limits.no_call]
+
+
+def _found(numbers: dict[str, Any], limits: QualityLimits) -> list[tuple[str, Kind | None]]:
+    values = {**limits.model_dump(), **numbers, "hyperdense_at": _at(numbers)}
+    return [(f.words.format(**values), f.kind) for f in FINDINGS if f.applies(numbers, limits)]
+
+
+def _at(numbers: dict[str, Any]) -> str:
+    """Say where the largest region lies: on which side of the patient, and its world position."""
+    if not numbers["hyperdense_mm"]:
+        return ""
+    side = numbers["hyperdense_side"]
+    place = "at the midline" if side == "midline" else f"on the {side}"
+    x, y, z = numbers["hyperdense_mm"]
+    return f"{place} at ({x:.0f}, {y:.0f}, {z:.0f}) mm"
 
 
 def _implausible_extents(numbers: dict[str, Any], limits: QualityLimits) -> list[str]:
@@ -220,9 +273,11 @@ def refuse_scan(numbers: dict[str, Any], limits: RefusalLimits) -> None:
         limits: Beyond these a scan is refused.
 
     Raises:
-        ScanError: The head lies turned in its axes, or contrast medium fills its arteries.
+        ScanError: The head lies turned in its axes.
+        OutOfScopeError: Contrast medium fills its arteries.
     """
     values = {**limits.model_dump(), **numbers}
     for rule in REFUSALS:
         if rule.applies(numbers, limits):
-            raise ScanError(*(text.format(**values) for text in rule[1:]))
+            texts = (rule.found, rule.expected, rule.remedy)
+            raise rule.error(*(text.format(**values) for text in texts))

@@ -121,7 +121,7 @@ class Scorer:
             if outcome["case_id"] != case:  # it got its id a moment later than here
                 outcome = {"case_id": case, "failed": CHANGED}
         except DatasetError as error:
-            outcome = {"case_id": case, "failed": _reason(catalog, case, error)}
+            outcome = {"case_id": case, **without_score(_reason(catalog, case, error))}
         return Computed(case, scan, outcome, catalog)
 
     def _catalog(self, scan: Path, work: Path) -> DataCatalog:

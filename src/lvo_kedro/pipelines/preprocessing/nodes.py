@@ -90,7 +90,7 @@ def preprocess_scan(
     scan = read_scan(path, limits)
     ncct = _whole_hu(scan.ncct)
     mask = read_mask(mask_path, ncct) if mask_path else extract_brain(ncct, brain)
-    numbers = measure_scan(ncct, mask, scan.contrast_named)
+    numbers = measure_scan(ncct, mask, scan.contrast_named, scan.child)
     refuse_scan(numbers, quality)
     record = numbers | {"reading": scan.findings, "content_hash": hash_scan(ncct)}
     return {"ncct": ncct, "brain_mask": mask, "quality": record}
