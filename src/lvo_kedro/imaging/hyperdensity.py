@@ -41,7 +41,7 @@ SMOOTH_MM: Final = 1.3
 """Standard deviation of the Gaussian; with voxels of 1.6 mm a noise of 10 HU becomes 2."""
 BALL_MM: Final = 2.8
 """Radius of the ball that fits into a bleeding and into no artery, and no vein of the surface."""
-DEPTH_MM: Final = 4.5
+DEPTH_MM: Final = 6.0
 """The ball's centre is further away from the brain's surface: sinuses and mixtures are not."""
 AROUND_CALCIUM_MM: Final = 4.0
 """What is nearer to calcium is its mixture with brain."""
@@ -101,7 +101,7 @@ def _depth(inside: Mask, spacing: Spacing) -> NDArray[np.float32]:
 
     Thick slices count as thinner ones, of which two are not deep: each is mixed with the next.
     """
-    pad, size = 4, np.minimum(spacing, 0.45 * DEPTH_MM)
+    pad, size = 4, np.minimum(spacing, DEPTH_MM / 3)
     padded = np.pad(inside, pad, mode="edge")
     wide = ndimage.distance_transform_edt(~padded, sampling=size) <= FILL_MM
     depth = ndimage.distance_transform_edt(wide, sampling=size) - FILL_MM

@@ -18,7 +18,7 @@ from kedro.validation.parameter_validator import ParameterValidator
 
 from lvo_kedro.cohort import scan_id
 from lvo_kedro.datasets.cases import CaseDataset
-from lvo_kedro.errors import CaseError, ScanError
+from lvo_kedro.errors import CaseError, ScanError, without_score
 from lvo_kedro.scoring.models import PIPELINE, PREFIX, Models, place_of
 from lvo_kedro.scoring.record import Computed, make_record
 from lvo_kedro.scoring.writing import write_result
