@@ -10,11 +10,9 @@ lower end is not in the scan. One line per case, then the counts.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine
 from scipy import ndimage
@@ -31,11 +29,20 @@ from lvo_kedro.imaging.pose import find_pose
 from lvo_kedro.priors import PriorLimits, PriorOptions, compute_priors, load_atlas
 from lvo_kedro.simulation import SimulatedCase, SimulationOptions, simulate_case
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import nibabel as nib
+
 LIMIT = QualityLimits().min_haemorrhage_ml
 VOLUMES_ML = (1.0, 3.0, 10.0, 30.0, 100.0)
 THICKNESSES_MM = (1.0, 5.0)
 PRESETS = ("realistic", "hard")
-DENSE: dict[str, Any] = {"clot_hu": (65.0, 75.0), "clot_length_mm": (20.0, 20.0), "calcification": 1.0}
+DENSE: dict[str, Any] = {
+    "clot_hu": (65.0, 75.0),
+    "clot_length_mm": (20.0, 20.0),
+    "calcification": 1.0,
+}
 PAINTED = ("ventricles", "cisterns", "subdural 12 mm", "subdural 6 mm")
 
 
