@@ -128,8 +128,8 @@ def coverage(count: int) -> None:
             ncct = to_ras(case.ncct)
             quality = compute_priors(ncct, to_ras(extract_brain(ncct)), atlas, options).quality
             print(
-                f"base cut by {cut:g} mm, seed {seed}: {inside.all(axis=1).mean():.2f} of C7 and M1 "
-                f"in the scan; arteries_coverage {quality['arteries_coverage']:.2f}, "
+                f"base cut by {cut:g} mm, seed {seed}: {inside.all(axis=1).mean():.2f} of C7 and "
+                f"M1 in the scan; arteries_coverage {quality['arteries_coverage']:.2f}, "
                 f"coverage {quality['coverage']:.2f}",
                 flush=True,
             )

@@ -97,7 +97,7 @@ def preprocess_scan(
     numbers = measure_scan(ncct, mask, scan.contrast_named, scan.child)
     refuse_scan(numbers, quality)
     record = numbers | {"reading": scan.findings, "content_hash": hash_scan(ncct)}
-    images = {"ncct": ncct, "brain_mask": mask}
+    images: dict[str, Any] = {"ncct": ncct, "brain_mask": mask}
     if numbers["hyperdense_ml"] > 0:
         found = find_hyperdensity(ncct, mask, find_pose(ncct, mask).right)
         images["hyperdensity"] = plot_hyperdensity(ncct, found)
