@@ -35,8 +35,8 @@ from lvo_kedro.reporting.curves import (
     plot_scores,
 )
 from lvo_kedro.reporting.detectors import plot_detectors
-from lvo_kedro.reporting.import_page import SeriesLine, StudyLine, write_import_page
 from lvo_kedro.reporting.hyperdensity_pictures import plot_hyperdensity
+from lvo_kedro.reporting.import_page import SeriesLine, StudyLine, write_import_page
 from lvo_kedro.reporting.prior_pictures import plot_priors
 from lvo_kedro.reporting.report import render_report
 from lvo_kedro.reporting.robustness import plot_robustness, render_robustness
