@@ -1,4 +1,4 @@
-"""Cases out of scope of the models (:mod:`lvo_kedro.detection.scope`): counted, left out of nothing.
+"""Cases out of the scope of the models: counted and named, and left out of nothing.
 
 A new scan of that kind gets no call. In an evaluation its score counts like any other, since a
 metric of the cases that suit a model would flatter it; a subgroup shows what difference that makes.

@@ -10,11 +10,12 @@ from scipy import ndimage
 
 from lvo_kedro.imaging.boxes import bounding_box
 from lvo_kedro.imaging.contrast import BRIGHT_HU, bright_vessels
-from lvo_kedro.imaging.findings import QualityLimits, find_remarkable
+from lvo_kedro.imaging.findings import find_remarkable
 from lvo_kedro.imaging.geometry import grid_of, to_ras
 from lvo_kedro.imaging.hyperdensity import find_hyperdensity
 from lvo_kedro.imaging.metal import METAL_HU, metal_volume
 from lvo_kedro.imaging.pose import find_pose
+from lvo_kedro.imaging.quality_limits import QualityLimits
 
 if TYPE_CHECKING:
     import nibabel as nib
