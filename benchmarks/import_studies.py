@@ -1,4 +1,4 @@
-"""Seconds and memory of indexing an export of 10,000 studies and choosing their series.
+"""Seconds and memory of indexing an export of 10,000 studies, choosing their series, and the page.
 
     python -m benchmarks.import_studies [STUDIES]
 
@@ -7,6 +7,7 @@ Every study has two series of two slices of 16 x 16 pixels: headers are what cos
 
 from __future__ import annotations
 
+import resource
 import sys
 import tempfile
 import time
@@ -18,9 +19,9 @@ import psutil
 import pydicom
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from lvo_kedro.studies.candidates import candidates_of
-from lvo_kedro.studies.choice import choose
-from lvo_kedro.studies.halves import with_joined
+from lvo_kedro.imported_cohort import cohort_of, page_lines, write_table
+from lvo_kedro.reporting.import_page import write_import_page
+from lvo_kedro.studies import Pseudonyms, choices_table, import_studies
 from lvo_kedro.studies.index import opened
 
 
@@ -79,19 +80,22 @@ def main(studies: int) -> None:
             after_index = process.memory_info().rss / 2**20
             index.add([export])
             again = time.perf_counter()
-            candidates = 0
-            for uid in index.study_uids():
-                found = with_joined(candidates_of(index.study(uid)))
-                choose(found, "ncct")
-                choose(found, "cta")
-                candidates += len(found)
-            chosen = time.perf_counter()
+        out = Path(name) / "out"
+        imported = import_studies([export], out, Path(name) / "work", Pseudonyms(bytes(32)))
+        chosen = time.perf_counter()
+        candidates = sum(len(outcome.series) for outcome in imported.outcomes)
+        write_table(out / "choices.csv", choices_table(imported.outcomes, {}))
+        cohort = cohort_of(imported, None, out)
+        write_import_page(out, page_lines(imported, cohort, out))
+        written = time.perf_counter()
         size = (Path(name) / "work" / "index.sqlite").stat().st_size / 2**20
     after = process.memory_info().rss / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{studies} studies, {4 * studies} files, {candidates} candidates")
     print(f"indexed in {indexed - began:.1f} s, again in {again - indexed:.1f} s")
-    print(f"candidates and choice in {chosen - again:.1f} s")
-    print(f"memory {before:.0f} MB before, {after_index:.0f} indexed, {after:.0f} MB chosen")
+    print(f"import of what is indexed in {chosen - again:.1f} s, tables {written - chosen:.1f} s")
+    print(f"memory {before:.0f} MB before, {after_index:.0f} indexed, {after:.0f} MB after")
+    print(f"peak {peak:.0f} MB")
     print(f"index {size:.1f} MB on disk")
 
 

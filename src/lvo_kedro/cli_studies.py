@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import pandas as pd
 
+from lvo_kedro.disk import storage_error
 from lvo_kedro.errors import CaseError
 from lvo_kedro.imported_cohort import TABLE, Cohort, cohort_of, page_lines, write_table
 from lvo_kedro.lock import working_on
@@ -32,11 +32,12 @@ from lvo_kedro.studies import (
     read_secret,
     write_link_table,
 )
-from lvo_kedro.studies.label_rows import LABELS
 from lvo_kedro.vocabulary import RESEARCH_ONLY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import pandas as pd
 
     from lvo_kedro.studies.labels import Joined
 
@@ -59,7 +60,7 @@ _NEW = click.Path(dir_okay=False, path_type=Path)
     "--secret",
     type=_NEW,
     default=SECRET,
-    show_default=True,
+    show_default="~/.lvo_kedro/secret",
     help="Key of the ids, outside the data folder; made if it is not there.",
 )
 @click.option("--link-table", type=_NEW, help="Where to write which id is which study.")
@@ -94,6 +95,9 @@ def import_command(exports: tuple[Path, ...], out: Path, **given: Any) -> None:
             imported, cohort, joined = _import(exports, out.resolve(), data, given)
     except CaseError as error:
         raise click.ClickException(str(error)) from error
+    except OSError as error:  # its own words name a file of the export
+        known = storage_error(error, data)
+        raise known or click.ClickException(f"the system says: {error.strerror}") from None
     waiting = _report(imported, cohort, joined, out, labelled=bool(given["labels"]))
     if waiting:
         raise click.ClickException(f"{waiting} studies wait for you; see import/import.html")
@@ -121,7 +125,7 @@ def _import(
         told=_told(),
     )
     joined = None if table is None else join_labels(table, mapping, imported.studies)
-    labels = pd.DataFrame(columns=list(LABELS)) if joined is None else joined.labels
+    labels = None if joined is None else joined.labels
     cohort = cohort_of(imported, labels, out, with_age_and_sex=given["age_and_sex"])
     _write(imported, cohort, joined, out, chosen)
     if given["link_table"]:
@@ -156,9 +160,9 @@ def _write(
     folder = out / IMPORT
     folder.mkdir(parents=True, exist_ok=True)
     write_table(folder / CHOICES, choices_table(imported.outcomes, chosen))
-    if not cohort.table.empty:
+    if joined is not None and not cohort.table.empty:
         write_table(out / TABLE, cohort.table)
-    problems = [] if joined is None else [str(problem) for problem in joined.problems]
+    problems = [] if joined is None else [f"labels: {problem}" for problem in joined.problems]
     problems += [
         f"{count} file(s) passed over: {why}" for why, count in imported.passed_over.items()
     ]

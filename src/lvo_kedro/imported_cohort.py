@@ -35,7 +35,11 @@ class Cohort(NamedTuple):
 
 
 def cohort_of(
-    imported: Imported, labels: pd.DataFrame, folder: Path, *, with_age_and_sex: bool = False
+    imported: Imported,
+    labels: pd.DataFrame | None,
+    folder: Path,
+    *,
+    with_age_and_sex: bool = False,
 ) -> Cohort:
     """Join what was written with its labels to a valid cohort table.
 
@@ -43,13 +47,18 @@ def cohort_of(
 
     Args:
         imported: Of :func:`~lvo_kedro.studies.import_studies`.
-        labels: Of :func:`~lvo_kedro.studies.join_labels`, by study UID.
+        labels: Of :func:`~lvo_kedro.studies.join_labels`, by study UID; without any, the table
+            stays as it is.
         folder: Of the cohort.
         with_age_and_sex: Whether age band and sex are taken from the headers.
 
     Returns:
         The table and what is not in it.
     """
+    former = _former(folder)
+    if labels is None:
+        without = {o.case_id for o in imported.outcomes} - set(former["case_id"])
+        return Cohort(former, dict.fromkeys(sorted(without), "no label"))
     rows, left_out = [], {}
     for study, outcome in zip(imported.studies["study_uid"], imported.outcomes, strict=True):
         label = dict(labels.loc[study]) if study in labels.index else {}
@@ -64,7 +73,9 @@ def cohort_of(
         else:
             rows.append(_row(outcome, label, with_age_and_sex=with_age_and_sex))
     table = pd.DataFrame(rows, columns=None if rows else list(REQUIRED)).fillna("")
-    table = pd.concat([_others(folder, imported), table], ignore_index=True).fillna("")
+    ours = {outcome.case_id for outcome in imported.outcomes}
+    others = former[~former["case_id"].isin(ours)]
+    table = pd.concat([others, table], ignore_index=True).fillna("")
     return _valid(table, folder, left_out)
 
 
@@ -84,15 +95,14 @@ def _row(outcome: StudyOutcome, label: dict[str, str], *, with_age_and_sex: bool
     return {**ids, **scans, **facts, **told, **simulated}
 
 
-def _others(folder: Path, imported: Imported) -> pd.DataFrame:
-    """Return the rows of an earlier table that are not of this import."""
+def _former(folder: Path) -> pd.DataFrame:
+    """Return the table that is there already."""
     path = folder / TABLE
     if not path.is_file():
         return pd.DataFrame(columns=list(REQUIRED))
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
-        ours = {outcome.case_id for outcome in imported.outcomes}
-        return table[~table["case_id"].isin(ours)]
+        return table[[*REQUIRED, *(name for name in table.columns if name not in REQUIRED)]]
     except (ValueError, KeyError) as error:
         raise TableError(
             "a cases.csv that cannot be read", "a cohort table", "move it away, or correct it"

@@ -23,9 +23,9 @@ def secrets_of(truth: Iterable[Mapping[str, object]]) -> list[str]:
     """
     secrets: set[str] = set()
     for row in truth:
-        born = str(row["PatientBirthDate"])
-        secrets |= {born, f"{born[:4]}-{born[4:6]}-{born[6:]}"}
-        secrets |= {f"{born[6:]}.{born[4:6]}.{born[:4]}"}
+        for day in (str(row["PatientBirthDate"]), str(row["StudyDate"])):
+            year, month, date = day[:4], day[4:6], day[6:]
+            secrets |= {day, f"{year}-{month}-{date}", f"{date}.{month}.{year}"}
         name = str(row["PatientName"])
         secrets |= {name, name.partition("^")[0]}
         secrets |= {str(row["PatientID"]), str(row["PatientID"]).lstrip("0")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import shutil
 import zipfile
@@ -63,7 +64,11 @@ def another(series: Series, description: str, **changes: object) -> Series:
     return replace(series, **(new | changes))
 
 
+HEADERS = ImportOptions(choice=ChoiceOptions(look_at_pixels=False))
+
+
 def imported(tmp_path: Path, **given: object):
+    given = {"options": HEADERS} | given
     return import_studies(
         [tmp_path / "export"], tmp_path / "out", tmp_path / "work", NAMES, **given
     )
@@ -82,7 +87,8 @@ def test_the_plain_series_is_written_as_it_is_read(tmp_path: Path, plain: Series
     expected = read_ncct(folder)
     another(plain, "Schädel KM", hu=plain.hu + 3).write()
     before = digests(tmp_path / "export")
-    (outcome,) = imported(tmp_path).outcomes
+    (outcome,) = imported(tmp_path, options=ImportOptions()).outcomes
+    assert any("coarse pixels" in finding for finding in outcome.findings)
     assert outcome.state == "written"
     written = nib.load(tmp_path / "out" / outcome.ncct)
     assert written.get_data_dtype() == np.int16
@@ -138,7 +144,6 @@ def test_one_bad_study_ends_nothing_but_itself(tmp_path: Path, plain: Series) ->
     assert sorted(outcome.state for outcome in outcomes) == ["failed", "written"]
     (failed,) = (outcome for outcome in outcomes if outcome.state == "failed")
     assert "series 3 cannot be read: 4 gaps" in failed.problems[0]
-    assert failed.series[0].chosen == ""
 
 
 def test_a_person_chooses_where_rules_do_not(tmp_path: Path, plain: Series) -> None:
@@ -187,14 +192,13 @@ def test_a_head_in_two_series_is_one_scan(tmp_path: Path, plain: Series) -> None
 def test_headers_alone_can_choose(tmp_path: Path, plain: Series, monkeypatch) -> None:
     plain.write()
     monkeypatch.setattr("lvo_kedro.studies.scans.extract_brain", None)
-    options = ImportOptions(choice=ChoiceOptions(look_at_pixels=False))
-    (outcome,) = imported(tmp_path, options=options).outcomes
+    (outcome,) = imported(tmp_path).outcomes
     assert outcome.state == "written"
 
 
 def run(tmp_path: Path, *more: str) -> Result:
     command = [str(tmp_path / "export"), "--out", str(tmp_path / "data" / "01_raw")]
-    command += ["--secret", str(tmp_path / "private" / "secret")]
+    command += ["--secret", str(tmp_path / "private" / "secret"), "--headers-only"]
     return CliRunner().invoke(import_command, [*command, *more])
 
 
@@ -269,6 +273,48 @@ def test_an_import_adds_to_the_cohort_that_is_there(
     assert len(table) == 2
 
 
+def test_without_labels_the_cohort_stays(tmp_path: Path, plain: Series, labels: Path) -> None:
+    plain.write()
+    assert run(tmp_path, "--labels", str(labels)).exit_code == 0
+    before = (tmp_path / "data" / "01_raw" / "cases.csv").read_bytes()
+    done = run(tmp_path)
+    assert done.exit_code == 0
+    assert "1 cases in" in done.output
+    assert (tmp_path / "data" / "01_raw" / "cases.csv").read_bytes() == before
+
+
+def test_a_file_that_goes_while_it_is_read_fails_its_study_alone(
+    tmp_path: Path, plain: Series, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain.write()
+    original = ScanReader._paths
+
+    def gone(self: ScanReader, candidate: object, folder: Path) -> list[Path]:
+        paths = original(self, candidate, folder)
+        paths[3].unlink()
+        return paths
+
+    monkeypatch.setattr(ScanReader, "_paths", gone)
+    done = run(tmp_path)
+    assert done.exit_code == 1
+    assert "a file that cannot be read any more" in done.output
+    assert PATIENT_NAME not in done.output
+
+
+def test_a_full_disk_ends_the_import_in_plain_words(
+    tmp_path: Path, plain: Series, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain.write()
+
+    def full(path: Path, *_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr("lvo_kedro.studies.importing.write_scan", full)
+    done = run(tmp_path)
+    assert done.exit_code == 1
+    assert "no space is left" in done.output
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
@@ -304,8 +350,7 @@ def test_nothing_is_left_of_an_index_that_is_to_be_forgotten(tmp_path: Path, pla
 @pytest.mark.shared
 def test_a_real_series_is_imported(tmp_path: Path, shared: Path) -> None:
     real = shared / "data" / "ncct_ge_hispeed_dicom"
-    options = ImportOptions(choice=ChoiceOptions(look_at_pixels=False))
-    result = import_studies([real], tmp_path / "out", tmp_path / "work", NAMES, options=options)
+    result = import_studies([real], tmp_path / "out", tmp_path / "work", NAMES, options=HEADERS)
     (outcome,) = result.outcomes
     assert outcome.state == "written"
     written = nib.load(tmp_path / "out" / outcome.ncct)

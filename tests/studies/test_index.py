@@ -15,6 +15,7 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+from pydicom.fileset import FileSet
 from pydicom.uid import DeflatedExplicitVRLittleEndian, generate_uid
 
 from lvo_kedro.studies import facts
@@ -161,3 +162,22 @@ def test_a_deflated_bomb_is_not_unpacked(
 def test_the_index_is_its_owner_s_alone(tmp_path: Path, index: Index) -> None:
     assert stat.S_IMODE((tmp_path / "work" / "index.sqlite").stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "work").stat().st_mode) == 0o700
+
+
+def test_a_dicomdir_says_what_is_missing(tmp_path: Path, tiny: Series, index: Index) -> None:
+    tiny.changes = {"StudyDate": "20240101", "StudyTime": "120000", "StudyID": "1"}
+    folder = tiny.write()
+    for number, path in enumerate(sorted(folder.iterdir())):
+        path.rename(folder / f"IM{number}")
+    directory = FileSet()
+    for path in folder.iterdir():
+        directory.add(path)
+    directory.write(tmp_path / "cd")
+    assert (tmp_path / "cd" / "DICOMDIR").is_file()
+    index.add([tmp_path / "cd" / "DICOMDIR"])
+    assert (index.study_uids(), index.problems()) == ([tiny.study], {})
+    next(path for path in (tmp_path / "cd").rglob("*") if path.name.startswith("IM")
+         and path.is_file()).unlink()  # fmt: skip
+    index.add([tmp_path / "cd"])
+    assert index.problems() == {"a DICOMDIR that names 1 files that are not there": 1}
+    assert index.study_uids() == [tiny.study]

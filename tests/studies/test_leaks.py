@@ -67,8 +67,10 @@ def test_secrets_are_what_identifies_a_patient() -> None:
     row = {
         "PatientName": "Vexbraun^Elswina", "PatientID": "0012345678", "lvo": 1,
         "PatientBirthDate": "19500203", "AccessionNumber": "RX123", "StudyInstanceUID": "1.2.98765",
+        "StudyDate": "20240131",
     }  # fmt: skip
     expected = {"Vexbraun", "0012345678", "12345678", "19500203", "1950-02-03", "03.02.1950",
+                "2024-01-31",
                 "RX123", "1.2.98765", "98765"}  # fmt: skip
     assert expected <= set(secrets_of([row]))
     assert not {"1", "RX", "M1"} & set(secrets_of([row]))

@@ -96,7 +96,8 @@ def write_import_page(
     Args:
         folder: Where.
         studies: In any order.
-        problems: Rows of the table of labels that were not taken, in words.
+        problems: Rows of the table of labels that were not taken, and files that were passed
+            over, in words.
         simulated: Whether any study is simulated; marks the page.
 
     Returns:

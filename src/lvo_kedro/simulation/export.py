@@ -57,7 +57,7 @@ def write_export(
 
     Returns:
         What was written, a row per study: ``form``, the truth (``lvo``, ``side``, ``segment``) and
-        the patient's name, id, birth date and study's numbers, which must not get into anything.
+        the patient's name, id and dates and the study's numbers, which must not get into anything.
         It is not part of the export.
 
     Raises:
@@ -73,7 +73,10 @@ def write_export(
 
 
 def _truth(study: PlannedStudy) -> dict[str, Any]:
-    names = ("PatientName", "PatientID", "PatientBirthDate", "StudyInstanceUID", "AccessionNumber")
+    names = (
+        "PatientName", "PatientID", "PatientBirthDate", "StudyInstanceUID", "AccessionNumber",
+        "StudyDate",
+    )  # fmt: skip
     return {
         "form": study.form,
         "lvo": int(study.lvo),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORMS: Final = (
-    "nested", "no ending", "DICOMDIR", "zip", "tar.gz", "private", "enhanced", "compressed",
+    "nested", "no ending", "DICOMDIR", "private", "zip", "tar.gz", "enhanced", "compressed",
     "tilted", "uneven", "doubled", "interleaved", "split", "BIDS", "truncated", "second study",
 )  # fmt: skip
 """How studies lie in the export, in this order; further ones are nested folders."""

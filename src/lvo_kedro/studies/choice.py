@@ -7,6 +7,7 @@ of those not looked at stays right.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,8 @@ class Scored:
     def add(self, points: float, words: str) -> None:
         """Count a line of the table."""
         self.score += points
-        self.reasons.append(words if points <= NEVER else f"{points:+g} {words}")
+        reason = words if points <= NEVER else f"{points:+g} {words}"
+        self.reasons.append(sys.intern(reason))  # thousands of studies share a few of them
 
     @property
     def possible(self) -> bool:

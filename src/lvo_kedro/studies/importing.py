@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import pandas as pd
 
 from lvo_kedro import __version__
+from lvo_kedro.disk import ERRORS as DISK
 from lvo_kedro.errors import CaseError, TableError
 from lvo_kedro.imaging import QualityLimits, ScanLimits, find_remarkable
 from lvo_kedro.options import Options
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lvo_kedro.studies.pseudonyms import Pseudonyms
-
-logger = logging.getLogger(__name__)
 
 SCANS: Final = {"ncct": "scans", "cta": "cta"}
 """Folders of the written scans, below the folder of the cohort."""
@@ -171,10 +169,11 @@ class _Importer:
             self._import(study, fresh)
         except CaseError as error:
             fresh.fail(f"{error.found}; expected: {error.expected}")
-        except (OSError, MemoryError):
-            raise  # a full disk is no matter of one study
+        except MemoryError:
+            raise
         except Exception as error:  # one study of thousands ends nothing but itself
-            logger.debug("a study failed", exc_info=True)
+            if isinstance(error, OSError) and error.errno in DISK:
+                raise  # a full disk is no matter of one study
             fresh.fail(f"an unforeseen {type(error).__name__}; please report it")
             return fresh  # not kept: it is tried again
         index.keep(study.uid, mark, fresh.kept())

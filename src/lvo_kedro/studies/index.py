@@ -11,6 +11,7 @@ import json
 import os
 import sqlite3
 from contextlib import closing, contextmanager
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from lvo_kedro.studies.reading import facts_of, kind_of_file, reason_of
@@ -132,7 +133,8 @@ class Index:
     def _files(self, found: Found, limits: SourceLimits) -> Iterator[Found]:
         """Yield the file, or what an archive holds unless that is known already."""
         name = found.place.name
-        if not found.problem and self._known(found):
+        directory = PurePath(name).name.upper() == "DICOMDIR"  # what it names may come and go
+        if not found.problem and not directory and self._known(found):
             return
         nifti = name.lower().endswith((".nii", ".nii.gz"))
         kind = "" if found.problem or nifti else kind_of_file(found)

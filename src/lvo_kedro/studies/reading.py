@@ -9,7 +9,10 @@ from pathlib import Path, PurePath
 from typing import Any, Final
 
 import nibabel as nib
+import numpy as np
+import pydicom
 
+from lvo_kedro.imaging.pixels import quiet_pydicom
 from lvo_kedro.studies.facts import Facts, nifti_facts, read_facts
 from lvo_kedro.studies.sources import HEAD, Bounded, Found, SourceLimits, kind_of
 
@@ -44,12 +47,29 @@ def facts_of(found: Found, root: Path, limits: SourceLimits) -> Facts | None:
     name = found.place.name
     if name.lower().endswith((".nii", ".nii.gz")):
         return _nifti(found, root)
+    if not found.place.container and PurePath(name).name.upper() == "DICOMDIR":
+        _check_directory(found, limits)
     with found.open() as file, Bounded(file, limits.max_header_bytes) as bounded:
         if found.place.container and kind_of(bounded.read(HEAD)) in ("zip", "tar", "packed"):
             raise ValueError("an archive within an archive: unpack the outer one")
         bounded.seek(0)
         home = f"{found.place.container}/{PurePath(name).parent}"
         return read_facts(bounded, found.size, home)  # type: ignore[arg-type]
+
+
+def _check_directory(found: Found, limits: SourceLimits) -> None:
+    """Say how many files a DICOMDIR names that are not there: an export that was cut short."""
+    folder = Path(found.place.name).parent
+    with quiet_pydicom(), found.open() as file, Bounded(file, limits.max_header_bytes) as bounded:
+        records = pydicom.dcmread(bounded).get("DirectoryRecordSequence") or []
+    missing = 0
+    for record in records:
+        parts = np.atleast_1d(record.get("ReferencedFileID") or [])
+        path = folder.joinpath(*map(str, parts))
+        inside = path.resolve().is_relative_to(folder.resolve())
+        missing += bool(len(parts)) and inside and not path.exists()
+    if missing:
+        raise ValueError(f"a DICOMDIR that names {missing} files that are not there")
 
 
 def _nifti(found: Found, root: Path) -> Facts:
@@ -75,6 +95,13 @@ def _nifti(found: Found, root: Path) -> Facts:
 
 def reason_of(error: Exception) -> str:
     """Return words of our own as they are; those of a library may quote what they read."""
+    if isinstance(error, OSError) and not isinstance(error, EOFError):
+        return "a file that cannot be opened"
     text = str(error)
-    ours = ("an archive within", "a header of an absurd", "a file that is packed")
+    ours = (
+        "a DICOMDIR",
+        "an archive within",
+        "a header of an absurd",
+        "a file that is packed",
+    )
     return text if isinstance(error, ValueError) and text.startswith(ours) else "a damaged file"

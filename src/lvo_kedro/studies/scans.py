@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from lvo_kedro.artifacts import replacing
+from lvo_kedro.disk import ERRORS as DISK
 from lvo_kedro.errors import ScanError
 from lvo_kedro.imaging import (
     BrainOptions,
@@ -113,15 +114,17 @@ class ScanReader:
         with tempfile.TemporaryDirectory(dir=self._work, prefix="series-") as folder:
             try:
                 paths = self.unpack(candidate, Path(folder))
-            except MemoryError:
+                return read_scan(paths[0] if candidate.is_nifti else paths, self._limits)
+            except (ScanError, MemoryError):
                 raise
             except Exception as error:  # whatever a damaged archive makes its reader raise
+                if isinstance(error, OSError) and error.errno in DISK:
+                    raise
                 raise ScanError(
                     f"a file that cannot be read any more ({type(error).__name__})",
                     "an export that stays as it is, in whole archives",
                     "copy the export again",
                 ) from error
-            return read_scan(paths[0] if candidate.is_nifti else paths, self._limits)
 
     def unpack(self, candidate: Candidate, folder: Path) -> list[Path]:
         """Return where the files lie; those of archives are unpacked, under names of our own.
