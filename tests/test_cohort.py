@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from lvo_kedro.cohort import (
+    CHOICES,
     CohortError,
     fold_of_cases,
     list_new_scans,
@@ -17,6 +18,7 @@ from lvo_kedro.cohort import (
 )
 from lvo_kedro.errors import TableError
 from lvo_kedro.folds import FoldOptions, assign_folds, deal_folds
+from lvo_kedro.studies.words import read_finding
 from lvo_kedro.truth import in_detection_alone
 from lvo_kedro.vocabulary import SEGMENT_CLASSES, SIDES
 
@@ -118,6 +120,16 @@ def test_an_occlusion_without_a_class_or_side_is_a_case_but_has_no_clot_to_learn
     assert (problem.row, problem.column, problem.value) == (2, "occlusion_mask", "scans/a2.nii.gz")
     assert "one of its five classes on one side" in problem.rule
     validate_cohort(table({"occlusion_mask": "scans/a2.nii.gz"}), folder)  # left M1
+
+
+def test_what_labels_from_a_hospital_are_read_as_is_a_word_of_the_table():
+    for text in ("bilateral M1", "A2 links", "carotid T right", "basilar", "ICA", "C7 and M2 left"):
+        finding = read_finding(text)
+        assert finding.lvo == "1"
+        assert finding.side in CHOICES["side"]
+        assert finding.segment in CHOICES["segment"][1:]
+    tandem = read_finding("right C7 and M2")
+    assert (tandem.side, tandem.segment) == ("right", "other")
 
 
 def test_which_occlusions_count_in_detection_alone():

@@ -26,7 +26,7 @@ from lvo_kedro.lock import working_on
 from lvo_kedro.planning import plan
 from lvo_kedro.results import show_results
 from lvo_kedro.run_hooks import check_names
-from lvo_kedro.scoring.commands import bundle, score
+from lvo_kedro.scoring.commands import bundle, receive, score
 from lvo_kedro.simulation import write_export
 from lvo_kedro.tracking import TrackingOptions, use_tracking
 from lvo_kedro.weights import write_weights
@@ -42,6 +42,7 @@ def cli() -> None:
 cli.add_command(import_command)
 cli.add_command(score)
 cli.add_command(bundle)
+cli.add_command(receive)
 
 
 @cli.command()

@@ -37,6 +37,29 @@ class ScanError(CaseError):
     """An image that is not a usable non-contrast head CT."""
 
 
+class OutOfScopeError(ScanError):
+    """A sound image of something else: no head, or a head with contrast medium.
+
+    As a new scan it gets no call and this reason; in a cohort it is a case that failed.
+    """
+
+    PREFIX: ClassVar[str] = "out of scope: "
+
+    def __str__(self) -> str:
+        """Say it first, since a text is all that is kept of an error."""
+        return f"{self.PREFIX}{super().__str__()}"
+
+
+def without_score(error: str) -> dict[str, str]:
+    """Return what the outcome of a scan says that was not scored: no call, or that it failed.
+
+    Args:
+        error: The text of its error.
+    """
+    out = error.startswith(OutOfScopeError.PREFIX)
+    return {"no_call" if out else "failed": error}
+
+
 class AtlasError(CaseError):
     """An atlas file whose geometry, labels or values are not what they should be."""
 

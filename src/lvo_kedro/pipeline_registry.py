@@ -94,6 +94,7 @@ def _dropped(method: Pipeline) -> Pipeline:
     """Scores of cases with a channel left empty, in a namespace of their own."""
     nodes = drop_channels() + method.only_nodes("score_scans", "tabulate_scores")
     shared = {f"original_{name}": name for name in ("channels", "side_features")}
+    shared |= {name: name for name in ("scans", "priors")}
     shared |= {name: name for name in TRAINED & nodes.inputs()}
     return pipeline(nodes, namespace=DROPPED, inputs=shared, parameters=_parameters(nodes))
 
@@ -111,7 +112,7 @@ def _permutation_test(detection: Pipeline, evaluation: Pipeline) -> Pipeline:
     nodes = pipeline(
         [*deal_labels().nodes, *detection.from_nodes("train_detectors").nodes, *evaluated]
     )
-    taken = ("channels", "side_features", "scans", "vessels", "study")
+    taken = ("channels", "side_features", "scans", "priors", "vessels", "study")
     shared = {"true_cohort": "cohort"} | {name: name for name in taken}
     same = _parameters(nodes) - {"params:seed", "params:explanation"}
     shuffled = [

@@ -33,6 +33,7 @@ CONFIG_LOADER_ARGS = {
     "config_patterns": {
         "mlflow": ["mlflow*", "mlflow*/**"],
         "progress": ["progress*", "progress*/**"],
+        "receiver": ["receiver*", "receiver*/**"],
     },
 }
 

@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from lvo_kedro.detection import (
     DetectionOptions,
+    ScopeOptions,
     SideModel,
     SideModelOptions,
     chosen_of,
@@ -18,6 +19,7 @@ from lvo_kedro.detection import (
     fit_side_models,
     judge_case,
 )
+from lvo_kedro.detection.scope import describe_case, learn_scope, reasons_against
 from lvo_kedro.detection.side_model import _loss, answer_of
 from lvo_kedro.errors import ModelError, TableError
 from lvo_kedro.features import (
@@ -192,12 +194,13 @@ def test_other_features_than_in_training_are_refused(model, unseen) -> None:
         model.logits([small])
 
 
-def fitted(training, clinical=()) -> dict:
+def fitted(training, clinical=(), **columns) -> dict:
     cases, answers = training
     names = [f"case-{n}" for n in range(len(cases))]
     rng = np.random.default_rng(0)
     labels = pd.DataFrame({"case_id": names, "lvo": [int(a != "none") for a in answers]})
     labels["side"] = ["" if a == "none" else a for a in answers]
+    labels = labels.assign(**columns)
     labels["nihss"] = labels["lvo"] * 10 + rng.normal(5, 2, len(labels))
     measured_cases = dict(zip(names, cases, strict=True))
     return fit_side_models(measured_cases, labels, clinical=clinical)
@@ -216,8 +219,9 @@ def test_cases_like_those_of_the_training_are_in_scope(training, unseen) -> None
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"scan": {"brain_median_hu": 45.0, "noise_hu": 4.0}}, "density of the brain is 45.0 HU"),
-        ({"scan": {"brain_median_hu": 32.0, "noise_hu": 12.0}}, "noise is 12.0 HU"),
+        ({"scan": {"brain_median_hu": 45.0}}, "density of the brain is 45.0 HU"),
+        ({"scan": {"noise_hu": 12.0}}, "noise is 12.0 HU"),
+        ({"scan": {"slice_thickness_mm": 5.0}}, "thickness is 5.0 mm, expected 0.0 to 2.5"),
         ({"blood": 25.0}, "density of the blood in the large arteries is"),
         ({"arteries": True}, "found on both sides is 0.0 of 6, expected 3.0 to 6.0"),
         ({"tissue": True}, "from the training cases' is"),
@@ -228,7 +232,7 @@ def test_a_scan_of_another_kind_gets_no_call_and_the_reason(
 ) -> None:
     case = unseen[0][0]
     if "scan" in change:
-        case = case._replace(scan=change["scan"])
+        case = case._replace(scan={**case.scan, **change["scan"]})
     if "blood" in change:
         case = case._replace(arteries=case.arteries.assign(blood_hu=case.arteries["blood_hu"] + 25))
     if "arteries" in change:
@@ -240,6 +244,47 @@ def test_a_scan_of_another_kind_gets_no_call_and_the_reason(
     against = judge_case([fitted(training)], case, {})["against"]
     assert len(against) == 1
     assert reason in against[0]
+
+
+def against(training, case, patient, **columns) -> list[str]:
+    return judge_case([fitted(training, **columns)], case, patient)["against"]
+
+
+def test_a_patient_of_another_age_gets_no_call(training, unseen) -> None:
+    case, ages = unseen[0][0], np.linspace(40, 90, len(training[0]))
+    for age, expected in ((72.0, []), (31.0, []), (99.0, []), (float("nan"), [])):
+        assert against(training, case, {"age": age}, age=ages) == expected
+    assert against(training, case, {"age": 25.0}, age=ages) == [
+        "age of the patient is 25.0 years, expected 30.0 to 100.0"
+    ]
+    # where the training cases' ages are not known nothing is said
+    assert against(training, case, {"age": 3.0}) == []
+    few = np.where(np.arange(len(ages)) < 3, ages, np.nan)
+    assert against(training, case, {"age": 3.0}, age=few) == []
+
+
+@pytest.mark.parametrize("patient", [{"age": 9.0}, {}])
+def test_a_child_gets_no_call_if_the_cohort_had_none(training, unseen, patient) -> None:
+    """Its age is in the cohort table, or its scan's header says that it is a child."""
+    child = unseen[0][0]._replace(scan={**unseen[0][0].scan, "child": 1.0})
+    adults = np.linspace(20, 90, len(training[0]))
+    told = against(training, child, patient, age=adults)
+    assert told[-1] == "the patient is under 18 years, the training cases are adults"
+    with_children = np.append(adults[1:], 8.0)
+    assert against(training, child, patient, age=with_children) == []
+    assert against(training, child, {}) == []  # nothing is known of the cohort
+
+
+def test_slices_thicker_than_trained_on(training) -> None:
+    described = [
+        {**describe_case(case, 1.0), "slice_thickness_mm": thickness}
+        for case, thickness in zip(training[0], np.tile([0.6, 1.0, 3.0], 99), strict=False)
+    ]
+    ranges = learn_scope(described, ScopeOptions(thickness_margin_mm=0.7))
+    assert ranges["slice_thickness_mm"] == pytest.approx((0.0, 3.7))
+    for thickness, out in ((0.5, False), (3.6, False), (5.0, True)):
+        reasons = reasons_against(described[0] | {"slice_thickness_mm": thickness}, ranges)
+        assert ("slice_thickness_mm" in reasons) == out
 
 
 def test_each_method_has_its_score_and_the_chosen_one_counts(training, unseen) -> None:

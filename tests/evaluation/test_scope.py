@@ -54,7 +54,7 @@ def test_a_note_names_the_cases(study: Study) -> None:
     result = evaluate_detection(study.scores, study.cohort, OPERATING_POINTS, OPTIONS)
     note = result.findings.set_index("check").loc["out_of_scope"]
     assert note["severity"] == "note"
-    assert note["message"].startswith("4 of 80 cases are unlike the training cases")
+    assert note["message"].startswith("4 of 80 cases are out of scope")
     assert note["cases"].split() == ["dev007", "dev027", "dev047", "dev067"]
 
 

@@ -10,7 +10,7 @@ from lvo_kedro.vocabulary import HEMISPHERES
 
 from ..localization.conftest import Head, draw_head, grid_with
 
-QUALITY = {"brain_median_hu": 32.0, "noise_hu": 4.0}
+QUALITY = {"brain_median_hu": 32.0, "noise_hu": 4.0, "slice_thickness_mm": 2.0, "child": None}
 
 
 def maps_of(

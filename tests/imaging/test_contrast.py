@@ -14,7 +14,7 @@ from lvo_kedro.imaging import QualityLimits, describe_scan, extract_brain, refus
 from lvo_kedro.imaging.geometry import grid_of, make_image, to_ras, world_axis
 from lvo_kedro.simulation import SimulationOptions, simulate_case
 
-NAMED = "a contrast agent is named in the header; its vessels are not bright"
+NAMED = "a contrast agent is named in the header, but its vessels are not bright"
 
 
 def simulated(blood_hu: float = 40.0, **fields: Any) -> tuple[nib.Nifti1Image, nib.Nifti1Image]:

@@ -15,6 +15,7 @@ from pydicom.uid import RLELossless, generate_uid
 from lvo_kedro.errors import ScanError
 from lvo_kedro.imaging import ScanLimits, read_ncct, read_scan
 from lvo_kedro.imaging.geometry import Grid, is_sheared, world_axis
+from lvo_kedro.imaging.headers import Slice
 from tests.imaging.phantoms import (
     PATIENT_ID,
     PATIENT_NAME,
@@ -222,6 +223,7 @@ def test_findings_of_the_files(series: Series) -> None:
     (folder / "words.txt").write_text("words")
     scan = read_scan(folder)
     assert scan.contrast_named
+    assert scan.child is None
     assert scan.findings == (
         "1 file(s) beside the series that are not DICOM",
         "the kernel changes within the series: SOFT (30 slices), BONE (11 slices)",
@@ -334,3 +336,15 @@ def test_no_name_leaves_the_files(
     texts += [caplog.text, *capfd.readouterr()]
     for secret in (PATIENT_ID, *PATIENT_NAME.split("^")):
         assert not any(secret in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("age", "child"),
+    [
+        ("009Y", True), ("017Y", True), ("018Y", False), ("71Y", False), ("018M", True),
+        ("003W", True), ("010D", True), ("", None), ("071", None), ("unknown", None),
+    ],
+)  # fmt: skip
+def test_of_an_age_it_is_kept_whether_the_patient_is_a_child(age: str, child: bool | None) -> None:
+    words = {"PatientAge": age}
+    assert Slice(None, words, {}, {}, None).of_child is child

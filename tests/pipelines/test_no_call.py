@@ -16,9 +16,12 @@ from kedro.pipeline import Pipeline, node, pipeline
 
 from lvo_kedro.cli import cli
 from lvo_kedro.detection import DetectionOptions, ScopeOptions, add_probabilities, tabulate_logits
+from lvo_kedro.errors import OutOfScopeError, ScanError
+from lvo_kedro.imaging import QualityLimits
 from lvo_kedro.pipelines.detection_training import scoring_nodes
 from lvo_kedro.pipelines.evaluation.nodes import list_findings, scores_of
 from lvo_kedro.pipelines.inference.nodes import gather_outcome, name_scans
+from lvo_kedro.priors import PriorOptions
 from tests.pipelines.side_by_side import REGISTRY
 from tests.synthetic_study import UNLIKE
 
@@ -175,3 +178,86 @@ def test_scope_that_nobody_looked_at_is_not_taken_for_none(options: Any, told: b
     scores = pd.DataFrame({"case_id": ["a"], "out_of_scope": [""]})
     detection: Any = {"scores": scores, "options": options}
     assert ("out_of_scope" in scores_of(detection)) == told
+
+
+def tabulated(scope: bool, **options: Any) -> list[str]:
+    """Return the reasons of three scans: one like the others, one that bleeds, one of all kinds."""
+    numbers = {
+        **dict.fromkeys(("slice_thickness_mm", "brain_volume_ml", "noise_hu"), 1.0),
+        **dict.fromkeys(("vertex_cut_cm2", "base_cut_cm2", "side_cut_cm2", "off_centre_mm"), 0.0),
+        **{"rotation_deg": 0.0, "turned_deg": 0.0, "spacing_mm": (1.0, 1.0, 1.0)},
+        **{"brain_median_hu": 33.0, "bright_hu": 100.0, "bright_vessels_mm": 0.0},
+        **{"contrast_named": False, "metal_ml": 0.0, "metal_hu": 2500.0},
+        **{"hyperdense_ml": 0.0, "hyperdense_largest_ml": 0.0, "hyperdense_mm": None},
+    }
+    blood = {"hyperdense_ml": 9.0, "hyperdense_largest_ml": 8.0, "hyperdense_side": "right"}
+    blood |= {"hyperdense_mm": (30.0, 1.0, 2.0)}
+    records = {"a": numbers, "b": numbers | blood, "c": numbers | blood | {"metal_ml": 1.0}}
+    cover = {"coverage": 1.0, "arteries_coverage": 1.0}
+    covered = {"a": cover, "b": cover, "c": cover | {"arteries_coverage": 0.5}}
+    score = {"logit": 0.0, "likely_side": "left", "logits": {}, "methods": {}}
+    scores = {c: score | {"out_of_scope": "noise is 9" if c == "c" else ""} for c in "abc"}
+    made = {"options": DetectionOptions(scope=ScopeOptions(enabled=scope)).model_dump(mode="json")}
+
+    class Stored(dict):  # of a case dataset: what is used of it
+        def records(self, _: str) -> dict[str, Any]:
+            return dict(self)
+
+    class Scored(Stored):
+        def __getitem__(self, _: str) -> Any:
+            return SimpleNamespace(options=made)
+
+    table = scoring_nodes.tabulate_scores(
+        Scored(scores), CALIBRATION, pd.DataFrame({"case_id": list("abc"), "lvo": [0, 0, 1]}),
+        Stored(records), Stored(covered), QualityLimits(**options), PriorOptions(),
+    )  # fmt: skip
+    return table["out_of_scope"].tolist()
+
+
+def test_reasons_that_hold_for_any_cohort_come_first() -> None:
+    blood = "haemorrhage-like hyperdensity: 9.0 ml, the largest region of 8.0 ml on the right"
+    none, bleeding, all_kinds = tabulated(scope=True)
+    assert none == ""
+    assert bleeding.startswith(blood)
+    assert [part.split(":")[0] for part in all_kinds.split("; ")] == [
+        "haemorrhage-like hyperdensity", "metal",
+        "the scan shows 50 % of the circle of Willis and M1", "noise is 9",
+    ]  # fmt: skip
+    left = "the scan shows 50 % of the circle of Willis and M1; noise is 9"
+    assert tabulated(scope=True, no_call=()) == ["", "", left]
+    assert tabulated(scope=False) == ["", "", "noise is 9"]
+
+
+@pytest.mark.parametrize(
+    ("error", "column"),
+    [
+        (OutOfScopeError("contrast medium in the vessels", "none", "use another scan"), "no_call"),
+        (ScanError("a truncated file", "a whole one", "copy it again"), "failed"),
+    ],
+)
+def test_what_is_no_plain_head_gets_no_call_and_what_is_broken_failed(
+    two_scans: list[str], error: ScanError, column: str
+) -> None:
+    cohort = name_scans(two_scans[:1])
+    failed = pd.DataFrame(
+        [{"case_id": cohort["case_id"][0], "stage": "scans", "error": str(error)}]
+    )
+    found: Any = {"findings": {"scan": {}, "priors": {}}, "failures": failed}
+    none = pd.DataFrame(columns=["case_id"])
+    (row,) = gather_outcome(cohort, none, none, CALIBRATION, found, Any).to_dict("records")
+    assert row == {"case_id": cohort["case_id"][0], column: str(error)}
+    kind, parts = error.__reduce__()  # on the way back from a worker
+    assert str(kind(*parts)) == str(error)
+
+
+def test_a_finding_alone_is_no_comparison_with_the_training_cases(two_scans: list[str]) -> None:
+    cohort = name_scans(two_scans)
+    score = {"logit": 1.0, "likely_side": "left", "logits": {}, "methods": {}}
+    reasons = ("thick slices", f"thick slices; {UNLIKE}")
+    scores = {
+        case: score | {"out_of_scope": reason}
+        for case, reason in zip(cohort["case_id"], reasons, strict=True)
+    }
+    alone, both = outcome_of(cohort, scores)["no_call"]
+    assert alone == "thick slices"
+    assert both == f"thick slices; {UNLIKE} (unlike the scans that the models were trained on)"

@@ -35,7 +35,7 @@ LEFT_TO_US: dict[str, tuple[type, set[str]]] = {
         DetectionOptions,
         {"network_weight", "clinical", "side_model"},
     ),
-    "detection.scope": (ScopeOptions, {"margin"}),
+    "detection.scope": (ScopeOptions, {"margin", "thickness_margin_mm", "age_margin_years"}),
     "detector": (
         TrainingOptions,
         {*TrainingOptions.without_influence, "warmup_epochs", "seed", "seeds"},

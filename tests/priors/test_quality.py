@@ -20,7 +20,12 @@ from lvo_kedro.priors import (
     registration,
 )
 from lvo_kedro.priors.engine import Mapping, grid_points
-from lvo_kedro.priors.quality import find_faults, jacobian_range, midline_shift
+from lvo_kedro.priors.quality import (
+    find_faults,
+    jacobian_range,
+    lacks_coverage,
+    midline_shift,
+)
 from lvo_kedro.priors.registration import WorkingScan
 from tests.priors.phantoms import COARSE, centred_grid, make_phantom, side_error, territory_dice
 
@@ -51,19 +56,40 @@ def test_findings_are_words():
     fine = {
         "overlap": 0.95, "similarity": 0.6, "jacobian_min": 0.5, "jacobian_max": 2.0,
         "left_right_ratio": 1.0, "coverage": 1.0, "coverage_asymmetry": 0.01,
-        "midline_shift_mm": 2.0,
+        "arteries_coverage": 1.0, "midline_shift_mm": 2.0,
     }  # fmt: skip
     assert find_faults(fine, PriorLimits()) == []
     bad = {
         "overlap": 0.7, "similarity": 0.1, "jacobian_min": -0.1, "jacobian_max": 12.0,
         "left_right_ratio": 0.7, "coverage": 0.6, "coverage_asymmetry": 0.12,
-        "midline_shift_mm": 11.0,
+        "arteries_coverage": 0.7, "midline_shift_mm": 11.0,
     }  # fmt: skip
     findings = find_faults(bad, PriorLimits())
     assert len(findings) == len(bad)
     assert any("60 %" in words for words in findings)
     assert any("1.43 times" in words for words in findings)
     assert any("12 % more of one side" in words for words in findings)
+    assert lacks_coverage(fine, PriorLimits()) == []
+    against = lacks_coverage(bad, PriorLimits())
+    assert against == [
+        "the scan shows 60 % of the brain",
+        "the scan shows 70 % of the circle of Willis and M1",
+    ]
+    assert set(against) < set(findings)
+    assert lacks_coverage(bad, PriorLimits(no_call_coverage=False)) == []
+
+
+@pytest.mark.parametrize(
+    ("begins_mm", "low", "high"), [(-60, 0.99, 1.0), (-18, 0.2, 0.7), (5, 0, 0)]
+)
+def test_arteries_that_the_scan_does_not_show(phantom, begins_mm, low, high):
+    """The map is that of the whole head, so what is cut is known."""
+    atlas = registration.prepare_atlas(load_atlas(), COARSE.spacing_mm)
+    scan = registration.prepare_scan(phantom.ncct, phantom.mask, COARSE.spacing_mm)
+    mapping = registration.align(scan, atlas, COARSE).mapping
+    shown = mapping.to_moving(grid_points(scan.grid))[2] > begins_mm  # MNI height
+    cut = WorkingScan(scan.grid, scan.tissue * shown, scan.brain * shown, scan.seen & shown)
+    assert low <= registration.judge(cut, atlas, mapping, "first").arteries_coverage <= high
 
 
 @pytest.mark.parametrize("spacing", [3.0, 6.0])

@@ -142,7 +142,7 @@ def test_cases_out_of_scope_are_counted_and_named(html: str, content: ReportCont
     text = " ".join(re.sub(r"<[^>]+>", " ", html).split())
     assert "48 evaluated, 24 with LVO, 3 out of scope" in text
     assert "24 evaluated, 10 with LVO, 1 out of scope" in text
-    assert "3 of 48 cases are unlike the training cases" in text
+    assert "3 of 48 cases are out of scope" in text
     assert "Scope of the training cases" in text
     assert "24 with LVO, 3 out of scope" in render_checklist(content)
     assert "Scope of the training cases" not in render_checklist(content)  # nobody declared it

@@ -42,8 +42,8 @@ def fit_side_models(
 
     Args:
         measured: By training case: of :func:`lvo_kedro.features.measure_sides`.
-        labels: A row per training case: case_id, lvo; ``side`` where known; columns of
-            ``clinical``.
+        labels: A row per training case: case_id, lvo; ``side`` and ``age`` where known; columns
+            of ``clinical``.
         options: Of the side model.
         scope: The margin within which a scan is like these.
         clinical: Which of the patients' values count.
@@ -60,9 +60,10 @@ def fit_side_models(
     sides = labels["side"] if "side" in labels else [""] * len(labels)
     answers = [answer_of(lvo, side) for lvo, side in zip(labels["lvo"], sides, strict=True)]
     model = SideModel(options).fit(features, answers)
+    ages = labels["age"] if "age" in labels else [float("nan")] * len(labels)
     described = [
-        describe_case(own, distance)
-        for own, distance in zip(features, model.distances(features), strict=True)
+        describe_case(own, distance, age)
+        for own, distance, age in zip(features, model.distances(features), ages, strict=True)
     ]
     weights = model.to_json()
     return {
@@ -104,7 +105,8 @@ def judge_case(
     utilities = np.array([model.utilities([features])[0] for model in models])
     against: dict[str, list[str]] = {}
     for model, content in zip(models, fitted, strict=True):
-        case = describe_case(features, float(model.distances([features])[0]))
+        distance, age = model.distances([features])[0], patient.get("age", float("nan"))
+        case = describe_case(features, float(distance), age)
         for name, reason in reasons_against(case, content["scope"]).items():
             against.setdefault(name, []).append(reason)
     evidence = [clinical_evidence(c["clinical"], patient) for c in fitted if c["clinical"]]

@@ -1,4 +1,4 @@
-"""Cases unlike those that the models were trained on: counted and named, and left out of nothing.
+"""Cases out of the scope of the models: counted and named, and left out of nothing.
 
 A new scan of that kind gets no call. In an evaluation its score counts like any other, since a
 metric of the cases that suit a model would flatter it; a subgroup shows what difference that makes.
@@ -54,7 +54,7 @@ def scope_findings(scores: pd.DataFrame) -> list[Finding]:
     if not out:
         return []
     message = (
-        f"{len(out)} of {len(scores)} cases are unlike the training cases and would get no call as "
+        f"{len(out)} of {len(scores)} cases are out of scope and would get no call as "
         "new scans; all metrics keep them, and the subgroups show what they are without them"
     )
     return [Finding(COLUMN, "note", message, ids_of(out))]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 TERRITORY: Final = "territory_difference"
 """Of a side: the territory that its arteries supply against the other side's, in HU."""
-SCAN: Final = ("brain_median_hu", "noise_hu")
+SCAN: Final = ("brain_median_hu", "noise_hu", "slice_thickness_mm", "child")
 """What is kept of a scan's quality, to tell whether it is like those of the training."""
 _ARRAYS: Final = ("statistics", "blocks", "shares")
 
@@ -33,7 +33,7 @@ class SideFeatures(NamedTuple):
         arteries: Table of :func:`~lvo_kedro.features.arteries.describe_arteries`, with
             ``territory_difference`` (HU), alike for all segments of a side.
         tissue: Of :func:`~lvo_kedro.features.tissue.compare_tissue`.
-        scan: ``brain_median_hu`` and ``noise_hu`` of the scan.
+        scan: The numbers of :data:`SCAN`, NaN where one is not known.
     """
 
     arteries: pd.DataFrame
@@ -47,7 +47,7 @@ def measure_sides(
     brain_mask: nib.Nifti1Image,
     priors: Mapping[str, nib.Nifti1Image],
     *,
-    quality: Mapping[str, float],
+    quality: Mapping[str, float | None],
     options: FeatureOptions = FeatureOptions(),
 ) -> SideFeatures:
     """Measure arteries and tissue of both sides of a head.
@@ -72,8 +72,12 @@ def measure_sides(
     return SideFeatures(
         arteries.assign(**{TERRITORY: arteries["side"].map(of_side)}),
         compare_tissue(ncct, brain_mask, priors, options),
-        {name: float(quality[name]) for name in SCAN},
+        {name: _number(quality[name]) for name in SCAN},
     )
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)
 
 
 def leave_out(features: SideFeatures, channel: str) -> SideFeatures:

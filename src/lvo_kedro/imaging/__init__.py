@@ -12,17 +12,19 @@ from lvo_kedro.imaging.brain import BrainOptions, extract_brain
 from lvo_kedro.imaging.changes import ScanChange, change_mask, change_scan
 from lvo_kedro.imaging.description import describe_scan, hash_scan, measure_scan
 from lvo_kedro.imaging.findings import (
-    QualityLimits,
-    RefusalLimits,
     find_remarkable,
+    forbid_call,
     refuse_scan,
 )
+from lvo_kedro.imaging.hyperdensity import Hyperdensity, find_hyperdensity
+from lvo_kedro.imaging.quality_limits import QualityLimits, RefusalLimits
 from lvo_kedro.imaging.reading import Scan, read_labels, read_mask, read_ncct, read_scan
 from lvo_kedro.imaging.rules import ScanLimits
 from lvo_kedro.imaging.sides import check_side
 
 __all__ = [
     "BrainOptions",
+    "Hyperdensity",
     "QualityLimits",
     "RefusalLimits",
     "Scan",
@@ -33,7 +35,9 @@ __all__ = [
     "check_side",
     "describe_scan",
     "extract_brain",
+    "find_hyperdensity",
     "find_remarkable",
+    "forbid_call",
     "hash_scan",
     "measure_scan",
     "read_labels",

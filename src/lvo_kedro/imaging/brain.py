@@ -24,7 +24,7 @@ from nibabel.affines import apply_affine
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from lvo_kedro.errors import ScanError
+from lvo_kedro.errors import OutOfScopeError
 from lvo_kedro.imaging.boxes import bounding_box, box_corners, covering_box
 from lvo_kedro.imaging.geometry import grid_of, isotropic_grid, make_image
 from lvo_kedro.imaging.resampling import block_grid, block_mean, resample
@@ -100,7 +100,7 @@ def extract_brain(ncct: nib.Nifti1Image, options: BrainOptions = BrainOptions())
         uint8 mask (0, 1) on ``ncct``'s grid, one component.
 
     Raises:
-        ScanError: No body of soft tissue of a brain's size that is walled in by bone.
+        OutOfScopeError: No body of soft tissue of a brain's size that is walled in by bone.
 
     Examples:
         >>> from lvo_kedro.simulation import SimulationOptions, simulate_case
@@ -176,7 +176,7 @@ def _choose_brain(bodies: Iterator[Mask], walls: Mask, options: BrainOptions) ->
         ):
             return body
         seen.append(f"{volume:.0f} ml with bone around {walled:.0%}")
-    raise ScanError(
+    raise OutOfScopeError(
         "no brain inside a skull (" + ("; ".join(seen) or "no thick soft tissue") + ")",
         f"{options.min_volume_ml:.0f} to {options.max_volume_ml:.0f} ml of soft tissue with bone "
         f"around at least {options.min_walled:.0%} of its surface",

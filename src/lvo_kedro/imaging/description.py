@@ -10,13 +10,18 @@ from scipy import ndimage
 
 from lvo_kedro.imaging.boxes import bounding_box
 from lvo_kedro.imaging.contrast import BRIGHT_HU, bright_vessels
-from lvo_kedro.imaging.findings import QualityLimits, find_remarkable
+from lvo_kedro.imaging.findings import find_remarkable
 from lvo_kedro.imaging.geometry import grid_of, to_ras
+from lvo_kedro.imaging.hyperdensity import find_hyperdensity
+from lvo_kedro.imaging.metal import METAL_HU, metal_volume
 from lvo_kedro.imaging.pose import find_pose
+from lvo_kedro.imaging.quality_limits import QualityLimits
 
 if TYPE_CHECKING:
     import nibabel as nib
     from numpy.typing import NDArray
+
+    from lvo_kedro.imaging.hyperdensity import Hyperdensity
 
 
 def describe_scan(
@@ -51,7 +56,10 @@ def describe_scan(
 
 
 def measure_scan(
-    ncct: nib.Nifti1Image, brain_mask: nib.Nifti1Image, contrast_named: bool = False
+    ncct: nib.Nifti1Image,
+    brain_mask: nib.Nifti1Image,
+    contrast_named: bool = False,
+    child: bool | None = None,
 ) -> dict[str, Any]:
     """Measure a scan and its brain mask.
 
@@ -59,6 +67,7 @@ def measure_scan(
         ncct: Head CT in HU.
         brain_mask: Non-zero inside the brain, on the same grid.
         contrast_named: Whether the scan's headers name a contrast agent.
+        child: Whether they say that the patient is under 18; None where they say no age.
 
     Returns:
         ``shape``, ``spacing_mm`` and ``field_of_view_mm`` (left-right, back-front, foot-head),
@@ -70,7 +79,9 @@ def measure_scan(
         ``off_centre_mm``, ``turned_deg``, ``front_towards`` and ``vertex_towards`` (how the head
         lies in its axes; ``turned_deg`` is None where it does not tell), ``bright_vessels_mm`` and
         ``bright_ml`` (what looks like arteries with contrast medium), ``bright_hu`` and
-        ``contrast_named``.
+        ``contrast_named``, ``hyperdense_ml``, ``hyperdense_largest_ml``, ``hyperdense_mm`` (centre
+        of the largest region, world mm) and ``hyperdense_side`` (what looks like fresh blood),
+        ``metal_ml``, ``metal_hu``, ``child``.
     """
     ncct, brain_mask = to_ras(ncct), to_ras(brain_mask)
     grid = grid_of(ncct)
@@ -103,6 +114,19 @@ def measure_scan(
         **bright_vessels(ncct, brain_mask, pose.right),
         "bright_hu": BRIGHT_HU,
         "contrast_named": contrast_named,
+        **_hyperdensity(find_hyperdensity(ncct, brain_mask, pose.right)),
+        "metal_ml": metal_volume(ncct, brain_mask),
+        "metal_hu": METAL_HU,
+        "child": child,
+    }
+
+
+def _hyperdensity(found: Hyperdensity) -> dict[str, Any]:
+    return {
+        "hyperdense_ml": round(sum(found.volumes_ml), 2),
+        "hyperdense_largest_ml": max(found.volumes_ml, default=0.0),
+        "hyperdense_mm": found.centre_mm,
+        "hyperdense_side": found.side,
     }
 
 

@@ -41,6 +41,8 @@ class Series(NamedTuple):
     """What is remarkable about the files, in sentences."""
     contrast_named: bool
     """Whether the headers name a contrast agent."""
+    child: bool | None
+    """Whether the headers say that the patient is under 18; None where they say no age."""
 
 
 def read_series(source: Path | Sequence[Path], limits: ScanLimits) -> Series:
@@ -59,7 +61,8 @@ def read_series(source: Path | Sequence[Path], limits: ScanLimits) -> Series:
     if gaps:
         findings = (*findings, f"interpolated over {describe_gaps(gaps, slices)}")
     named = any(item.names_contrast for item in slices)
-    return Series(_even_slices(*_stack(slices, limits)), findings, named)
+    child = next((item.of_child for item in slices if item.of_child is not None), None)
+    return Series(_even_slices(*_stack(slices, limits)), findings, named, child)
 
 
 def _check_gaps(gaps: list[Gap], slices: list[Slice], limits: ScanLimits) -> None:

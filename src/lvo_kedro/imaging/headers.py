@@ -56,9 +56,13 @@ _WORDS = (
     "PhotometricInterpretation",
     "ConvolutionKernel",
     "ContrastBolusAgent",
+    "PatientAge",
 )
 _NO_AGENT = {"", "0", "N", "NO", "NON", "NONE", "NIL", "NULL", "NA", "N/A", "WITHOUT", "UNKNOWN"}
 """What scanners write into ContrastBolusAgent where none was given."""
+_YEARS = {"Y": 1.0, "M": 12.0, "W": 52.0, "D": 365.0}
+"""How many of a unit of PatientAge make a year."""
+_ADULT_YEARS = 18
 _NAMED_AS_DICOM = (".dcm", ".dicom", ".ima")
 _OF_THE_SYSTEM = {"thumbs.db", "desktop.ini"}
 _PREAMBLE = 132
@@ -113,6 +117,14 @@ class Slice:
     def names_contrast(self) -> bool:
         """Whether the header names a contrast agent."""
         return self.words.get("ContrastBolusAgent", "").upper().strip(" .-") not in _NO_AGENT
+
+    @property
+    def of_child(self) -> bool | None:
+        """Whether the patient is under 18, which is all that is kept of an age; None if unknown."""
+        digits, unit = (age := self.words.get("PatientAge", "").strip().upper())[:-1], age[-1:]
+        if unit not in _YEARS or not digits.isdecimal():
+            return None
+        return int(digits) / _YEARS[unit] < _ADULT_YEARS
 
 
 class Folder(NamedTuple):

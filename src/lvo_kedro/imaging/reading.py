@@ -42,6 +42,8 @@ class Scan(NamedTuple):
     """What is remarkable about the files that it came from, in sentences."""
     contrast_named: bool = False
     """Whether the headers name a contrast agent."""
+    child: bool | None = None
+    """Whether the headers say that the patient is under 18; None where they say no age."""
 
 
 def read_ncct(path: str | Path, limits: ScanLimits = ScanLimits()) -> nib.Nifti1Image:
@@ -93,9 +95,9 @@ def read_scan(path: str | Path | Sequence[Path], limits: ScanLimits = ScanLimits
     """
     path = Path(path) if isinstance(path, str) else path
     if not isinstance(path, Path) or path.is_dir():
-        image, findings, contrast_named = read_series(path, limits)
+        image, findings, contrast_named, child = read_series(path, limits)
     else:
-        image, contrast_named = open_nifti(path, "ncct"), False
+        image, contrast_named, child = open_nifti(path, "ncct"), False, None
         with whole_file("ncct"):
             check(image, HEADER_RULES, limits)
             findings = describe_qform(image)
@@ -109,7 +111,7 @@ def read_scan(path: str | Path | Sequence[Path], limits: ScanLimits = ScanLimits
     straight = straighten(to_ras(part), fill=AIR_HU)
     check(straight, HEADER_RULES, limits)
     ncct = make_image(np.ascontiguousarray(straight.dataobj), straight.affine)
-    return Scan(ncct, (*findings, *head.findings), contrast_named)
+    return Scan(ncct, (*findings, *head.findings), contrast_named, child)
 
 
 def read_labels(

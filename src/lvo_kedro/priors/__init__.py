@@ -10,7 +10,7 @@ from lvo_kedro.priors.atlas import Atlas, load_atlas
 from lvo_kedro.priors.compute import Priors, compute_priors
 from lvo_kedro.priors.embedded import model_territory
 from lvo_kedro.priors.options import DifferenceOptions, PriorLimits, PriorOptions, StartLimits
-from lvo_kedro.priors.quality import find_faults
+from lvo_kedro.priors.quality import find_faults, lacks_coverage
 
 __all__ = [
     "Atlas",
@@ -21,6 +21,7 @@ __all__ = [
     "StartLimits",
     "compute_priors",
     "find_faults",
+    "lacks_coverage",
     "load_atlas",
     "model_territory",
 ]

@@ -40,6 +40,11 @@ class PriorLimits(Options):
     """Larger over smaller hemisphere."""
     coverage: float = 0.9
     """Part of the atlas brain that lies inside the scan."""
+    arteries_coverage: float = 0.95
+    """Part of the place of C7, M1 and the proximal M2 that lies inside the scan."""
+    no_call_coverage: bool = True
+    """Whether a new scan that shows less than ``coverage`` of the brain or ``arteries_coverage`` of
+    these arteries gets no call (``detection.scope.enabled``)."""
     coverage_asymmetry: float = 0.05
     """Difference between both sides' parts of the atlas brain inside the scan."""
     midline_shift_mm: float = 4.5

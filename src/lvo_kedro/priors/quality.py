@@ -59,7 +59,8 @@ def measure(
         side: Distance from the midline at each working voxel, negative on the left.
 
     Returns:
-        Overlap, similarity, Jacobian range, coverage, volumes, midline shift (mm), start.
+        Overlap, similarity, Jacobian range, coverage (brain, arteries), volumes, midline shift
+        (mm), start.
     """
     low, high = jacobian_range(alignment.mapping, scan.brain)
     on_left, on_right = alignment.coverage
@@ -73,6 +74,7 @@ def measure(
         "jacobian_max": high,
         "left_right_ratio": left / max(right, 1e-6),
         "coverage": 0.5 * (on_left + on_right),
+        "arteries_coverage": alignment.arteries_coverage,
         "coverage_asymmetry": abs(on_left - on_right),
         "midline_shift_mm": midline_shift(scan, side),
     }
@@ -116,10 +118,6 @@ def find_faults(quality: dict[str, float | str | list[str]], limits: PriorLimits
             f"one hemisphere is {ratio:.2f} times as large as the other",
         ),
         (
-            value("coverage") < limits.coverage,
-            f"the scan shows {100 * value('coverage'):.0f} % of the brain",
-        ),
-        (
             value("coverage_asymmetry") > limits.coverage_asymmetry,
             f"the scan shows {100 * value('coverage_asymmetry'):.0f} % more of one side",
         ),
@@ -128,7 +126,28 @@ def find_faults(quality: dict[str, float | str | list[str]], limits: PriorLimits
             f"the midline is bent by {value('midline_shift_mm'):.0f} mm",
         ),
     )
-    return [words for applies, words in rules if applies]
+    found = [words for applies, words in rules if applies]
+    return [*_uncovered(quality, limits), *found]
+
+
+def lacks_coverage(quality: dict[str, float | str | list[str]], limits: PriorLimits) -> list[str]:
+    """Return those of the findings that leave a scan without a call, in the same words.
+
+    Args:
+        quality: As for :func:`find_faults`.
+        limits: Likewise; ``no_call_coverage`` says whether there are any.
+    """
+    return _uncovered(quality, limits) if limits.no_call_coverage else []
+
+
+def _uncovered(quality: dict[str, float | str | list[str]], limits: PriorLimits) -> list[str]:
+    brain, arteries = (float(quality[n]) for n in ("coverage", "arteries_coverage"))  # type: ignore[arg-type]
+    found = []
+    if brain < limits.coverage:
+        found.append(f"the scan shows {100 * brain:.0f} % of the brain")
+    if arteries < limits.arteries_coverage:
+        found.append(f"the scan shows {100 * arteries:.0f} % of the circle of Willis and M1")
+    return found
 
 
 def _plane(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -30,6 +30,10 @@ TISSUE_HU = (0.0, 80.0)
 """Brain, CSF and fresh blood; what is denser or less dense is clipped for the registration."""
 
 _MARGIN_VOXELS = 3.0
+_ARTERIES = np.stack(
+    [axis.ravel() for axis in np.mgrid[-42:43:6, -6:19:6, -26:-5:4].astype(np.float32)]
+)
+"""Where C7, M1 and the proximal M2 of both sides run: a box in MNI mm, (3, N)."""
 _SIDE_REACH_MM = 30.0
 _DEEP_MM = 12.0
 _SMOOTH_MM = 3.0
@@ -83,6 +87,7 @@ class Alignment:
         overlap: Dice of the warped atlas brain and the scan's, where the scan sees.
         similarity: Correlation of template and scan deep in the brain.
         coverage: Parts of the atlas' left and right brain that lie inside the scan.
+        arteries_coverage: Part of the place of the large arteries that lies inside the scan.
         start: ``first`` or ``second``.
     """
 
@@ -91,6 +96,7 @@ class Alignment:
     overlap: float
     similarity: float
     coverage: tuple[float, float]
+    arteries_coverage: float
     start: str
 
 
@@ -194,7 +200,8 @@ def judge(scan: WorkingScan, atlas: WorkingAtlas, mapping: Mapping, start: str) 
     tissue = engine.sample(atlas.tissue, atlas.grid, points)
     similarity = _deep_correlation(scan, tissue)
     coverage = _coverage(scan, atlas, mapping)
-    return Alignment(mapping, points, float(overlap), similarity, coverage, start)
+    arteries = float(_seen(scan, mapping, _ARTERIES).mean())
+    return Alignment(mapping, points, float(overlap), similarity, coverage, arteries, start)
 
 
 def _deep_correlation(scan: WorkingScan, tissue: NDArray[np.float32]) -> float:
@@ -217,9 +224,15 @@ def _coverage(scan: WorkingScan, atlas: WorkingAtlas, mapping: Mapping) -> tuple
     thin = (slice(None, None, 2),) * 3
     points = engine.grid_points(atlas.grid)[(slice(None), *thin)]
     brain = points[:, atlas.brain[thin] > 0.5]
-    seen = engine.sample(scan.seen.astype(np.float32), scan.grid, mapping.to_fixed(brain)) > 0.5
+    seen = _seen(scan, mapping, brain)
     left = brain[0] < atlas.midline_x
     return float(seen[left].mean()), float(seen[~left].mean())
+
+
+def _seen(scan: WorkingScan, mapping: Mapping, points: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Tell for atlas points (3, N) whether the scan shows them."""
+    seen = scan.seen.astype(np.float32)
+    return np.asarray(engine.sample(seen, scan.grid, mapping.to_fixed(points)) > 0.5)
 
 
 def _search_start(

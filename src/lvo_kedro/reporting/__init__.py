@@ -35,6 +35,7 @@ from lvo_kedro.reporting.curves import (
     plot_scores,
 )
 from lvo_kedro.reporting.detectors import plot_detectors
+from lvo_kedro.reporting.hyperdensity_pictures import plot_hyperdensity
 from lvo_kedro.reporting.import_page import SeriesLine, StudyLine, write_import_page
 from lvo_kedro.reporting.prior_pictures import plot_priors
 from lvo_kedro.reporting.report import render_report
@@ -60,6 +61,7 @@ __all__ = [
     "plot_contributions",
     "plot_decision_curve",
     "plot_detectors",
+    "plot_hyperdensity",
     "plot_precision_recall",
     "plot_predictive_values",
     "plot_priors",

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lvo_kedro.scoring.scorer import Result, Scorer
+    from lvo_kedro.scoring.sources import Source
 
 logger = logging.getLogger(__name__)
 
 SUMMARY = "summary.json"
-NIFTI = (".nii", ".nii.gz")
 
 
 class Scored(NamedTuple):
@@ -45,47 +45,35 @@ class Scored(NamedTuple):
         return self.result is None or self.result.failed
 
 
-def find_scans(path: Path) -> list[Path]:
-    """Return the scans behind a path.
-
-    Args:
-        path: A NIfTI file; a folder with one DICOM series; or a folder with NIfTI files, at any
-            depth, each a scan of its own.
-
-    Returns:
-        Files and folders; links are not followed.
-    """
-    if not path.is_dir():
-        return [path]
-    inside = (p for p in sorted(path.rglob("*")) if p.name.lower().endswith(NIFTI))
-    files = [p for p in inside if p.is_file() and not p.is_symlink() and not p.name.startswith(".")]
-    return files or [path]
-
-
 def score_all(
-    scorer: Scorer, scans: Sequence[Path], tell: Callable[[str], None]
+    scorer: Scorer, sources: Sequence[Source], tell: Callable[[str], None]
 ) -> Iterator[Scored]:
     """Score scans one after the other; one that fails does not end the batch.
 
     Args:
         scorer: With its models.
-        scans: Of :func:`find_scans`.
+        sources: Of :func:`~lvo_kedro.scoring.sources.find_sources`.
         tell: Is told how far it is and how long it will still take.
 
     Yields:
         Each scan as it ends; one with the content of an earlier one gets that one's result.
     """
     start, known = time.monotonic(), dict[str, Scored]()
-    for number, scan in enumerate(scans):
+    for number, source in enumerate(sources):
         left = ""
         if number:
-            rest = (time.monotonic() - start) / number * (len(scans) - number)
+            rest = (time.monotonic() - start) / number * (len(sources) - number)
             left = f", {duration(rest)} left"
-        tell(f"scan {number + 1} of {len(scans)}{left}")
-        case = _id(scan)
-        done = known[case]._replace(scan=scan) if case in known else score_one(scorer, scan)
+        tell(f"scan {number + 1} of {len(sources)}{left}")
+        try:
+            with source.scan() as scan:
+                case = _id(scan)
+                done = known.get(case) or score_one(scorer, scan)
+        except CaseError as error:  # no series of a study could be chosen
+            yield Scored(source.shown, None, str(error))
+            continue
         known[case] = done
-        yield done
+        yield done._replace(scan=source.shown)
 
 
 def score_one(scorer: Scorer, scan: Path) -> Scored:

@@ -13,13 +13,16 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from mlflow.exceptions import MlflowException
 
+from lvo_kedro.dicom import Receiver, ReceiverOptions, serve
 from lvo_kedro.errors import CaseError, RunError
 from lvo_kedro.hooks import data_folder, new_folder
 from lvo_kedro.lock import working_on
-from lvo_kedro.scoring.batch import Scored, find_scans, score_all, write_summary
+from lvo_kedro.scoring.batch import Scored, score_all, write_summary
 from lvo_kedro.scoring.bundle import open_bundle, write_bundle
 from lvo_kedro.scoring.models import Models, models_of
+from lvo_kedro.scoring.receiving import StudyHandler
 from lvo_kedro.scoring.scorer import Scorer, be_quiet
+from lvo_kedro.scoring.sources import find_sources
 from lvo_kedro.scoring.watching import QUIET, DropFolder, stopped_by_signals, watch
 from lvo_kedro.tracking import TrackingOptions, use_tracking
 from lvo_kedro.tracking_server import shown
@@ -28,6 +31,8 @@ from lvo_kedro.vocabulary import RESEARCH_ONLY
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+SPOOL = "spool"
+"""Below the data folder: studies that were received."""
 SCORED = "07_model_output/new"
 """Below the data folder: results of calls that name no other place."""
 PLACE = "model"
@@ -63,8 +68,9 @@ def score(
     watches: bool,
     quiet_seconds: float,
 ) -> None:
-    """Run trained models on new scans: NIfTI files, folders of such, or of one DICOM series each.
+    """Run trained models on new scans: NIfTI files, DICOM series, whole studies, archives of them.
 
+    Of a study with several series the plain head CT is chosen as kedro import-studies does.
     Each scan gets a folder with result.json, report.html and maps. Ends with status 1 where a scan
     could not be used; the others' results are shown all the same. A scan that is unlike those that
     the models were trained on gets no call, and the reason.
@@ -79,8 +85,8 @@ def score(
             _watch(scorer, paths[0], quiet_seconds)
             return
         done = []
-        scans = [scan for path in paths for scan in find_scans(path.absolute())]
-        for item in score_all(scorer, scans, lambda text: click.echo(text, err=True)):
+        sources = [source for path in paths for source in find_sources(path.absolute())]
+        for item in score_all(scorer, sources, lambda text: click.echo(text, err=True)):
             done.append(item)
             _show(item)
     _conclude(scorer, done)
@@ -92,6 +98,54 @@ def _watch(scorer: Scorer, folder: Path, quiet: float) -> None:
         for item in watch(scorer, DropFolder(folder.absolute(), scorer.out, quiet), stop):
             _show(item)
     click.echo("stopped; what was not scored yet is scored by the next watch", err=True)
+
+
+@click.command()
+@env_option
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), help="For pages, records and maps."
+)
+@click.option("--models", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--run", help="Id of an MLflow run that a bundle was logged in.")
+@click.option("--device", help="auto, cpu, cuda:0...; otherwise as the networks were trained.")
+@click.option(
+    "--spool",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder in which studies wait.  [default: <data>/spool]",
+)
+def receive(
+    *,
+    env: str | None,
+    out: Path | None,
+    models: Path | None,
+    run: str | None,
+    device: str | None,
+    spool: Path | None,
+) -> None:
+    """Receive DICOM studies (conf/<env>/receiver.yml), score them and send the results back.
+
+    Listens on this machine alone unless the configuration says otherwise, until Ctrl-C or SIGTERM.
+    """
+    be_quiet()
+    with _scorer(env, out, models, run, device) as scorer, stopped_by_signals() as stop:
+        options, data = _receiver_options(env)
+        if not options.peers:
+            raise click.ClickException(
+                "receiver.yml lists no peers, so that nobody may send: name title and address of "
+                "those who may (docs/dicom.md)"
+            )
+        folder = (spool or data / SPOOL).absolute()
+        click.echo(f"{options.ae_title} on {options.host}:{options.port}, until Ctrl-C", err=True)
+        click.echo(RESEARCH_ONLY, err=True)
+        serve(Receiver(options, folder, StudyHandler(scorer)), stop)
+
+
+def _receiver_options(env: str | None) -> tuple[ReceiverOptions, Path]:
+    """Return what ``receiver.yml`` says, and the data folder."""
+    session: Any = KedroSession.create(Path.cwd(), env=env)
+    with session:
+        context = session.load_context()
+        return ReceiverOptions(**context.config_loader["receiver"]), data_folder(context)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from kedro.validation.parameter_validator import ParameterValidator
 
 from lvo_kedro.cohort import scan_id
 from lvo_kedro.datasets.cases import CaseDataset
-from lvo_kedro.errors import CaseError, ScanError
+from lvo_kedro.errors import CaseError, ScanError, without_score
 from lvo_kedro.scoring.models import PIPELINE, PREFIX, Models, place_of
 from lvo_kedro.scoring.record import Computed, make_record
 from lvo_kedro.scoring.writing import write_result
@@ -121,7 +121,7 @@ class Scorer:
             if outcome["case_id"] != case:  # it got its id a moment later than here
                 outcome = {"case_id": case, "failed": CHANGED}
         except DatasetError as error:
-            outcome = {"case_id": case, "failed": _reason(catalog, case, error)}
+            outcome = {"case_id": case, **without_score(_reason(catalog, case, error))}
         return Computed(case, scan, outcome, catalog)
 
     def _catalog(self, scan: Path, work: Path) -> DataCatalog:

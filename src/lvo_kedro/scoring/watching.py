@@ -15,8 +15,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from lvo_kedro.cohort import scan_id
-from lvo_kedro.scoring.batch import Scored, find_scans, score_one
+from lvo_kedro.errors import CaseError
+from lvo_kedro.scoring.batch import Scored, score_one
 from lvo_kedro.scoring.scorer import WORK
+from lvo_kedro.scoring.sources import find_sources
 from lvo_kedro.scoring.writing import RESULT
 
 if TYPE_CHECKING:
@@ -96,11 +98,16 @@ def watch(
         shutil.rmtree(left, ignore_errors=True)
     while not stop.is_set():
         for path in folder.ready():
-            for scan in find_scans(path):
+            for source in find_sources(path):
                 if stop.is_set():
                     return
-                if folder.is_new(scan):
-                    yield score_one(scorer, scan)
+                try:
+                    with source.scan() as scan:
+                        done = score_one(scorer, scan) if folder.is_new(scan) else None
+                except CaseError as error:
+                    done = Scored(path, None, str(error))
+                if done:
+                    yield done._replace(scan=source.shown)
         stop.wait(interval)
 
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 RESULT: Final = "result.json"
 REPORT: Final = "report.html"
+HAEMORRHAGE: Final = "haemorrhage-like hyperdensity"
+"""What a finding says that forbids a call."""
 CAPTION: Final = (
     "Seen from below: the patient's right is on the left. The named segment and the point of the "
     "call are red; the difference is this side minus the other."
@@ -171,17 +173,23 @@ def describe_pictures(computed: Computed, figure: Figure | None) -> list[dict[st
                 "caption": CAPTION,
             }
         )
-    explained = computed.images("explanations")
-    if "contributions_picture" in explained:
-        png = base64.b64encode(explained["contributions_picture"].read_bytes()).decode("ascii")
+    dense = computed.images("scans").get("hyperdensity")
+    if dense is not None and HAEMORRHAGE in str(computed.outcome.get("findings", "")):
+        caption = f"{HAEMORRHAGE.capitalize()}: the slice with most of the largest region."
+        pictures.insert(0, _stored(dense, "Slice with what is as dense as blood", caption))
+    made_of = computed.images("explanations").get("contributions_picture")
+    if made_of is not None:
+        caption = "Map of the score: what arteries and tissue add to the log odds."
         pictures.append(
-            {
-                "source": f"data:image/png;base64,{png}",
-                "alternative": "What the score is made of, on the scan and as bars",
-                "caption": "Map of the score: what arteries and tissue add to the log odds.",
-            }
+            _stored(made_of, "What the score is made of, on the scan and as bars", caption)
         )
     return pictures
+
+
+def _stored(picture: Path, alternative: str, caption: str) -> dict[str, str]:
+    png = base64.b64encode(picture.read_bytes()).decode("ascii")
+    source = f"data:image/png;base64,{png}"
+    return {"source": source, "alternative": alternative, "caption": caption}
 
 
 def write_dicom(computed: Computed, record: dict[str, Any], figure: Figure, folder: Path) -> None:

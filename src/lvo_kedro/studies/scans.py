@@ -113,7 +113,7 @@ class ScanReader:
             raise ScanError("a series of an absurd size", "a head CT", "choose another series")
         with tempfile.TemporaryDirectory(dir=self._work, prefix="series-") as folder:
             try:
-                paths = self._paths(candidate, Path(folder))
+                paths = self.unpack(candidate, Path(folder))
                 return read_scan(paths[0] if candidate.is_nifti else paths, self._limits)
             except (ScanError, MemoryError):
                 raise
@@ -126,8 +126,13 @@ class ScanReader:
                     "copy the export again",
                 ) from error
 
-    def _paths(self, candidate: Candidate, folder: Path) -> list[Path]:
-        """Return where the files lie; those of archives are unpacked, under names of our own."""
+    def unpack(self, candidate: Candidate, folder: Path) -> list[Path]:
+        """Return where the files lie; those of archives are unpacked, under names of our own.
+
+        Args:
+            candidate: Any.
+            folder: For what is unpacked.
+        """
         paths = {}
         for number, file in enumerate(sorted(candidate.files, key=lambda f: f.place.offset)):
             place = file.place

@@ -69,7 +69,15 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
             node(
                 scoring.tabulate_scores,
-                inputs=["scan_scores", "calibration", "cohort"],
+                inputs=[
+                    "scan_scores",
+                    "calibration",
+                    "cohort",
+                    "scans",
+                    "priors",
+                    "params:scan_quality",
+                    "params:priors",
+                ],
                 outputs="detection_scores",
                 name="tabulate_scores",
                 tags="each_scan",

@@ -37,7 +37,9 @@ from lvo_kedro.detection import (
 )
 from lvo_kedro.detection.clinical import CLINICAL
 from lvo_kedro.features import SideFeatures, unpack_features
+from lvo_kedro.imaging import QualityLimits, forbid_call
 from lvo_kedro.imaging.midplane import split_mask
+from lvo_kedro.priors import PriorOptions, lacks_coverage
 from lvo_kedro.reporting import CasePictures, plot_case, plot_contributions
 
 
@@ -215,10 +217,30 @@ def fit_calibration(
 
 
 def tabulate_scores(
-    scan_scores: Cases, calibration: dict[str, Any], cohort: pd.DataFrame
+    scan_scores: Cases,
+    calibration: dict[str, Any],
+    cohort: pd.DataFrame,
+    scans: Cases,
+    priors: Cases,
+    quality: QualityLimits,
+    prior_options: PriorOptions,
 ) -> pd.DataFrame:
     """Put the scores of all cases into one table: logit, probability before and after calibration.
 
-    Out: a row per case; probabilities from 0 to 1 of an occluded large vessel.
+    Out: a row per case; probabilities from 0 to 1 of an occluded large vessel; ``out_of_scope`` has
+    all reasons against a call, those that hold for any cohort first.
     """
-    return add_probabilities(tabulate_logits(cohort, scan_scores.records("score")), calibration)
+    table = add_probabilities(tabulate_logits(cohort, scan_scores.records("score")), calibration)
+    made_with = stages.options_of(scan_scores).get("options", {})
+    if not made_with.get("scope", {}).get("enabled", False):
+        return table
+    reasons: dict[str, list[str]] = {}
+    for case, record in scans.records("quality").items():
+        reasons.setdefault(case, []).extend(forbid_call(record, quality))
+    for case, record in priors.records("quality").items():
+        reasons.setdefault(case, []).extend(lacks_coverage(record, prior_options.limits))
+    joined = [
+        "; ".join([*reasons.get(case, []), *([learned] if learned else [])])
+        for case, learned in zip(table["case_id"], table["out_of_scope"], strict=True)
+    ]
+    return table.assign(out_of_scope=joined)

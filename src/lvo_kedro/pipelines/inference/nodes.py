@@ -8,6 +8,7 @@ import pandas as pd
 
 from lvo_kedro.cohort import list_new_scans, scan_id
 from lvo_kedro.datasets.cases import Case, Cases
+from lvo_kedro.errors import without_score
 
 CHANGED = (
     "found that the scan was changed or taken away while it was scored; expected one that stays as "
@@ -36,9 +37,9 @@ def gather_outcome(
 ) -> pd.DataFrame:
     """Say for each scan what was found, how sure that is, and why it may not be trusted.
 
-    Out: a row per scan. One that is unlike the training cases gets no call, no side and no segment:
-    the reason stands in ``no_call``, and the number that the models gave in
-    ``unreliable_probability``, never in ``probability``.
+    Out: a row per scan. One that is out of scope gets no call, no side and no segment: the reason
+    stands in ``no_call``, and the number that the models gave in ``unreliable_probability``, never
+    in ``probability``. One that is no non-contrast head CT at all has the reason alone.
     """
     scores = detection_scores.set_index("case_id")
     calls = localization_calls.set_index("case_id")
@@ -51,17 +52,19 @@ def gather_outcome(
             continue
         if case not in scores.index or case not in calls.index:
             reason = errors.get(case) or occlusions.failed.get(case, "see the log")
-            rows.append({"case_id": case, "failed": reason})
+            rows.append({"case_id": case, **without_score(reason)})
             continue
-        row = {"case_id": case}
-        row |= _outcome(scores.loc[case], calls.loc[case], calibration["all"]["operating_points"])
         vessels = occlusions[case]["call"]["vessel_findings"]
         words = [*found["scan"][case], *found["priors"][case], *vessels]
-        rows.append(row | {"findings": "; ".join(words)})
+        points = calibration["all"]["operating_points"]
+        row = _outcome(scores.loc[case], calls.loc[case], points, words)
+        rows.append({"case_id": case, **row, "findings": "; ".join(words)})
     return pd.DataFrame(rows).fillna("")
 
 
-def _outcome(score: Any, call: Any, points: dict[str, float]) -> dict[str, Any]:
+def _outcome(
+    score: Any, call: Any, points: dict[str, float], findings: list[str]
+) -> dict[str, Any]:
     """Give the calls of one scan, or the reason why there are none."""
     probability = float(score["probability"])
     called = {
@@ -78,7 +81,8 @@ def _outcome(score: Any, call: Any, points: dict[str, float]) -> dict[str, Any]:
     against = score["out_of_scope"]
     if not against:
         return {"no_call": "", "probability": probability, "unreliable_probability": "", **called}
-    reason = {"no_call": f"{against} ({UNLIKE})", "probability": ""}
+    compared = set(against.split("; ")) - set(findings)  # a finding holds for any cohort
+    reason = {"no_call": f"{against} ({UNLIKE})" if compared else against, "probability": ""}
     return reason | {"unreliable_probability": probability} | dict.fromkeys(called, "")
 
 

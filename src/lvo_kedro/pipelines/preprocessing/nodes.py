@@ -20,6 +20,7 @@ from lvo_kedro.imaging import (
     RefusalLimits,
     ScanLimits,
     extract_brain,
+    find_hyperdensity,
     find_remarkable,
     hash_scan,
     measure_scan,
@@ -28,6 +29,8 @@ from lvo_kedro.imaging import (
     refuse_scan,
 )
 from lvo_kedro.imaging.geometry import make_image
+from lvo_kedro.imaging.pose import find_pose
+from lvo_kedro.reporting import plot_hyperdensity
 
 
 def divide_patients(
@@ -60,7 +63,8 @@ def preprocess_scans(
 
     In: paths of NIfTI files or DICOM folders, tilted or uneven as they may be. Out: for each case
     the scan in HU (RAS+, even slices), a brain mask, and its quality in numbers: geometry in mm,
-    volumes in ml. A scan that cannot be used is listed as failed, with the reason.
+    volumes in ml; a picture, where something is as dense as fresh blood. A scan that cannot be used
+    is listed as failed, with the reason.
     """
     return {
         row.case_id: partial(
@@ -90,10 +94,14 @@ def preprocess_scan(
     scan = read_scan(path, limits)
     ncct = _whole_hu(scan.ncct)
     mask = read_mask(mask_path, ncct) if mask_path else extract_brain(ncct, brain)
-    numbers = measure_scan(ncct, mask, scan.contrast_named)
+    numbers = measure_scan(ncct, mask, scan.contrast_named, scan.child)
     refuse_scan(numbers, quality)
     record = numbers | {"reading": scan.findings, "content_hash": hash_scan(ncct)}
-    return {"ncct": ncct, "brain_mask": mask, "quality": record}
+    images: dict[str, Any] = {"ncct": ncct, "brain_mask": mask}
+    if numbers["hyperdense_ml"] > 0:
+        found = find_hyperdensity(ncct, mask, find_pose(ncct, mask).right)
+        images["hyperdensity"] = plot_hyperdensity(ncct, found)
+    return images | {"quality": record}
 
 
 def _whole_hu(ncct: nib.Nifti1Image) -> nib.Nifti1Image:

@@ -1,0 +1,123 @@
+"""What is to be scored: files, folders, archives and whole studies, one series of each."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from lvo_kedro.errors import ScanError
+from lvo_kedro.studies.candidates import Candidate, candidates_of
+from lvo_kedro.studies.choice import choose
+from lvo_kedro.studies.halves import with_joined
+from lvo_kedro.studies.index import Study, opened
+from lvo_kedro.studies.scans import ScanReader, write_scan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+NIFTI: Final = (".nii", ".nii.gz")
+TEMPORARY: Final = "lvo-study-"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Something that holds one scan.
+
+    Attributes:
+        shown: What the user named.
+        study: The study in it whose plain head CT is meant; None where it is the scan itself.
+    """
+
+    shown: Path
+    study: Study | None = None
+
+    @contextmanager
+    def scan(self) -> Iterator[Path]:
+        """Give the scan, a NIfTI file or a folder with one DICOM series, while it is read.
+
+        Raises:
+            ScanError: No series of the study is the plain head CT, or several may be it.
+        """
+        if self.study is None:
+            yield self.shown
+            return
+        with (
+            tempfile.TemporaryDirectory(prefix=TEMPORARY) as folder,
+            closing(ScanReader(Path(folder))) as reader,
+        ):
+            yield _laid_out(_chosen(self.study, reader), reader, Path(folder))
+
+
+def find_sources(path: Path) -> list[Source]:
+    """Return what there is to score at a path.
+
+    Args:
+        path: A NIfTI file; a folder with NIfTI files, at any depth, each a scan of its own; a
+            folder with one DICOM series; or a folder or archive with one or more studies.
+
+    Returns:
+        A source for each scan. Links are not followed.
+    """
+    if path.is_dir():
+        inside = [p for p in sorted(path.rglob("*")) if p.name.lower().endswith(NIFTI)]
+        files = [p for p in inside if p.is_file() and not p.is_symlink() and p.name[0] != "."]
+        if files:
+            return [Source(file) for file in files]
+    elif path.name.lower().endswith(NIFTI):
+        return [Source(path)]
+    with (
+        tempfile.TemporaryDirectory(prefix=TEMPORARY) as folder,
+        opened(Path(folder) / "index.sqlite") as index,
+    ):
+        index.add([path])
+        studies = [index.study(uid) for uid in index.study_uids()]
+    series = sum(len(study.series) for study in studies)
+    if not studies or (series == 1 and path.is_dir()):
+        return [Source(path)]  # what is wrong with it, reading will say
+    return [Source(path, study) for study in studies]
+
+
+def _chosen(study: Study, reader: ScanReader) -> Candidate:
+    """Choose the plain head CT of a study, by the same table as the import."""
+    choice = choose(with_joined(candidates_of(study)), "ncct", reader.look)
+    if choice.chosen is not None:
+        return choice.chosen.candidate
+    if choice.undecided:
+        names = ", ".join(scored.candidate.name for scored in choice.undecided)
+        raise ScanError(
+            f"series {names} of a study, between which the rules do not decide",
+            "one plain head CT",
+            "name the folder of the one that is meant",
+        )
+    reasons = "; ".join(f"series {name} {why}" for name, why in choice.unreadable())
+    raise ScanError(
+        f"no plain head CT among the {len(study.series)} series of a study"
+        + (f" ({reasons})" if reasons else ""),
+        "one",
+        "name the folder of the series that is meant",
+    )
+
+
+def _laid_out(candidate: Candidate, reader: ScanReader, folder: Path) -> Path:
+    """Put a series into a folder of its own; two halves of a head become one NIfTI file."""
+    if len(candidate.uids) > 1:
+        write_scan(folder / "joined.nii.gz", reader.read(candidate).ncct)
+        return folder / "joined.nii.gz"
+    unpacked, own = folder / "unpacked", folder / "series"
+    unpacked.mkdir()
+    own.mkdir()
+    paths = reader.unpack(candidate, unpacked)
+    if candidate.is_nifti:
+        return paths[0]
+    _copy(paths, own)
+    shutil.rmtree(unpacked)
+    return own
+
+
+def _copy(paths: Sequence[Path], folder: Path) -> None:
+    for number, path in enumerate(paths):
+        shutil.copyfile(path, folder / f"{number:06d}.dcm")
