@@ -2,46 +2,40 @@
 
 from __future__ import annotations
 
-import tempfile
-from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import mlflow
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
-from mlflow.exceptions import MlflowException
 
-from lvo_kedro.dicom import Receiver, ReceiverOptions, serve
-from lvo_kedro.errors import CaseError, RunError
-from lvo_kedro.hooks import data_folder, new_folder
+from lvo_kedro.dicom import Receiver, serve
+from lvo_kedro.errors import CaseError
+from lvo_kedro.hooks import data_folder
 from lvo_kedro.lock import working_on
 from lvo_kedro.scoring.batch import Scored, score_all, write_summary
-from lvo_kedro.scoring.bundle import open_bundle, write_bundle
+from lvo_kedro.scoring.bundle import write_bundle
 from lvo_kedro.scoring.models import Models, models_of
+from lvo_kedro.scoring.opening import receiver_options, scorer_for
 from lvo_kedro.scoring.receiving import StudyHandler
 from lvo_kedro.scoring.scorer import Scorer, be_quiet
 from lvo_kedro.scoring.sources import find_sources
 from lvo_kedro.scoring.watching import QUIET, DropFolder, stopped_by_signals, watch
-from lvo_kedro.tracking import TrackingOptions, use_tracking
-from lvo_kedro.tracking_server import shown
 from lvo_kedro.vocabulary import RESEARCH_ONLY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 SPOOL = "spool"
 """Below the data folder: studies that were received."""
-SCORED = "07_model_output/new"
-"""Below the data folder: results of calls that name no other place."""
-PLACE = "model"
-"""Below a run's artifacts: the bundle, with what MLflow wants to load it."""
-
 scans_argument = click.argument(
     "paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path)
 )
 env_option = click.option("--env", "-e", default=None, help="Configuration, such as demo.")
+
+device_option = click.option(
+    "--device", help="Of the nnU-Nets: auto, cpu, cuda:0...; otherwise as they were trained."
+)
 
 
 @click.command()
@@ -54,7 +48,9 @@ env_option = click.option("--env", "-e", default=None, help="Configuration, such
     help="A bundle, as kedro bundle writes it; otherwise the environment's own models.",
 )
 @click.option("--run", help="Id of an MLflow run that a bundle was logged in.")
-@click.option("--device", help="auto, cpu, cuda:0...; otherwise as the networks were trained.")
+@click.option(
+    "--device", help="Of the nnU-Nets: auto, cpu, cuda:0...; otherwise as they were trained."
+)
 @click.option("--watch", "watches", is_flag=True, help="Score what is put into a folder.")
 @click.option("--quiet-seconds", default=QUIET, show_default=True, help="With --watch.")
 def score(
@@ -80,7 +76,7 @@ def score(
     if watches and (out is None or len(paths) != 1 or not paths[0].is_dir()):
         raise click.UsageError("--watch takes one folder, and --out for its results")
     be_quiet()
-    with _scorer(env, out, models, run, device) as scorer:
+    with scorer_for(env, out, models, run, device) as scorer:
         if watches:
             _watch(scorer, paths[0], quiet_seconds)
             return
@@ -107,7 +103,9 @@ def _watch(scorer: Scorer, folder: Path, quiet: float) -> None:
 )
 @click.option("--models", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--run", help="Id of an MLflow run that a bundle was logged in.")
-@click.option("--device", help="auto, cpu, cuda:0...; otherwise as the networks were trained.")
+@click.option(
+    "--device", help="Of the nnU-Nets: auto, cpu, cuda:0...; otherwise as they were trained."
+)
 @click.option(
     "--spool",
     type=click.Path(file_okay=False, path_type=Path),
@@ -127,8 +125,8 @@ def receive(
     Listens on this machine alone unless the configuration says otherwise, until Ctrl-C or SIGTERM.
     """
     be_quiet()
-    with _scorer(env, out, models, run, device) as scorer, stopped_by_signals() as stop:
-        options, data = _receiver_options(env)
+    with scorer_for(env, out, models, run, device) as scorer, stopped_by_signals() as stop:
+        options, data = receiver_options(env)
         if not options.peers:
             raise click.ClickException(
                 "receiver.yml lists no peers, so that nobody may send: name title and address of "
@@ -138,64 +136,6 @@ def receive(
         click.echo(f"{options.ae_title} on {options.host}:{options.port}, until Ctrl-C", err=True)
         click.echo(RESEARCH_ONLY, err=True)
         serve(Receiver(options, folder, StudyHandler(scorer)), stop)
-
-
-def _receiver_options(env: str | None) -> tuple[ReceiverOptions, Path]:
-    """Return what ``receiver.yml`` says, and the data folder."""
-    session: Any = KedroSession.create(Path.cwd(), env=env)
-    with session:
-        context = session.load_context()
-        return ReceiverOptions(**context.config_loader["receiver"]), data_folder(context)
-
-
-@contextmanager
-def _scorer(
-    env: str | None, out: Path | None, bundle: Path | None, run: str | None, device: str | None
-) -> Iterator[Scorer]:
-    """Give a scorer, and hold the data folder as long as its models are read there."""
-    bootstrap_project(Path.cwd())
-    with ExitStack() as stack:
-        session: Any = stack.enter_context(KedroSession.create(Path.cwd(), env=env))
-        context = session.load_context()
-        data = data_folder(context)
-        own = not (bundle or run)
-        stack.enter_context(working_on(data, "score", writes=False) if own else nullcontext())
-        try:
-            if run:
-                folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-                bundle = fetch_bundle(context, run, folder)
-            source = "run" if run else "bundle"
-            models = open_bundle(bundle, source) if bundle else models_of(context)
-            place = out.absolute() if out else data / SCORED / new_folder()
-            yield Scorer(models, place, device)
-        except CaseError as error:
-            raise click.ClickException(str(error)) from error
-
-
-def fetch_bundle(context: Any, run: str, folder: Path) -> Path:
-    """Download the bundle of an MLflow run.
-
-    Args:
-        context: Kedro's, which knows the tracking server.
-        run: Its id.
-        folder: Where it goes.
-
-    Raises:
-        RunError: There is no such run, or it has no bundle.
-    """
-    project = Path(context.project_path)
-    use_tracking(TrackingOptions(**context.config_loader["mlflow"]), project)
-    try:
-        found = mlflow.artifacts.download_artifacts(
-            run_id=run, artifact_path=f"{PLACE}/bundle", dst_path=str(folder)
-        )
-    except (MlflowException, OSError) as error:
-        raise RunError(
-            f"no run {run!r} with a bundle in {shown(mlflow.get_tracking_uri())}",
-            "a run of the whole method with 'registered_models: {scorer: NAME}' in mlflow.yml",
-            "take another run, or a bundle with --models",
-        ) from error
-    return Path(found)
 
 
 def _show(item: Scored) -> None:
