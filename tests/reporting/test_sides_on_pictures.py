@@ -77,9 +77,8 @@ def priors_of(head):
     clot = np.asarray(head.clot.dataobj) > 0
     territory = np.isin(np.asarray(head.vessels.dataobj), (2,)).astype(np.float32)
     signed = np.where(clot, -12.0, 0.0).astype(np.float32)
-    images = (make_image(a, head.ncct.affine) for a in (territory, np.abs(signed), signed))
-    probability, absolute, signed_image = images
-    return Priors(probability, head.hemispheres, absolute, signed_image, {"findings": []})
+    probability, signed_image = (make_image(a, head.ncct.affine) for a in (territory, signed))
+    return Priors(probability, head.hemispheres, signed_image, {"findings": []})
 
 
 def panels_of(figure):

@@ -287,14 +287,14 @@ def test_a_file_that_goes_while_it_is_read_fails_its_study_alone(
     tmp_path: Path, plain: Series, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain.write()
-    original = ScanReader._paths
+    original = ScanReader.unpack
 
     def gone(self: ScanReader, candidate: object, folder: Path) -> list[Path]:
         paths = original(self, candidate, folder)
         paths[3].unlink()
         return paths
 
-    monkeypatch.setattr(ScanReader, "_paths", gone)
+    monkeypatch.setattr(ScanReader, "unpack", gone)
     done = run(tmp_path)
     assert done.exit_code == 1
     assert "a file that cannot be read any more" in done.output

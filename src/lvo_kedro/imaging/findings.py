@@ -152,6 +152,9 @@ def forbid_call(numbers: dict[str, Any], limits: QualityLimits) -> list[str]:
     Args:
         numbers: What :func:`~lvo_kedro.imaging.measure_scan` measured.
         limits: Beyond these a number becomes a finding; ``no_call`` says which findings count.
+
+    Returns:
+        Sentences; none where nothing stands against a call.
     """
     return [words for words, kind in _found(numbers, limits) if kind in limits.no_call]
 

@@ -25,6 +25,9 @@ def metal_volume(ncct: nib.Nifti1Image, brain_mask: nib.Nifti1Image) -> float:
     Args:
         ncct: Head CT in HU.
         brain_mask: Non-zero inside the brain, on the same grid.
+
+    Returns:
+        ml; 0 without any.
     """
     brain = np.asarray(brain_mask.dataobj) > 0
     grid = grid_of(ncct)

@@ -65,7 +65,7 @@ class QualityLimits(RefusalLimits):
     height_to_length: tuple[float, float] = (0.62, 1.1)
     """About 0.8 in a straight head."""
 
-    min_haemorrhage_ml: float = 1.5
+    min_haemorrhage_ml: float = 1.0
     """From this volume on what is as dense as fresh blood, and thicker than vessels, is said."""
     max_metal_ml: float = 0.2
     """More than this of clips, coils and the like, in the brain or within 10 mm of it."""

@@ -136,6 +136,9 @@ def lacks_coverage(quality: dict[str, float | str | list[str]], limits: PriorLim
     Args:
         quality: As for :func:`find_faults`.
         limits: Likewise; ``no_call_coverage`` says whether there are any.
+
+    Returns:
+        Sentences; none where the scan shows enough.
     """
     return _uncovered(quality, limits) if limits.no_call_coverage else []
 

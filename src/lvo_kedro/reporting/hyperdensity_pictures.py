@@ -30,6 +30,9 @@ def plot_hyperdensity(ncct: Nifti1Image, found: Hyperdensity) -> Figure:
         ncct: Scan in HU, in any orientation.
         found: Of :func:`lvo_kedro.imaging.find_hyperdensity`, with at least one region.
 
+    Returns:
+        The figure: two panels at one scale.
+
     Raises:
         ValueError: No region.
     """
