@@ -102,11 +102,11 @@ def summarize(done: Sequence[Scored]) -> dict[str, Any]:
         done: All scans of the batch.
 
     Returns:
-        Counts by status, and the seconds of a scan: the first, which loads the models, and median
-        and 95th percentile of the others; None where there are none.
+        Counts by status, and the seconds of a scan that was scored: the first, which loads the
+        models, and median and 95th percentile of the others; None where there are none.
     """
     records = [item.result.record for item in done if item.result]
-    totals = [record["seconds"]["total"] for record in records]
+    totals = [r["seconds"]["total"] for r in records if r["status"] != "failed"]
     later = totals[1:]
     return {
         "research_only": RESEARCH_ONLY,
