@@ -105,6 +105,9 @@ def test_every_result_is_whole_and_names_nothing(tiny, results, scans):
         check_record(record)
         for file in record["files"]:
             assert (result.folder / file).is_file()
+        # whose score counts is explained, and no other network
+        assert "maps/score_contributions.nii.gz" in record["files"]
+        assert "maps/score_grad_cam.nii.gz" not in record["files"]
         text = (result.folder / "result.json").read_text() + (
             result.folder / "report.html"
         ).read_text(encoding="utf-8")

@@ -38,7 +38,12 @@ def finished(models, tmp_path, monkeypatch):
     end_run()
 
 
-def test_a_run_of_the_whole_method_registers_its_bundle_when_asked(finished, models, tmp_path):
+def test_a_run_of_the_whole_method_registers_its_bundle_and_no_other_does(
+    finished, models, tmp_path
+):
+    finished("vessel_metrics", {"scorer": "lvo"})  # a part of the method
+    assert not MlflowClient().search_registered_models()
+    assert not (tmp_path / "run" / "06_models" / "bundle").exists()
     run = finished("report", {"scorer": "lvo"})
     (version,) = MlflowClient().search_model_versions("name = 'lvo'")
     assert version.run_id == run
@@ -56,9 +61,3 @@ def test_a_run_of_the_whole_method_registers_its_bundle_when_asked(finished, mod
     ]
     with pytest.raises(RunError, match="with a bundle"):
         fetch_bundle(context, "0" * 32, tmp_path / "none")
-
-
-def test_a_run_of_a_part_of_the_method_writes_no_bundle(finished, tmp_path):
-    finished("vessel_metrics", {"scorer": "lvo"})
-    assert not MlflowClient().search_registered_models()
-    assert not (tmp_path / "run" / "06_models" / "bundle").exists()

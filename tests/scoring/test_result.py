@@ -22,6 +22,7 @@ from lvo_kedro.reporting import render_scan
 from lvo_kedro.scoring import check_record
 from lvo_kedro.scoring.figures import worth_of
 from lvo_kedro.scoring.record import Computed, make_record
+from lvo_kedro.scoring.scorer import _on_device
 from lvo_kedro.scoring.served import ROOT, allowed_path, write_sent
 from lvo_kedro.scoring.writing import on_grid, write_result
 from lvo_kedro.vocabulary import RESEARCH_ONLY
@@ -148,6 +149,15 @@ def test_a_folder_is_there_whole_and_a_second_result_takes_its_place(computed, r
         write_result(computed, copy.deepcopy(record) | {"side": "L"}, tmp_path, 0.0)
     assert json.loads((folder / "result.json").read_text()) == written
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize(("method", "networks"), [("network", True), ("sides", False)])
+def test_the_map_is_one_of_the_score_that_counts(method, networks):
+    given = {"detection": {"method": method}, "explanation": {"layer": "layer2"}}
+    given |= {"vessel_network": {"device": "cpu"}, "atlas_folder": None}
+    found = _on_device(given, "cuda:1")
+    assert found["explanation"] == {"layer": "layer2", "enabled": True, "networks": networks}
+    assert found["vessel_network"] == {"device": "cuda:1"}
 
 
 def test_what_is_sent_is_taken_as_bytes_alone(tmp_path, monkeypatch):

@@ -42,6 +42,8 @@ class ExplanationOptions(Options):
 
     enabled: bool = False
     """Make a map and a picture of every case. They show patients: off unless you mean it."""
+    networks: bool = True
+    """Explain networks as well where side models give the score that counts."""
     layer: Layer = "layer1"
     """Whose activations are weighed; the later, the coarser (the last: 2 or 3 voxels per axis)."""
 

@@ -18,6 +18,7 @@ from kedro.validation.parameter_validator import ParameterValidator
 
 from lvo_kedro.cohort import scan_id
 from lvo_kedro.datasets.cases import CaseDataset
+from lvo_kedro.detection import DetectionOptions
 from lvo_kedro.errors import CaseError, ScanError, without_score
 from lvo_kedro.scoring.models import PIPELINE, PREFIX, Models, place_of
 from lvo_kedro.scoring.record import Computed, make_record
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+SIDES = "sides"
+"""The method in whose score no network takes part."""
 WORK = ".work-"
 """Begins the name of the folder in which a scan is computed."""
 
@@ -168,7 +171,10 @@ def _on_device(parameters: dict[str, Any], device: str | None) -> dict[str, Any]
     for name, value in parameters.items():
         if isinstance(value, dict) and name.endswith("_network") and device:
             parameters[name] = value | {"device": device}
-    parameters["explanation"] = (parameters.get("explanation") or {}) | {"enabled": True}
+    # a map of the score that counts: Grad-CAMs of other networks would be the longest step of all
+    counts = (parameters.get("detection") or {}).get("method", DetectionOptions().method)
+    wanted = {"enabled": True, "networks": counts != SIDES}
+    parameters["explanation"] = (parameters.get("explanation") or {}) | wanted
     return parameters
 
 

@@ -150,7 +150,8 @@ def explain_scan(
     halves = split_mask(scan["brain_mask"], measured.tissue.midplane)
     side_models = [case for case in detectors if is_side_model(case)]
     found = explain_by_sides(measured, side_models, scan, vessels["vessel_labels"], halves)
-    networks = [_detector(m.folder, m.fingerprint) for m in detectors if not is_side_model(m)]
+    explained = [case for case in detectors if options.networks and not is_side_model(case)]
+    networks = [_detector(case.folder, case.fingerprint) for case in explained]
     if networks:
         found |= explain_by_networks(networks, channels, scan, halves, options)
     return found
