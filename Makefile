@@ -10,12 +10,13 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export KEDRO_DISABLE_TELEMETRY := true
 export PYTHONWARNINGS ?= ignore
 
-.PHONY: help install demo test test-oldest coverage docs lint viz mlflow bench bench-demo clean-demo audit sbom licences
+.PHONY: help install services demo test test-oldest coverage docs lint viz mlflow bench bench-demo clean-demo audit sbom licences
 
 help:
 	@echo "make demo     simulate a cohort, run all pipelines on it, print the results"
 	@echo "make test     lint and tests, under 10 minutes"
 	@echo "make coverage  the tests with line coverage (slower)"
+	@echo "make services  programs that some tests speak to, from Debian's packages"
 	@echo "make test-oldest  quick tests with the lowest versions that are allowed; needs uv"
 	@echo "make docs     the documentation as a site in build/docs"
 	@echo "make lint     ruff, mypy, import contracts"
@@ -35,6 +36,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,viz]"
 	touch $@
+
+services: install
+	apt-get install --yes --quiet --no-install-recommends orthanc orthanc-dicomweb dcmtk dicom3tools postgresql
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check psycopg2-binary
 
 demo: install
 	$(BIN)/kedro run --env demo --pipelines simulation,__default__
