@@ -143,7 +143,9 @@ def described(head: nib.Nifti1Image) -> dict[str, Any]:
 
 
 def test_description_of_a_good_scan(described: dict[str, Any]) -> None:
-    assert described["findings"] == []
+    (finding,) = described["findings"]  # the phantom's dense ball of 20 mm, 4.2 ml
+    assert finding.startswith("haemorrhage-like hyperdensity: 4.2 ml")
+    assert "on the left at (-35, 45, 10) mm" in finding
     assert described["shape"] == (124, 147, 55)
     assert described["spacing_mm"] == (1.5, 1.5, 3.0)
     assert described["slice_thickness_mm"] == 3.0

@@ -17,7 +17,7 @@ from lvo_kedro.pipelines.priors.nodes import (
 from tests.pipelines.conftest import ROOT
 from tests.priors.phantoms import COARSE, centred_grid, make_phantom
 
-MAPS = ("territory_probability", "hemispheres", "difference", "signed_difference")
+MAPS = ("territory_probability", "hemispheres", "signed_difference")
 
 
 def files_of(entry: str) -> dict:
