@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+MARKER = (-35.0, 45.0, 10.0)
+"""Centre of the phantom's bright ball: left, in front."""
+
+
 def straight(folder: Path) -> Series:
     grid = dicom_layout(head_grid((3.0, 3.0, 4.0)))
     return Series(folder, phantom_head(grid)[0], grid.affine)
@@ -68,7 +72,11 @@ def turned_table(folder: Path) -> Series:
     return series
 
 
-MAKERS = [straight, tilted, uneven, from_the_vertex, turned_table]
+def tilted_back(folder: Path) -> Series:
+    return tilted(folder, -20.0)
+
+
+MAKERS = [straight, tilted, tilted_back, uneven, from_the_vertex, turned_table]
 
 
 @pytest.fixture(params=MAKERS, ids=lambda maker: maker.__name__)

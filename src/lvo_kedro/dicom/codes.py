@@ -57,6 +57,10 @@ def algorithm(what: str) -> hd.AlgorithmIdentificationSequence:
 
 
 def uid_of(*parts: str) -> str:
-    """Return a UID that is always the same for the same content (2.25: a UUID as a number)."""
-    digest = hashlib.sha256("\0".join(parts).encode()).digest()[:16]
+    """Return a UID that is always the same for the same content (2.25: a UUID as a number).
+
+    Another version of this software says other things in other objects.
+    """
+    text = "\0".join((lvo_kedro.__version__, *parts))
+    digest = hashlib.sha256(text.encode()).digest()[:16]
     return f"2.25.{int.from_bytes(digest, 'big')}"

@@ -13,6 +13,7 @@ from lvo_kedro.dicom.segmentation import OCCLUSION_KIND, VESSEL_KIND, make_segme
 from lvo_kedro.dicom.source import read_source
 from lvo_kedro.errors import ScanError
 from lvo_kedro.imaging.rules import ScanLimits
+from lvo_kedro.vocabulary import RESEARCH_ONLY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,7 +93,8 @@ def write_results(
                 objects[name] = make_segmentation(source, labels, kind, result.models)
         objects["report"] = make_report(source, result)
         if result.picture is not None:
-            objects["picture"] = make_capture(source, result.picture, result.models)
+            words = f"No call. {RESEARCH_ONLY}" if result.no_call else RESEARCH_ONLY
+            objects["picture"] = make_capture(source, result.picture, words, result.models)
     except (AttributeError, ValueError, TypeError, KeyError) as error:
         # what highdicom raises where a header lacks what the standard demands
         raise ScanError(

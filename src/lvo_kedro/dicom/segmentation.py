@@ -80,8 +80,8 @@ def make_segmentation(
     for number, name in enumerate(present, start=1):
         numbered[frames == kind.labels[name]] = number
     series = source.datasets[0].SeriesInstanceUID
-    content = uid_of(series, models, kind.title, hashlib.sha256(numbered.tobytes()).hexdigest())
-    return hd.seg.Segmentation(
+    content = uid_of(series, models, kind.title, hashlib.sha256(frames.tobytes()).hexdigest())
+    made = hd.seg.Segmentation(
         source_images=source.datasets,
         pixel_array=numbered,
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
@@ -100,6 +100,9 @@ def make_segmentation(
         content_description=RESEARCH_ONLY[:64],
         series_description=f"{kind.title} (lvo_kedro, research only)",
     )
+    for item in (*made.DimensionOrganizationSequence, *made.DimensionIndexSequence):
+        item.DimensionOrganizationUID = uid_of(content, "dimensions")  # highdicom draws one
+    return made
 
 
 def _describe(number: int, name: str, kind: Kind, content: str) -> hd.seg.SegmentDescription:

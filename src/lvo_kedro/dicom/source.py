@@ -73,8 +73,9 @@ def read_source(folder: Path, limits: ScanLimits = ScanLimits()) -> SourceSeries
             "take the series from the archive again, not from an anonymised copy; other results "
             "are written all the same",
         )
-    for dataset in datasets:
-        _mend(dataset)
+    with quiet_pydicom():
+        for dataset in datasets:
+            _mend(dataset)
     return SourceSeries(slices, datasets)
 
 
@@ -91,7 +92,12 @@ def _as_in_the_file(slices: list[Slice], datasets: Sequence[pydicom.Dataset]) ->
 
 
 def _mend(dataset: pydicom.Dataset) -> None:
-    """Add what the standard wants of patient and study, where an anonymiser took it away."""
+    """Add what the standard wants of patient and study, where an anonymiser took it away.
+
+    Names go on in UTF-8: it has all signs of theirs and of what is said beside them.
+    """
+    dataset.decode()
+    dataset.SpecificCharacterSet = "ISO_IR 192"
     for name in MAY_BE_EMPTY:
         dataset.setdefault(name, None)
     method = dataset.get("DeidentificationMethod")
