@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pydicom
 
-from lvo_kedro.dicom.receiver import Receiver, ReceiverOptions
+from lvo_kedro.dicom import Receiver, ReceiverOptions
 
 
 def copy_first(study: Path) -> list[Path]:

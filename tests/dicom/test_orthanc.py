@@ -18,8 +18,16 @@ import pytest
 import requests
 from pynetdicom import AE
 
-from lvo_kedro.dicom import DicomResult, labels_on_frames, read_source, write_results
-from lvo_kedro.dicom.receiver import DestinationOptions, PeerOptions, Receiver, ReceiverOptions
+from lvo_kedro.dicom import (
+    DestinationOptions,
+    DicomResult,
+    PeerOptions,
+    Receiver,
+    ReceiverOptions,
+    labels_on_frames,
+    read_source,
+    write_results,
+)
 from lvo_kedro.imaging import read_scan
 from tests.dicom.conftest import tilted
 from tests.dicom.test_receiver import wait_for

@@ -5,15 +5,10 @@
 >>> write_results(Path("series"), result, Path("out"))                      # doctest: +SKIP
 """
 
-from lvo_kedro.dicom.receiver import (
-    DestinationOptions,
-    PeerOptions,
-    Receiver,
-    ReceiverOptions,
-    send,
-    serve,
-)
+from lvo_kedro.dicom.options import DestinationOptions, PeerOptions, ReceiverOptions
+from lvo_kedro.dicom.receiver import Receiver, serve
 from lvo_kedro.dicom.results import DicomResult, write_results
+from lvo_kedro.dicom.sending import send
 from lvo_kedro.dicom.source import SourceSeries, labels_on_frames, read_source
 
 __all__ = [

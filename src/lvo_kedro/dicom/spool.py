@@ -1,9 +1,10 @@
 """Where studies wait that came by network: on the disk, so that nothing acknowledged is lost.
 
-A study passes through folders of the spool, each time by one rename: ``incoming`` (objects arrive),
-``working`` (it is complete), ``results`` (its results wait to be sent), ``failed`` (nothing could
-be made of it; the reason lies beside its images). Names are digests: no peer says what a file here
-is called, and no name tells whose study it is.
+An object is written to ``arriving`` and moved once it is whole. Its study passes through folders of
+the spool, each time by one rename: ``incoming`` (objects come), ``working`` (it is complete),
+``results`` (its results wait to be sent), ``failed`` (nothing could be made of it; the reason lies
+beside its images); ``begun`` counts how often it was tried. Names are digests: no peer says what a
+file here is called, and no name tells whose study it is.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ import os
 import shutil
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from lvo_kedro.artifacts import sha256_of, write_json
+from lvo_kedro.artifacts import sha256_of, write_json, write_text
 from lvo_kedro.errors import ScanError
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 INCOMING, WORKING, RESULTS, FAILED = "incoming", "working", "results", "failed"
+ARRIVING, BEGUN = "arriving", "begun"
+REASON: Final = "reason.json"
+"""Beside the images of a study of which nothing could be made."""
 MADE: Final = "made"
 """Beside a study's images: what was made of them, until it is all there."""
 
@@ -39,7 +44,10 @@ class Spool:
         self.folder = folder
         self._limit = max_study_bytes
         self._lock = threading.Lock()
-        for name in (INCOMING, WORKING, RESULTS, FAILED):
+        self.arriving = folder / ARRIVING
+        """Where objects are written that were not acknowledged yet, and other temporary files."""
+        shutil.rmtree(self.arriving, ignore_errors=True)  # of a receiver that was killed
+        for name in (ARRIVING, INCOMING, WORKING, RESULTS, FAILED, BEGUN):
             (folder / name).mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
         for part in (folder / INCOMING).rglob("*.part"):  # never acknowledged
@@ -60,7 +68,9 @@ class Spool:
             self._store(self.folder / INCOMING / _digest(study.encode()), path)
 
     def _store(self, place: Path, path: Path) -> None:
-        place.mkdir(exist_ok=True)
+        if not place.exists():
+            place.mkdir()
+            _to_disk(place.parent)
         size = path.stat().st_size + sum(p.stat().st_size for p in place.iterdir())
         if size > self._limit:
             raise ScanError(
@@ -93,6 +103,21 @@ class Spool:
             if files and quiet and not any(f.suffix == ".part" for f in files):
                 study.replace(self._free(WORKING, study.name))
 
+    def sweep(self, seconds: float, now: Callable[[], float] = time.time) -> None:
+        """Delete objects that did not come to their end: nothing of them has come for so long."""
+        for path in self.arriving.glob("*.dcm"):
+            with suppress(FileNotFoundError):  # it came to its end meanwhile
+                if now() - path.stat().st_mtime > seconds:
+                    path.unlink()
+
+    def begin(self, study: Path) -> int:
+        """Note that a study is begun; return how often it was."""
+        (study / REASON).unlink(missing_ok=True)  # it was put back
+        note = self.folder / BEGUN / study.name
+        count = int(note.read_text() or 0) + 1 if note.is_file() else 1
+        write_text(note, str(count))
+        return count
+
     def done(self, study: Path, results: Sequence[Path]) -> None:
         """Keep a study's results until they are sent; its images go."""
         made = study / MADE
@@ -105,15 +130,24 @@ class Spool:
         made.replace(self._free(RESULTS, study.name))
         _to_disk(self.folder / RESULTS)
         shutil.rmtree(study)
+        self._ended(study)
 
     def fail(self, study: Path, reason: str) -> None:
         """Put a study aside with the reason why nothing could be made of it."""
-        write_json(study / "reason.json", {"reason": reason})
+        write_json(study / REASON, {"reason": reason})
         study.replace(self._free(FAILED, study.name))
+        self._ended(study)
+
+    def _ended(self, study: Path) -> None:
+        (self.folder / BEGUN / study.name).unlink(missing_ok=True)
 
     def unsent(self) -> list[Path]:
         """Return the folders of results that were not sent yet, oldest first."""
         return self._in(RESULTS)
+
+    def sent(self, folder: Path) -> None:
+        """Delete the results of a study: the archive has them."""
+        shutil.rmtree(folder)
 
     def _in(self, name: str) -> list[Path]:
         return sorted((self.folder / name).iterdir(), key=lambda p: p.stat().st_mtime)
