@@ -74,7 +74,7 @@ def test_a_block_of_absurd_size_is_not_waited_for(tmp_path):
 
 
 def test_senders_that_say_nothing_more_keep_nobody_out(tmp_path, images):
-    receiver = Receiver(settings(stalled_seconds=0.5), tmp_path / "s", copy_first)
+    receiver = Receiver(settings(stalled_seconds=1.0), tmp_path / "s", copy_first)
     with receiver.listening() as port:
         stalled = [socket.create_connection(("127.0.0.1", port)) for _ in range(12)]
         for made in stalled:
@@ -145,7 +145,7 @@ def test_mutated_conversations_harm_nobody(tmp_path, images):
     with receiver.listening() as port:
         blocks = recorded(port, images[0])
         rng = random.Random(18)  # noqa: S311
-        for _ in range(40):
+        for _ in range(25):
             tell(port, mutated(blocks, rng))
         wait_for(lambda: threading.active_count() <= threads + 1)  # the one that listens
         assert statuses(port, images) == [0] * 6
