@@ -11,7 +11,7 @@ from lvo_kedro.artifacts import replacing
 from lvo_kedro.cohort import REQUIRED, CohortError, validate_cohort
 from lvo_kedro.errors import TableError
 from lvo_kedro.reporting.import_page import SeriesLine, StudyLine
-from lvo_kedro.studies.harvest import harvest, study_time_of
+from lvo_kedro.studies.kept_headers import harvest, study_time_of
 from lvo_kedro.studies.label_rows import LABELS
 
 if TYPE_CHECKING:

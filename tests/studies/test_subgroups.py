@@ -10,7 +10,7 @@ import pandas as pd
 from lvo_kedro.cohort import validate_cohort
 from lvo_kedro.evaluation import EvaluationOptions
 from lvo_kedro.evaluation.subgroups import TOO_FEW, UNKNOWN, subgroup_table
-from lvo_kedro.studies.harvest import harvest
+from lvo_kedro.studies.kept_headers import harvest
 
 HEADERS = [
     {"Manufacturer": "SIEMENS", "ManufacturerModelName": "SOMATOM Force", "SliceThickness": "5",

@@ -11,8 +11,8 @@ from lvo_kedro.studies.choice import Choice, choose
 from lvo_kedro.studies.choice_rules import ChoiceOptions
 from lvo_kedro.studies.deidentify import deface, reasons_to_refuse
 from lvo_kedro.studies.descriptions import words_in
-from lvo_kedro.studies.harvest import harvest, study_time_of
 from lvo_kedro.studies.importing import Imported, ImportOptions, Wanted, import_studies
+from lvo_kedro.studies.kept_headers import harvest, study_time_of
 from lvo_kedro.studies.label_rows import LabelMapping
 from lvo_kedro.studies.label_tables import read_label_table
 from lvo_kedro.studies.labels import Joined, join_labels, read_mapping

@@ -1,8 +1,8 @@
 """What keeps a file from being imported, and taking the face off a scan.
 
 What is written are voxels in HU and their place, and the few columns of
-:mod:`~lvo_kedro.studies.harvest`: names, dates, private attributes and comments are dropped by not
-being written. What remains are words within the picture, which no list of attributes can remove.
+:mod:`~lvo_kedro.studies.kept_headers`: names, dates, private attributes and comments are dropped by
+not being written. What remains are words within the picture, which no list of attributes can remove.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import pandas as pd
 
 from lvo_kedro.errors import TableError
 from lvo_kedro.studies.choice_rules import NEVER, ROLES
-from lvo_kedro.studies.harvest import harvest
+from lvo_kedro.studies.kept_headers import harvest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

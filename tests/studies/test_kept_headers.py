@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from lvo_kedro.studies.harvest import COLUMNS, OF_PERSON, harvest, study_time_of
+from lvo_kedro.studies.kept_headers import COLUMNS, OF_PERSON, harvest, study_time_of
 
 HEADER = {
     "Manufacturer": "GE MEDICAL SYSTEMS",
