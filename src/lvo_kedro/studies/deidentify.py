@@ -2,7 +2,8 @@
 
 What is written are voxels in HU and their place, and the few columns of
 :mod:`~lvo_kedro.studies.kept_headers`: names, dates, private attributes and comments are dropped by
-not being written. What remains are words within the picture, which no list of attributes can remove.
+not being written. What remains are words within the picture, which no list of attributes can take
+away.
 """
 
 from __future__ import annotations
