@@ -24,12 +24,10 @@ if TYPE_CHECKING:
 SECRET_BYTES: Final = 32
 ID_BYTES: Final = 10
 """80 bits: two of 10,000 studies share an id with a probability below 10^-16."""
-MAX_SHIFT_DAYS: Final = 1825
-"""Five years: a date then tells neither the year nor the season."""
 
 
 class Pseudonyms:
-    """Ids and shifts of dates that follow from one secret.
+    """Ids that follow from one secret.
 
     Args:
         secret: Of :func:`read_secret`.
@@ -78,21 +76,6 @@ class Pseudonyms:
             ``pat-`` and 16 letters and digits, a valid id of the cohort table.
         """
         return f"pat-{self._name('patient', patient_key)}"
-
-    def shift_days(self, patient_key: str) -> int:
-        """Return by how many days the dates of a patient are shifted.
-
-        All dates of one patient move together, so that the time between two scans stays.
-
-        Args:
-            patient_key: As of :meth:`patient_id`.
-
-        Returns:
-            A number from -1825 to 1825 that is not 0.
-        """
-        number = int.from_bytes(self._digest("shift", patient_key)[:8], "big")
-        days = number % MAX_SHIFT_DAYS + 1
-        return -days if number >> 63 else days
 
     def _name(self, domain: str, key: str) -> str:
         digest = self._digest(domain, key.strip())[:ID_BYTES]
