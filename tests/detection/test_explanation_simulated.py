@@ -30,6 +30,7 @@ from lvo_kedro.simulation import SimulationOptions, simulate_case
 from lvo_kedro.vocabulary import SEGMENT_CLASSES, Side
 
 CASES = 24
+QUICK = PriorOptions(spacing_mm=6.0, iterations=(10, 0, 0), mirror_iterations=(10, 0, 0))
 CHANNELS = ChannelOptions(
     channels=("ncct", "vessels", "territory", "hypodensity"), spacing_mm=4.0, shape=(40, 48, 36)
 )
@@ -65,7 +66,7 @@ def study(tmp_path_factory) -> Study:
             900 + number, SimulationOptions(lvo=lvo, side=side, segment=segment, **EASY)
         )
         ncct = make_image(case.ncct.get_fdata(dtype=np.float32), case.ncct.affine)
-        priors = compute_priors(ncct, case.brain_mask, atlas, PriorOptions(spacing_mm=6.0))
+        priors = compute_priors(ncct, case.brain_mask, atlas, QUICK)
         grid = plan_grid(ncct, priors, CHANNELS, case.brain_mask)
         channels = stack_channels(
             ncct, case.vessel_labels, priors, grid, options=CHANNELS, brain_mask=case.brain_mask

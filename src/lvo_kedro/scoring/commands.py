@@ -18,7 +18,7 @@ from lvo_kedro.scoring.bundle import write_bundle
 from lvo_kedro.scoring.models import Models, models_of
 from lvo_kedro.scoring.opening import receiver_options, scorer_for
 from lvo_kedro.scoring.receiving import StudyHandler
-from lvo_kedro.scoring.scorer import Scorer, be_quiet
+from lvo_kedro.scoring.scorer import Scorer, quiet
 from lvo_kedro.scoring.sources import find_sources
 from lvo_kedro.scoring.watching import QUIET, DropFolder, stopped_by_signals, watch
 from lvo_kedro.vocabulary import RESEARCH_ONLY
@@ -75,8 +75,7 @@ def score(
         raise click.UsageError("--models and --run name two sources of models: give one")
     if watches and (out is None or len(paths) != 1 or not paths[0].is_dir()):
         raise click.UsageError("--watch takes one folder, and --out for its results")
-    be_quiet()
-    with scorer_for(env, out, models, run, device) as scorer:
+    with quiet(), scorer_for(env, out, models, run, device) as scorer:
         if watches:
             _watch(scorer, paths[0], quiet_seconds)
             return
@@ -88,10 +87,10 @@ def score(
     _conclude(scorer, done)
 
 
-def _watch(scorer: Scorer, folder: Path, quiet: float) -> None:
+def _watch(scorer: Scorer, folder: Path, quiet_seconds: float) -> None:
     click.echo(f"watching {folder} until Ctrl-C; results go to {scorer.out}", err=True)
     with stopped_by_signals() as stop:
-        for item in watch(scorer, DropFolder(folder.absolute(), scorer.out, quiet), stop):
+        for item in watch(scorer, DropFolder(folder.absolute(), scorer.out, quiet_seconds), stop):
             _show(item)
     click.echo("stopped; what was not scored yet is scored by the next watch", err=True)
 
@@ -124,8 +123,11 @@ def receive(
 
     Listens on this machine alone unless the configuration says otherwise, until Ctrl-C or SIGTERM.
     """
-    be_quiet()
-    with scorer_for(env, out, models, run, device) as scorer, stopped_by_signals() as stop:
+    with (
+        quiet(),
+        scorer_for(env, out, models, run, device) as scorer,
+        stopped_by_signals() as stop,
+    ):
         options, data = receiver_options(env)
         if not options.peers:
             raise click.ClickException(

@@ -6,6 +6,7 @@ import logging
 import shutil
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,6 +26,8 @@ from lvo_kedro.scoring.record import Computed, make_record
 from lvo_kedro.scoring.writing import write_result
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from kedro.pipeline import Pipeline
     from kedro.pipeline.node import Node
 
@@ -119,7 +122,8 @@ class Scorer:
         manager = _create_hook_manager()
         manager.register(clock)
         try:
-            SequentialRunner().run(self._pipeline, catalog, hook_manager=manager)
+            with quiet():
+                SequentialRunner().run(self._pipeline, catalog, hook_manager=manager)
             (outcome,) = catalog.load("new.outcome").to_dict("records")
             if outcome["case_id"] != case:  # it got its id a moment later than here
                 outcome = {"case_id": case, "failed": CHANGED}
@@ -160,10 +164,17 @@ class StepClock:
         self.seconds[node.name.rpartition(".")[2]] = time.monotonic() - self._when
 
 
-def be_quiet() -> None:
+@contextmanager
+def quiet() -> Iterator[None]:
     """Leave what each step of each scan has to say out of the log; failures are in the results."""
-    for name in ("kedro", "lvo_kedro.datasets"):
+    before = {name: logging.getLogger(name).level for name in ("kedro", "lvo_kedro.datasets")}
+    for name in before:
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
 
 
 def _on_device(parameters: dict[str, Any], device: str | None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from kedro.framework.project import configure_project
 
 from lvo_kedro.errors import ScanError
 from lvo_kedro.scoring.bundle import open_bundle
-from lvo_kedro.scoring.scorer import Scorer, be_quiet
+from lvo_kedro.scoring.scorer import Scorer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -82,7 +82,6 @@ class ServedScorer:
 def _load_pyfunc(path: str) -> ServedScorer:
     """Load a bundle; MLflow calls this by its name. Every part is checked first."""
     configure_project("lvo_kedro")
-    be_quiet()
     folder = tempfile.TemporaryDirectory(prefix="lvo-scored-")
     return ServedScorer(Scorer(open_bundle(Path(path)), Path(folder.name)), folder)
 
