@@ -120,28 +120,40 @@ def unpacked(path: Path) -> BinaryIO:
     return path.open("rb")
 
 
-class _Short(io.RawIOBase):
-    """A stream that reads no absurd amount at once, which a tar header may ask for."""
+class Wrapped(io.RawIOBase):
+    """A file of which not everything is read; kinds of it say what.
+
+    Args:
+        file: The file.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go elsewhere."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Say where it is."""
+        return self._file.tell()
+
+    def readable(self) -> bool:
+        """Whether it can be read."""
+        return True
+
+    def seekable(self) -> bool:
+        """Whether it can go elsewhere."""
+        return True
+
+
+class _Short(Wrapped):
+    """A stream that reads no absurd amount at once, which a tar header may ask for."""
 
     def read(self, size: int = -1) -> bytes:
         if size is None or size < 0 or size > _MOST_AT_ONCE:
             raise ArchiveError("an archive with a header of an absurd size")
         return self._file.read(size)
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
 
 
 class Reader:

@@ -132,16 +132,17 @@ def members(found: Found, kind: str, limits: SourceLimits = SourceLimits()) -> I
         yield Found(Place(str(path), ""), 0, found.changed_ns, reason)
 
 
-class Bounded(io.RawIOBase):
+class Bounded(archives.Wrapped):
     """A file of which no more than a number of bytes is read.
 
     Args:
         file: The file.
-        limit: Bytes; reading more is an error.
+        limit: Bytes; reading more is an error. Going elsewhere counts nothing.
     """
 
     def __init__(self, file: BinaryIO, limit: int) -> None:
-        self._file, self._left = file, limit
+        super().__init__(file)
+        self._left = limit
 
     def read(self, size: int = -1) -> bytes:
         """Read; more than what is left is an error."""
@@ -151,22 +152,6 @@ class Bounded(io.RawIOBase):
         if self._left < 0:
             raise ValueError("a header of an absurd size")
         return content
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go elsewhere, which counts nothing."""
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        """Say where it is."""
-        return self._file.tell()
-
-    def readable(self) -> bool:
-        """Whether it can be read."""
-        return True
-
-    def seekable(self) -> bool:
-        """Whether it can go elsewhere."""
-        return True
 
     def close(self) -> None:
         """Close the file as well."""
