@@ -192,9 +192,11 @@ def test_other_objects_are_not_taken(tmp_path, images):
         with association(port) as made:
             kinds = {c.abstract_syntax: c.context_id for c in made.accepted_contexts}
             assert set(kinds) == {CTImageStorage, VERIFICATION}
-            request = announced(other)
-            made.dimse.send_msg(request, kinds[CTImageStorage])
+            made._reactor_checkpoint.clear()  # or the answer goes to the association's own thread
+            wait_for(lambda: made._is_paused)
+            made.dimse.send_msg(announced(other), kinds[CTImageStorage])
             assert made.dimse.get_msg(block=True)[1].Status == 0xA900
+            made._reactor_checkpoint.set()
         assert statuses(port, [report, nameless]) == [0xC000, 0xC000]
         with association(port) as made:
             assert [c.abstract_syntax for c in made.rejected_contexts] == [MRImageStorage]
