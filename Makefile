@@ -14,7 +14,7 @@ export PYTHONWARNINGS ?= ignore
 
 help:
 	@echo "make demo     simulate a cohort, run all pipelines on it, print the results"
-	@echo "make test     lint and tests, under 10 minutes"
+	@echo "make test     lint and tests, about 11 minutes on two cores"
 	@echo "make coverage  the tests with line coverage (slower)"
 	@echo "make services  programs that some tests speak to, from Debian's packages"
 	@echo "make test-oldest  quick tests with the lowest versions that are allowed; needs uv"
