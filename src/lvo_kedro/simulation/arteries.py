@@ -140,7 +140,7 @@ def occlude(
     path = [branch if segment == "M2" else segment for segment in segments]
     by_name = {a.name: a for a in arteries if a.side == side}
     spans = _clot_spans([by_name[name].arc[-1] for name in path], length, position)
-    beyond = _downstream(path[-1])
+    beyond = downstream(path[-1])
     return [
         _with_clot(a, spans[path.index(a.name)], clot)
         if a.side == side and a.name in path
@@ -167,7 +167,8 @@ def _with_clot(artery: Artery, span: tuple[float, float], clot_hu: float) -> Art
     return replace(artery, density=np.where(occluded, clot_hu, artery.density), occluded=occluded)
 
 
-def _downstream(name: str) -> tuple[str, ...]:
+def downstream(name: str) -> tuple[str, ...]:
+    """Name the large arteries of the same side that the named one feeds."""
     tree = {"C7": ("M1", "M2 superior", "M2 inferior"), "M1": ("M2 superior", "M2 inferior")}
     return tree.get(name, ())
 

@@ -18,7 +18,9 @@ from lvo_kedro.vocabulary import SEGMENT_CLASSES, Segment, SegmentClass, Side
 
 if TYPE_CHECKING:
     import nibabel as nib
+    from numpy.typing import NDArray
 
+    from lvo_kedro.imaging.geometry import Grid
     from lvo_kedro.simulation.arteries import Artery
     from lvo_kedro.simulation.zones import Zone
 
@@ -80,7 +82,24 @@ class _Patient(NamedTuple):
     nihss: int
 
 
-def _streams(seed: int, patient_seed: int | None) -> _Streams:
+class Scene(NamedTuple):
+    """What lies before the scanner: a patient's head, whichever scan is made of it."""
+
+    patient: _Patient
+    head: HeadMap
+    atrophy: float
+    asymmetry: Asymmetry | None
+    zones: list[Zone]
+    """What is wrong with the brain beside the occlusion's fresh infarct."""
+    ischaemia: list[Zone]
+    arteries: list[Artery]
+    veins: list[Vein]
+    plaques: list[lesions.Calcification]
+    opened: Side | None
+    """Side over which the skull is missing."""
+
+
+def seeded_streams(seed: int, patient_seed: int | None) -> _Streams:
     """One random stream per subject, so that a change in one shifts no other."""
     of_patient = seed if patient_seed is None else patient_seed
     return {
@@ -129,33 +148,20 @@ def simulate_case(
         >>> case.occlusion_mask.shape == case.ncct.shape
         True
     """
-    streams = _streams(seed, options.patient_seed)
-    patient = _draw_patient(streams["patient"], options)
-    asymmetry = draw_asymmetry(streams["asymmetry"], options)
-    head, atrophy = _draw_head(streams, patient, asymmetry, options)
-    vessels = vessel_tree.draw_arteries(streams["arteries"], head, options)
-    veins = draw_veins(streams["veins"], head, float(vessels[0].density[0]), options)
-    zones, plaques = _draw_distractors(streams, vessels, patient, options)
-    vessels, ischaemia = _draw_occlusion(streams, vessels, patient, options)
-    grid = scanner.draw_grid(streams["scanner"], head, options)
+    streams = seeded_streams(seed, options.patient_seed)
+    scene = draw_scene(streams, options)
+    patient, ischaemia = scene.patient, scene.ischaemia
+    grid = scanner.draw_grid(streams["scanner"], scene.head, options)
     orientation = streams["scanner"].choice(np.array(options.orientations))
-    planes, count = scanner.split_slices(grid)
-    opened = patient.side if options.craniectomy else None
-    hu = tissue.render_tissue(
-        head, planes, zones + ischaemia, atrophy=atrophy, opened=opened, asymmetry=asymmetry
-    )
-    paint_veins(hu, planes, veins)
-    vessel_tree.paint_arteries(hu, planes, vessels)
-    tissue.paint_plaques(hu, planes, plaques)
-    hu = scanner.average_planes(hu, count)
-    mni = head.on_grid(grid)
+    hu = render_scene(scene, grid)
+    mni = scene.head.on_grid(grid)
     if hardening := draw_beam_hardening(streams["beam hardening"], options):
         hardening.add_to(hu, mni)
     stored = scanner.scan(streams["scanner"], streams["noise"], hu, grid, options)
     truth = tissue.known_truth(mni, ischaemia)
     width = options.annotation_width_mm
-    truth["vessel_labels"] = vessel_tree.label_arteries(grid, vessels, width)
-    truth["occlusion_mask"] = vessel_tree.label_clot(grid, vessels, width)
+    truth["vessel_labels"] = vessel_tree.label_arteries(grid, scene.arteries, width)
+    truth["occlusion_mask"] = vessel_tree.label_clot(grid, scene.arteries, width)
     images = {n: scanner.orient(d, grid, orientation) for n, d in {"ncct": stored, **truth}.items()}
     return SimulatedCase(
         **images,
@@ -168,10 +174,42 @@ def simulate_case(
         site=options.site,
         slice_thickness=grid.spacing[2],
         hypodensity_hu=ischaemia[0].hu if ischaemia else 0.0,
-        head=head,
-        arteries=tuple(vessels),
-        veins=tuple(veins),
+        head=scene.head,
+        arteries=tuple(scene.arteries),
+        veins=tuple(scene.veins),
     )
+
+
+def draw_scene(streams: _Streams, options: SimulationOptions) -> Scene:
+    """Draw everything about a patient that no scanner changes."""
+    patient = _draw_patient(streams["patient"], options)
+    asymmetry = draw_asymmetry(streams["asymmetry"], options)
+    head, atrophy = _draw_head(streams, patient, asymmetry, options)
+    vessels = vessel_tree.draw_arteries(streams["arteries"], head, options)
+    veins = draw_veins(streams["veins"], head, float(vessels[0].density[0]), options)
+    zones, plaques = _draw_distractors(streams, vessels, patient, options)
+    vessels, ischaemia = _draw_occlusion(streams, vessels, patient, options)
+    opened = patient.side if options.craniectomy else None
+    return Scene(
+        patient, head, atrophy, asymmetry, zones, ischaemia, vessels, veins, plaques, opened
+    )
+
+
+def render_scene(scene: Scene, grid: Grid) -> NDArray[np.float32]:
+    """Return the true densities (X, Y, Z; HU) in the voxels of ``grid``."""
+    planes, count = scanner.split_slices(grid)
+    hu = tissue.render_tissue(
+        scene.head,
+        planes,
+        scene.zones + scene.ischaemia,
+        atrophy=scene.atrophy,
+        opened=scene.opened,
+        asymmetry=scene.asymmetry,
+    )
+    paint_veins(hu, planes, scene.veins)
+    vessel_tree.paint_arteries(hu, planes, scene.arteries)
+    tissue.paint_plaques(hu, planes, scene.plaques)
+    return scanner.average_planes(hu, count)
 
 
 def _draw_head(
