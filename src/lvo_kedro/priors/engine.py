@@ -112,7 +112,7 @@ def register(
         moving: The image to be brought over.
         grid: Of ``fixed``; axes at right angles.
         moving_grid: Of ``moving``.
-        kind: ``SyN`` (rigid, affine, deformable), ``SyNOnly`` or ``Affine``.
+        kind: ``SyN`` (rigid, affine, deformable), ``SyNOnly``, ``Affine`` or ``Rigid``.
         iterations: Per level, coarse to fine.
         total_sigma: Standard deviation of the Gaussian, in voxels of a level, that smooths the
             displacement after each step.
