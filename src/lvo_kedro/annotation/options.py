@@ -18,3 +18,26 @@ class CtaRegistrationOptions(Options):
     """Dice of both skulls, where both scans see, below which the two do not belong together."""
     seed: int = 0
     """Of ANTs' sampling."""
+
+
+class TracingOptions(Options):
+    """How contrast-filled arteries are followed and named."""
+
+    spacing_mm: float = Field(default=0.7, gt=0, le=2)
+    """Cubic voxels on which arteries are followed."""
+    corridor_mm: float = Field(default=14.0, gt=0, le=40)
+    """How far from its usual course an artery is looked for."""
+    bone_hu: float = Field(default=150.0, ge=80, le=1000)
+    """Density in the plain scan from which a voxel is bone or calcium, not contrast medium."""
+    least_contrast_hu: float = Field(default=80.0, gt=0)
+    """Enhancement of the large arteries below which there is nothing to follow."""
+    filled: float = Field(default=0.45, gt=0, lt=1)
+    """Enhancement, as part of that of the large arteries, from which an open artery is filled."""
+    refilled: float = Field(default=0.2, gt=0, lt=1)
+    """The same beyond a clot, where collaterals fill it backwards."""
+    least_branch_mm: float = Field(default=8.0, gt=0)
+    """Length from which a side branch counts as one."""
+    least_gap_mm: float = Field(default=4.0, gt=0)
+    """Length from which a stretch without contrast counts as a clot."""
+    width_mm: float = Field(default=5.0, gt=0, le=10)
+    """Width at which labels are drawn, whatever the calibre, as annotators do on plain scans."""

@@ -1,0 +1,101 @@
+"""What contrast medium adds: the angiography minus the plain scan, around the large arteries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from lvo_kedro.annotation.courses import COURSES, course_points, to_scan
+from lvo_kedro.errors import ScanError
+from lvo_kedro.imaging.boxes import covering_box
+from lvo_kedro.imaging.geometry import Grid, isotropic_grid, make_image, to_ras
+from lvo_kedro.imaging.resampling import resample
+from lvo_kedro.priors import engine
+from lvo_kedro.vocabulary import SIDES
+
+if TYPE_CHECKING:
+    import nibabel as nib
+    from numpy.typing import NDArray
+
+    from lvo_kedro.annotation.options import TracingOptions
+    from lvo_kedro.annotation.registration import CtaAlignment
+    from lvo_kedro.priors.engine import Mapping
+
+_LEVEL_PART: Final = 0.02
+"""Part of the voxels along the arteries' courses that are lumen, at the least."""
+
+
+@dataclass(frozen=True, eq=False)
+class Enhancement:
+    """Both scans on cubic voxels in the plain scan's world, around the courses of the arteries."""
+
+    grid: Grid
+    added: NDArray[np.float32]
+    """HU that contrast medium adds; 0 in bone and calcium, and beyond the corridor."""
+    density: NDArray[np.float32]
+    """HU of the plain scan."""
+    corridor: NDArray[np.bool_]
+    """Voxels near a course of either side."""
+    level: float
+    """HU that contrast medium adds in a large artery of this patient."""
+
+    def at(self, points: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Return the HU added at world points (N, 3)."""
+        values = engine.sample(self.added, self.grid, np.asarray(points, np.float32).T)
+        return np.asarray(values)
+
+
+def enhancement(
+    ncct: nib.Nifti1Image,
+    cta: nib.Nifti1Image,
+    alignment: CtaAlignment,
+    mapping: Mapping,
+    options: TracingOptions,
+) -> Enhancement:
+    """Subtract the plain scan from the angiography where the large arteries are looked for.
+
+    Args:
+        ncct: HU, any orientation.
+        cta: HU, any orientation and field of view.
+        alignment: World of the plain scan to world of the angiography.
+        mapping: World of the plain scan to MNI.
+        options: Voxels, width of the corridor, least contrast.
+
+    Raises:
+        ScanError: No contrast medium in the arteries of either side.
+    """
+    courses = np.concatenate(
+        [to_scan(mapping, course_points(name, side)) for name in COURSES for side in SIDES]
+    )
+    whole = isotropic_grid(to_ras(ncct), options.spacing_mm)
+    margin = np.full(3, options.corridor_mm / options.spacing_mm)
+    grid = whole.part(covering_box(courses, whole, margin))
+    plain = np.asarray(resample(to_ras(ncct), grid, fill=-1000.0).dataobj)
+    moved = to_ras(
+        make_image(np.asarray(cta.dataobj), np.linalg.inv(alignment.matrix) @ cta.affine)
+    )
+    filled = np.asarray(resample(moved, grid, fill=-1000.0).dataobj)
+    distance = _distance_to(courses, grid, options.corridor_mm)
+    corridor = distance <= options.corridor_mm
+    bone = ndimage.binary_dilation(plain > options.bone_hu)
+    added = np.where(corridor & ~bone, filled - np.maximum(plain, 0.0), 0.0).astype(np.float32)
+    along = added[distance <= options.corridor_mm / 2]
+    level = float(np.quantile(along, 1 - _LEVEL_PART)) if along.size else 0.0
+    if level < options.least_contrast_hu:
+        raise ScanError(
+            f"an angiography in which the large arteries are {level:.0f} HU denser than before",
+            f"at least {options.least_contrast_hu:.0f} HU (cta_tracing.least_contrast_hu)",
+            "look whether it is an arterial phase, and whether it shows the circle of Willis",
+        )
+    return Enhancement(grid, np.maximum(added, 0.0), plain, corridor, level)
+
+
+def _distance_to(points: NDArray[np.float64], grid: Grid, reach: float) -> NDArray[np.float32]:
+    """Return every voxel's distance (mm) to the nearest point; infinite beyond ``reach``."""
+    world = engine.grid_points(grid).reshape(3, -1).T
+    distance, _ = cKDTree(points[::4]).query(world, distance_upper_bound=reach + 1.0)
+    return np.asarray(distance, np.float32).reshape(grid.shape)
