@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from lvo_kedro.annotation.registration import CtaAlignment
     from lvo_kedro.priors.engine import Mapping
 
-_LEVEL_PART: Final = 0.02
+LUMEN_HU: Final = 80.0
+"""Where density is cut off when a lumen is looked for, whatever fills it."""
+_FLUID_HU: Final = 8.0
+_LEVEL_PART: Final = 0.005
 """Part of the voxels along the arteries' courses that are lumen, at the least."""
 
 
@@ -36,10 +39,9 @@ class Enhancement:
     grid: Grid
     added: NDArray[np.float32]
     """HU that contrast medium adds; 0 in bone and calcium, and beyond the corridor."""
-    density: NDArray[np.float32]
-    """HU of the plain scan."""
-    corridor: NDArray[np.bool_]
-    """Voxels near a course of either side."""
+    lumen: NDArray[np.float32]
+    """HU, mean of both scans between 0 and :data:`LUMEN_HU`: blood and clot in cerebrospinal fluid,
+    with contrast medium or without; fluid's in bone."""
     level: float
     """HU that contrast medium adds in a large artery of this patient."""
 
@@ -74,15 +76,12 @@ def enhancement(
     whole = isotropic_grid(to_ras(ncct), options.spacing_mm)
     margin = np.full(3, options.corridor_mm / options.spacing_mm)
     grid = whole.part(covering_box(courses, whole, margin))
-    plain = np.asarray(resample(to_ras(ncct), grid, fill=-1000.0).dataobj)
-    moved = to_ras(
-        make_image(np.asarray(cta.dataobj), np.linalg.inv(alignment.matrix) @ cta.affine)
-    )
-    filled = np.asarray(resample(moved, grid, fill=-1000.0).dataobj)
+    plain = _sample(to_ras(ncct), grid)
+    moved = make_image(np.asarray(cta.dataobj), np.linalg.inv(alignment.matrix) @ cta.affine)
+    filled = _sample(moved, grid)
     distance = _distance_to(courses, grid, options.corridor_mm)
-    corridor = distance <= options.corridor_mm
     bone = ndimage.binary_dilation(plain > options.bone_hu)
-    added = np.where(corridor & ~bone, filled - np.maximum(plain, 0.0), 0.0).astype(np.float32)
+    added = np.where(bone | np.isinf(distance), 0.0, np.maximum(filled - np.maximum(plain, 0), 0))
     along = added[distance <= options.corridor_mm / 2]
     level = float(np.quantile(along, 1 - _LEVEL_PART)) if along.size else 0.0
     if level < options.least_contrast_hu:
@@ -91,11 +90,18 @@ def enhancement(
             f"at least {options.least_contrast_hu:.0f} HU (cta_tracing.least_contrast_hu)",
             "look whether it is an arterial phase, and whether it shows the circle of Willis",
         )
-    return Enhancement(grid, np.maximum(added, 0.0), plain, corridor, level)
+    lumen = (np.clip(plain, 0, LUMEN_HU) + np.clip(filled, 0, LUMEN_HU)) / 2
+    lumen[bone] = _FLUID_HU
+    return Enhancement(grid, added.astype(np.float32), lumen.astype(np.float32), level)
+
+
+def _sample(image: nib.Nifti1Image, grid: Grid) -> NDArray[np.float32]:
+    """Sample a scan (HU) on ``grid``; beyond it is air."""
+    return np.asarray(resample(image, grid, fill=-1000.0).dataobj)
 
 
 def _distance_to(points: NDArray[np.float64], grid: Grid, reach: float) -> NDArray[np.float32]:
     """Return every voxel's distance (mm) to the nearest point; infinite beyond ``reach``."""
     world = engine.grid_points(grid).reshape(3, -1).T
-    distance, _ = cKDTree(points[::4]).query(world, distance_upper_bound=reach + 1.0)
+    distance, _ = cKDTree(points[::4]).query(world, distance_upper_bound=reach)
     return np.asarray(distance, np.float32).reshape(grid.shape)

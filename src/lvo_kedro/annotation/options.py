@@ -31,13 +31,15 @@ class TracingOptions(Options):
     """Density in the plain scan from which a voxel is bone or calcium, not contrast medium."""
     least_contrast_hu: float = Field(default=80.0, gt=0)
     """Enhancement of the large arteries below which there is nothing to follow."""
-    filled: float = Field(default=0.45, gt=0, lt=1)
+    filled: float = Field(default=0.3, gt=0, lt=1)
     """Enhancement, as part of that of the large arteries, from which an open artery is filled."""
-    refilled: float = Field(default=0.2, gt=0, lt=1)
+    refilled: float = Field(default=0.15, gt=0, lt=1)
     """The same beyond a clot, where collaterals fill it backwards."""
     least_branch_mm: float = Field(default=8.0, gt=0)
     """Length from which a side branch counts as one."""
     least_gap_mm: float = Field(default=4.0, gt=0)
     """Length from which a stretch without contrast counts as a clot."""
+    least_end_mm: float = Field(default=12.0, gt=0)
+    """The same at the end of a branch, where nothing is filled behind: it may just be shorter."""
     width_mm: float = Field(default=5.0, gt=0, le=10)
     """Width at which labels are drawn, whatever the calibre, as annotators do on plain scans."""

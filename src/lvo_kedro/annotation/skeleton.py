@@ -1,4 +1,4 @@
-"""The centre-lines of what is filled, as a graph whose trees are walked from the carotid outwards."""
+"""The centre-lines of what is filled, as a graph that is walked from the carotid outwards."""
 
 from __future__ import annotations
 

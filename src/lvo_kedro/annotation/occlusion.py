@@ -1,0 +1,182 @@
+"""Where contrast stops: the gap along an artery, and the clot that lies in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+from lvo_kedro.annotation.courses import STEP_MM
+from lvo_kedro.priors import engine
+from lvo_kedro.vocabulary import SEGMENT_CLASSES, SEGMENTS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lvo_kedro.annotation.completion import Ways
+    from lvo_kedro.annotation.contrast import Enhancement
+    from lvo_kedro.annotation.options import TracingOptions
+    from lvo_kedro.vocabulary import Segment, SegmentClass, Side
+
+_AROUND_MM: Final = 0.7
+"""How far beside a line the lumen may lie."""
+_LONGEST_CLOT_MM: Final = 25.0
+"""Of a clot whose far end no contrast shows."""
+_SHORTEST_CLOT_MM: Final = 5.0
+_USUAL_CLOT_MM: Final = 12.0
+"""Length of a clot whose far end nothing shows."""
+_DENSER_HU: Final = 4.0
+"""How much denser than the blood beyond a clot must be to show its far end."""
+_LEAST_PART_MM: Final = 2.0
+"""Length of a clot in a segment from which the segment counts as occluded."""
+_SMOOTH_MM: Final = 1.5
+
+
+class Gap(NamedTuple):
+    """A stretch without contrast along one way."""
+
+    side: Side
+    way: int
+    """Number of the way it lies in."""
+    start: int
+    """First point of the way without contrast."""
+    stop: int
+    """The point after its last one."""
+    refilled: bool
+    """Whether contrast goes on behind it."""
+
+    @property
+    def length(self) -> float:
+        """Length in mm."""
+        return (self.stop - self.start) * STEP_MM
+
+
+class Proposal(NamedTuple):
+    """An occlusion, as the angiography shows it."""
+
+    side: Side
+    segment: SegmentClass | None
+    """None where the parts do not make one of the five classes."""
+    parts: tuple[Segment, ...]
+    """The segments in which the clot lies."""
+    points: NDArray[np.float64]
+    """(N, 3) world mm along the clot."""
+    labels: tuple[Segment, ...]
+    """The segment of each of the points."""
+    gap: Gap
+    """Where contrast is missing: the clot, and what is not filled behind it."""
+
+    @property
+    def centre(self) -> NDArray[np.float64]:
+        """(3,) world mm, the middle of the clot along its artery."""
+        return self.points[len(self.points) // 2]
+
+
+def way_segments(ways: Ways, number: int) -> list[Segment]:
+    """Name the segment of every point of a way.
+
+    Args:
+        ways: Of one side.
+        number: Of the way; what lies beyond where it leaves the first one is M2.
+    """
+    line, main = ways.lateral[number], ways.lateral[0]
+    borders = [_nearest(line, main[place]) for place in (ways.terminus, ways.bifurcation)]
+    return [
+        SEGMENTS[int(place > borders[0]) + int(place > borders[1])] for place in range(len(line))
+    ]
+
+
+def find_gap(found: Enhancement, ways: Ways, side: Side, options: TracingOptions) -> Gap | None:
+    """Find the longest stretch without contrast on one side.
+
+    An artery that is merely shorter than its counterpart ends without contrast, too: a stretch that
+    nothing fills behind counts from ``least_end_mm`` on.
+
+    Args:
+        found: Both scans around the arteries.
+        ways: Lines along that side's arteries.
+        side: The patient's.
+        options: Which enhancement and length count.
+
+    Returns:
+        The gap, or None where contrast goes all the way.
+    """
+    gaps = []
+    for number, line in enumerate(ways.lateral):
+        for start, stop in _runs(~is_filled(found, line, options)):
+            gap = Gap(side, number, start, stop, refilled=stop < len(line))
+            least = options.least_gap_mm if gap.refilled else options.least_end_mm
+            if gap.length >= least:
+                gaps.append(gap)
+    return max(gaps, key=lambda gap: gap.length, default=None)
+
+
+def is_filled(
+    found: Enhancement, line: NDArray[np.float64], options: TracingOptions
+) -> NDArray[np.bool_]:
+    """Tell for each point of a line (N, 3; world mm) whether contrast is seen there.
+
+    Args:
+        found: Both scans around the arteries.
+        line: Along an artery.
+        options: How little contrast counts.
+    """
+    return _peak(found.added, found, line) > options.refilled * found.level
+
+
+def propose(found: Enhancement, ways: Ways, gap: Gap) -> Proposal:
+    """Say where in a gap the clot lies and which segments it occludes.
+
+    Contrast behind the clot shows its far end; without, the change from dense clot to blood does,
+    in both scans; without that, a clot of the usual length is proposed.
+
+    Args:
+        found: Both scans around the arteries.
+        ways: Lines along that side's arteries.
+        gap: Of :func:`find_gap`.
+    """
+    line = ways.lateral[gap.way]
+    stop = gap.stop if gap.refilled else gap.start + _clot_points(found, line[gap.start : gap.stop])
+    labels = tuple(way_segments(ways, gap.way)[gap.start : stop])
+    lengths = {segment: labels.count(segment) * STEP_MM for segment in SEGMENTS}
+    least = min(_LEAST_PART_MM, max(lengths.values()))
+    parts = tuple(segment for segment in SEGMENTS if lengths[segment] >= least)
+    name = "+".join(parts)
+    named = next((known for known in SEGMENT_CLASSES if known == name), None)
+    return Proposal(gap.side, named, parts, line[gap.start : stop], labels, gap)
+
+
+def _clot_points(found: Enhancement, line: NDArray[np.float64]) -> int:
+    """Return how many points of an unfilled stretch the clot takes, by density."""
+    density = ndimage.gaussian_filter1d(_peak(found.lumen, found, line), _SMOOTH_MM / STEP_MM)
+    low, high = (round(mm / STEP_MM) for mm in (_SHORTEST_CLOT_MM, _LONGEST_CLOT_MM))
+    best = min(round(_USUAL_CLOT_MM / STEP_MM), len(line))
+    fall = _DENSER_HU
+    for place in range(low, min(high, len(line) - low)):
+        change = float(density[:place].mean() - density[place:].mean())
+        if change > fall:
+            best, fall = place, change
+    return max(best, 1)
+
+
+def _peak(
+    values: NDArray[np.float32], found: Enhancement, line: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the largest value near each point of a line (N, 3)."""
+    around = _AROUND_MM * np.concatenate([np.zeros((1, 3)), np.eye(3), -np.eye(3)])
+    points = (line[:, None] + around).reshape(-1, 3).T.astype(np.float32)
+    sampled = engine.sample(values, found.grid, points)
+    return np.asarray(sampled.reshape(len(line), -1).max(axis=1), dtype=float)
+
+
+def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Return start and stop of every run of True; runs parted by less than 1 mm are one."""
+    closed = ndimage.binary_closing(np.pad(mask, 4), np.ones(3))[4:-4] | mask
+    labels, count = ndimage.label(closed)
+    found = ndimage.find_objects(labels, count)
+    return [(int(part.start), int(part.stop)) for (part,) in found]
+
+
+def _nearest(points: NDArray[np.float64], point: NDArray[np.float64]) -> int:
+    return int(np.argmin(np.linalg.norm(points - point, axis=1)))
