@@ -82,7 +82,7 @@ def annotate(
     gaps = [(gap, ways) for gap, ways in looked if gap is not None]
     proposal = None
     if gaps:
-        gap, ways = max(gaps, key=lambda one: one[0].length)
+        gap, ways = max(gaps, key=lambda one: one[0].weight(options))
         proposal = propose(found, ways, gap)
         branches[gap.side] = _complete(found, ways, traces[gap.side], options)
     return _draw(ncct, branches, proposal, options)

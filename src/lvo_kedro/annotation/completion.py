@@ -43,6 +43,8 @@ _ROOT_MM: Final = 5.0
 """A carotid that begins farther beyond its counterpart than this lies behind a clot."""
 _JOINS_MM: Final = 6.0
 """How far the end of the carotid may lie from its counterpart."""
+_CENTRE_MM: Final = 1.6
+"""How far from a way the middle of its lumen may lie."""
 _BESIDE_MM: Final = 1.5
 """Ways nearer to one another than this run in one lumen."""
 
@@ -69,6 +71,8 @@ class Ways(NamedTuple):
 
     lateral: tuple[NDArray[np.float64], ...]
     """To the ends of M2, the longest first."""
+    clear: tuple[NDArray[np.float64], ...]
+    """(N,) of each line: how much like a lumen its points are, 0 to 1."""
     terminus: int
     """Where the carotid ends, as a place in the first line."""
     bifurcation: int
@@ -114,13 +118,11 @@ def find_ways(found: Enhancement, guide: Guide, own: SideTrace) -> Ways:
     """
     box = covering_box(guide.points, found.grid, np.full(3, REACH_MM / found.grid.spacing[0]))
     grid = found.grid.part(box)
-    search = MCP_Geometric(_cost(found.lumen[box], grid, guide.points))
+    tube = _tube(found.lumen[box], grid, guide.points)
+    search = MCP_Geometric(_cost(tube, grid, guide.points))
     search.find_costs([_voxel(_start(guide, own), grid)])
     lateral = sorted(
-        (
-            smooth_line(apply_affine(grid.affine, np.array(search.traceback(_voxel(end, grid)))))
-            for end in guide.ends
-        ),
+        (_centred(np.array(search.traceback(_voxel(end, grid))), tube, grid) for end in guide.ends),
         key=len,
         reverse=True,
     )
@@ -129,7 +131,9 @@ def find_ways(found: Enhancement, guide: Guide, own: SideTrace) -> Ways:
     bifurcation = _part(main, lateral[1:])
     if bifurcation is None or bifurcation <= terminus:
         bifurcation = max(_nearest(main, guide.bifurcation), terminus)
-    return Ways((main, *map(resample_line, lateral[1:])), terminus, bifurcation)
+    lines = (main, *map(resample_line, lateral[1:]))
+    clear = tuple(_sample(tube, grid, line) for line in lines)
+    return Ways(lines, clear, terminus, bifurcation)
 
 
 def _terminus(guide: Guide, own: SideTrace) -> NDArray[np.float64]:
@@ -138,20 +142,51 @@ def _terminus(guide: Guide, own: SideTrace) -> NDArray[np.float64]:
     return own.terminus
 
 
-def _cost(
+def _tube(
     lumen: NDArray[np.float32], grid: Grid, guide: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return what a step in each voxel costs: little in a tube that runs near the guide."""
-    world = engine.grid_points(grid).reshape(3, -1).T
-    distance = cKDTree(guide[::2]).query(world, distance_upper_bound=REACH_MM)[0]
-    distance = distance.reshape(grid.shape)
+    """Return how much like a lumen each voxel is: 1 for a clear one near the guide."""
     sigmas = [width / grid.spacing[0] for width in LUMEN_MM]
     tube = np.asarray(sato(lumen, sigmas=sigmas, black_ridges=False))
-    clear = np.quantile(tube[distance < REACH_MM / 2], 0.95)
-    weight = np.clip(tube / max(float(clear), 1e-6), 0, 1)
+    clear = np.quantile(tube[_distance(grid, guide) < REACH_MM / 2], 0.95)
+    return np.clip(tube / max(float(clear), 1e-6), 0, 1)
+
+
+def _cost(tube: NDArray[np.float64], grid: Grid, guide: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what a step in each voxel costs: little in a tube that runs near the guide."""
+    distance = _distance(grid, guide)
     near = np.exp(-0.5 * (np.where(np.isinf(distance), 0, distance) / _TRUST_MM) ** 2)
-    cost = 1.0 / (_FLOOR + weight * near)
-    return np.where(np.isinf(distance), 2.0 / _FLOOR, cost)
+    return np.where(np.isinf(distance), 2.0 / _FLOOR, 1.0 / (_FLOOR + tube * near))
+
+
+def _distance(grid: Grid, guide: NDArray[np.float64]) -> NDArray[np.float64]:
+    world = engine.grid_points(grid).reshape(3, -1).T
+    found = cKDTree(guide[::2]).query(world, distance_upper_bound=REACH_MM)[0]
+    return np.asarray(found.reshape(grid.shape), dtype=float)
+
+
+def _centred(
+    voxels: NDArray[np.intp], tube: NDArray[np.float64], grid: Grid
+) -> NDArray[np.float64]:
+    """Move a way from the wall, along which it takes bends, to the middle of its lumen."""
+    reach = int(np.ceil(_CENTRE_MM / grid.spacing[0]))
+    steps = np.arange(-reach, reach + 1)
+    around = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(-1, 3)
+    around = around[np.linalg.norm(around, axis=1) * grid.spacing[0] <= _CENTRE_MM]
+    line = voxels.astype(float)
+    for _ in range(2):
+        near = np.clip(np.rint(line).astype(int)[:, None] + around, 0, np.array(grid.shape) - 1)
+        weight = tube[tuple(np.moveaxis(near, -1, 0))] ** 2 + 1e-6
+        line = (near * weight[..., None]).sum(axis=1) / weight.sum(axis=1)[:, None]
+        line[[0, -1]] = voxels[[0, -1]]
+    return smooth_line(apply_affine(grid.affine, line))
+
+
+def _sample(
+    values: NDArray[np.float64], grid: Grid, line: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    sampled = engine.sample(values.astype(np.float32), grid, line.T.astype(np.float32))
+    return np.asarray(sampled, dtype=float)
 
 
 def _start(guide: Guide, own: SideTrace) -> NDArray[np.float64]:

@@ -28,9 +28,15 @@ _USUAL_CLOT_MM: Final = 12.0
 """Length of a clot whose far end nothing shows."""
 _DENSER_HU: Final = 4.0
 """How much denser than the blood beyond a clot must be to show its far end."""
-_LEAST_PART_MM: Final = 2.0
-"""Length of a clot in a segment from which the segment counts as occluded."""
-_SMOOTH_MM: Final = 1.5
+_LEAST_PART_MM: Final = 1.5
+_LEAST_PART: Final = 0.25
+"""Length of a clot in a segment, and its part of the whole, from which the segment is occluded."""
+_BESIDE_MM: Final = 4.0
+"""Length of a filled stretch beside a gap whose enhancement is compared."""
+_JOINED_MM: Final = 2.0
+"""Length of a filled stretch that does not part two gaps."""
+_MOUTH_MM: Final = 4.0
+"""How far from its mouth a branch's contrast reaches into the artery that it leaves."""
 
 
 class Gap(NamedTuple):
@@ -45,11 +51,17 @@ class Gap(NamedTuple):
     """The point after its last one."""
     refilled: bool
     """Whether contrast goes on behind it."""
+    clear: float
+    """How much like a lumen its course is on average, 0 to 1."""
 
     @property
     def length(self) -> float:
         """Length in mm."""
         return (self.stop - self.start) * STEP_MM
+
+    def weight(self, options: TracingOptions) -> float:
+        """Return its length (mm) beyond what may be missing without an occlusion."""
+        return self.length - (0.0 if self.refilled else options.least_end_mm)
 
 
 class Proposal(NamedTuple):
@@ -80,8 +92,8 @@ def way_segments(ways: Ways, number: int) -> list[Segment]:
         ways: Of one side.
         number: Of the way; what lies beyond where it leaves the first one is M2.
     """
-    line, main = ways.lateral[number], ways.lateral[0]
-    borders = [_nearest(line, main[place]) for place in (ways.terminus, ways.bifurcation)]
+    line = ways.lateral[number]
+    borders = _mouths(ways, line)
     return [
         SEGMENTS[int(place > borders[0]) + int(place > borders[1])] for place in range(len(line))
     ]
@@ -104,12 +116,15 @@ def find_gap(found: Enhancement, ways: Ways, side: Side, options: TracingOptions
     """
     gaps = []
     for number, line in enumerate(ways.lateral):
-        for start, stop in _runs(~is_filled(found, line, options)):
-            gap = Gap(side, number, start, stop, refilled=stop < len(line))
+        added = _peak(found.added, found, line)
+        for run in _runs(added <= options.refilled * found.level, _mouths(ways, line)):
+            start, stop = _up_to_half(found.at(line), *run)
+            clear = float(ways.clear[number][start:stop].mean())
+            gap = Gap(side, number, start, stop, stop < len(line), clear)
             least = options.least_gap_mm if gap.refilled else options.least_end_mm
-            if gap.length >= least:
+            if gap.length >= least and clear >= options.least_clear:
                 gaps.append(gap)
-    return max(gaps, key=lambda gap: gap.length, default=None)
+    return max(gaps, key=lambda gap: gap.weight(options), default=None)
 
 
 def is_filled(
@@ -140,7 +155,7 @@ def propose(found: Enhancement, ways: Ways, gap: Gap) -> Proposal:
     stop = gap.stop if gap.refilled else gap.start + _clot_points(found, line[gap.start : gap.stop])
     labels = tuple(way_segments(ways, gap.way)[gap.start : stop])
     lengths = {segment: labels.count(segment) * STEP_MM for segment in SEGMENTS}
-    least = min(_LEAST_PART_MM, max(lengths.values()))
+    least = min(max(_LEAST_PART_MM, _LEAST_PART * len(labels) * STEP_MM), max(lengths.values()))
     parts = tuple(segment for segment in SEGMENTS if lengths[segment] >= least)
     name = "+".join(parts)
     named = next((known for known in SEGMENT_CLASSES if known == name), None)
@@ -149,15 +164,26 @@ def propose(found: Enhancement, ways: Ways, gap: Gap) -> Proposal:
 
 def _clot_points(found: Enhancement, line: NDArray[np.float64]) -> int:
     """Return how many points of an unfilled stretch the clot takes, by density."""
-    density = ndimage.gaussian_filter1d(_peak(found.lumen, found, line), _SMOOTH_MM / STEP_MM)
+    density = _peak(found.lumen, found, line)[: round(2 * _LONGEST_CLOT_MM / STEP_MM)]
     low, high = (round(mm / STEP_MM) for mm in (_SHORTEST_CLOT_MM, _LONGEST_CLOT_MM))
-    best = min(round(_USUAL_CLOT_MM / STEP_MM), len(line))
-    fall = _DENSER_HU
-    for place in range(low, min(high, len(line) - low)):
-        change = float(density[:place].mean() - density[place:].mean())
-        if change > fall:
-            best, fall = place, change
+    best, count, largest = min(round(_USUAL_CLOT_MM / STEP_MM), len(line)), len(density), 0.0
+    for place in range(low, min(high, count - low)):
+        fall = float(density[:place].mean() - density[place:].mean())
+        between = fall**2 * place * (count - place)  # the variance that the border explains
+        if fall > _DENSER_HU and between > largest:
+            best, largest = place, between
     return max(best, 1)
+
+
+def _up_to_half(added: NDArray[np.float64], start: int, stop: int) -> tuple[int, int]:
+    """Widen a run up to where half of the enhancement beside it is seen, which is the border."""
+    beside = round(_BESIDE_MM / STEP_MM)
+    before, behind = added[max(start - beside, 0) : start], added[stop : stop + beside]
+    while start > 0 and added[start - 1] < np.max(before) / 2:
+        start -= 1
+    while stop < len(added) and added[stop] < np.max(behind) / 2:
+        stop += 1
+    return start, stop
 
 
 def _peak(
@@ -170,12 +196,28 @@ def _peak(
     return np.asarray(sampled.reshape(len(line), -1).max(axis=1), dtype=float)
 
 
-def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Return start and stop of every run of True; runs parted by less than 1 mm are one."""
-    closed = ndimage.binary_closing(np.pad(mask, 4), np.ones(3))[4:-4] | mask
-    labels, count = ndimage.label(closed)
-    found = ndimage.find_objects(labels, count)
-    return [(int(part.start), int(part.stop)) for (part,) in found]
+def _mouths(ways: Ways, line: NDArray[np.float64]) -> list[int]:
+    """Return the places in a line where branches open that are filled from elsewhere."""
+    return [_nearest(line, ways.lateral[0][at]) for at in (ways.terminus, ways.bifurcation)]
+
+
+def _runs(mask: NDArray[np.bool_], mouths: list[int]) -> list[tuple[int, int]]:
+    """Return start and stop of every run of True.
+
+    A short stretch does not part two runs, and a longer one does not at the mouth of a branch, such
+    as that of the anterior cerebral artery, which is filled from the other side.
+    """
+    labels, count = ndimage.label(mask)
+    runs: list[tuple[int, int]] = []
+    for (part,) in ndimage.find_objects(labels, count):
+        start, stop = int(part.start), int(part.stop)
+        if runs:
+            between = range(runs[-1][1], start)
+            reach = [max((abs(place - mouth) for place in between), default=0) for mouth in mouths]
+            if len(between) * STEP_MM <= _JOINED_MM or min(reach) * STEP_MM <= _MOUTH_MM:
+                start = runs.pop()[0]
+        runs.append((start, stop))
+    return runs
 
 
 def _nearest(points: NDArray[np.float64], point: NDArray[np.float64]) -> int:
