@@ -5,6 +5,7 @@ from __future__ import annotations
 from kedro.pipeline import Pipeline, pipeline
 
 from lvo_kedro.pipelines import (
+    annotation,
     comparison,
     detection_training,
     evaluation,
@@ -57,6 +58,7 @@ def register_pipelines() -> dict[str, Pipeline]:
     method = sum(nodes.values(), start=Pipeline([]))
     return stages | {
         "__default__": sum(stages.values(), start=Pipeline([])),
+        "annotation": _stage("annotation", annotation.create_pipeline()),
         "simulation": _stage("simulation", simulation.create_pipeline()),
         "inference": _inference(method, inference.create_pipeline()),
         "permutation_test": _permutation_test(nodes["detection_training"], nodes["evaluation"]),

@@ -1,9 +1,26 @@
 """Vessel labels for the plain scan, drawn from the CT angiography of the same study.
 
-The angiography is brought onto the plain scan (:func:`register_cta`).
+The angiography is brought onto the plain scan (:func:`register_cta`); contrast-filled arteries are
+followed from the carotids outwards and cut into C7, M1 and M2 (:func:`annotate`). Where contrast
+stops, the missing stretch is completed along the lumen and proposed as the occlusion. A person
+accepts, rejects or corrects every proposal (:func:`take_annotations`).
 """
 
-from lvo_kedro.annotation.options import CtaRegistrationOptions
+from lvo_kedro.annotation.occlusion import Proposal
+from lvo_kedro.annotation.options import CtaRegistrationOptions, TracingOptions
+from lvo_kedro.annotation.proposals import Annotation, annotate
+from lvo_kedro.annotation.reading import read_cta
 from lvo_kedro.annotation.registration import CtaAlignment, register_cta
+from lvo_kedro.annotation.review import compare_with_table
 
-__all__ = ["CtaAlignment", "CtaRegistrationOptions", "register_cta"]
+__all__ = [
+    "Annotation",
+    "CtaAlignment",
+    "CtaRegistrationOptions",
+    "Proposal",
+    "TracingOptions",
+    "annotate",
+    "compare_with_table",
+    "read_cta",
+    "register_cta",
+]

@@ -118,7 +118,7 @@ def find_gap(found: Enhancement, ways: Ways, side: Side, options: TracingOptions
     for number, line in enumerate(ways.lateral):
         added = _peak(found.added, found, line)
         for run in _runs(added <= options.refilled * found.level, _mouths(ways, line)):
-            start, stop = _up_to_half(found.at(line), *run)
+            start, stop = _up_to_half(found.at(line).astype(float), *run)
             clear = float(ways.clear[number][start:stop].mean())
             gap = Gap(side, number, start, stop, stop < len(line), clear)
             least = options.least_gap_mm if gap.refilled else options.least_end_mm

@@ -7,7 +7,7 @@ side, all on the scan's grid.
 """
 
 from lvo_kedro.priors.atlas import Atlas, load_atlas
-from lvo_kedro.priors.compute import Priors, compute_priors
+from lvo_kedro.priors.compute import Priors, compute_priors, register_atlas
 from lvo_kedro.priors.embedded import model_territory
 from lvo_kedro.priors.options import DifferenceOptions, PriorLimits, PriorOptions, StartLimits
 from lvo_kedro.priors.quality import find_faults, lacks_coverage
@@ -24,4 +24,5 @@ __all__ = [
     "lacks_coverage",
     "load_atlas",
     "model_territory",
+    "register_atlas",
 ]

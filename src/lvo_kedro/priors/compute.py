@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from lvo_kedro.imaging.geometry import Grid
     from lvo_kedro.priors.atlas import Atlas
+    from lvo_kedro.priors.registration import Alignment
 
 Maps = dict[str, "NDArray[Any]"]
 
@@ -115,6 +116,34 @@ def compute_priors(
         signed_difference=images["signed"],
         quality=quality,
     )
+
+
+def register_atlas(
+    ncct: nib.Nifti1Image,
+    brain_mask: nib.Nifti1Image,
+    atlas: Atlas,
+    options: PriorOptions | None = None,
+) -> Alignment:
+    """Bring the atlas onto a scan, as the fast way of :func:`compute_priors` does.
+
+    Args:
+        ncct: Head CT in HU, any orientation.
+        brain_mask: Non-zero in the brain.
+        atlas: From :func:`lvo_kedro.priors.load_atlas`.
+        options: Resolution and iterations.
+
+    Returns:
+        The map between the scan's world and the atlas' (mm), and how well they fit.
+
+    Raises:
+        ScanError: Scan or mask is not 3D, or the mask is empty.
+        RegistrationError: No start brought atlas and brain together.
+    """
+    options = options or PriorOptions()
+    scan, mask = _canonical(ncct, brain_mask)
+    with threadpool_limits(1, user_api="blas"):
+        small = prepare_scan(scan, mask, options.spacing_mm)
+        return align(small, prepare_atlas(atlas, options.spacing_mm), options)
 
 
 def _canonical(

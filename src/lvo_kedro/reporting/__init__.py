@@ -5,6 +5,8 @@ Figures take tidy tables and return matplotlib figures; :func:`render_report` pu
 computed here, so that every number in a report stands in a table as well.
 """
 
+from lvo_kedro.reporting.annotation_page import render_annotation_page
+from lvo_kedro.reporting.annotation_pictures import plot_annotation
 from lvo_kedro.reporting.breakdowns import (
     plot_cohort,
     plot_confusion,
@@ -54,6 +56,7 @@ __all__ = [
     "SplitTables",
     "StudyLine",
     "long_history",
+    "plot_annotation",
     "plot_calibration",
     "plot_case",
     "plot_cohort",
@@ -73,6 +76,7 @@ __all__ = [
     "plot_two_curves",
     "plot_two_scores",
     "plot_vessels",
+    "render_annotation_page",
     "render_checklist",
     "render_comparison",
     "render_model_card",

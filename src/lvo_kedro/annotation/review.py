@@ -1,0 +1,39 @@
+"""Proposals beside what the cohort table says, for a person to judge."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lvo_kedro.truth import NO_CLASS, NO_SIDE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def compare_with_table(record: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+    """Put a proposal beside the row of its case.
+
+    Args:
+        record: Of :class:`~lvo_kedro.annotation.Annotation`.
+        row: Of the cohort table: ``lvo``, ``side``, ``segment``.
+
+    Returns:
+        The record with ``table_side``, ``table_segment`` and ``agreement`` in words.
+    """
+    told = {"table_side": str(row["side"]), "table_segment": str(row["segment"])}
+    plain = {k: "+".join(v) if k == "parts" else v for k, v in record.items() if k != "centre_mm"}
+    defaults = {"side": "", "segment": "", "parts": ""}
+    return {**defaults, **plain, **told, "agreement": _agreement(record, row)}
+
+
+def _agreement(record: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+    lvo = int(row["lvo"]) == 1
+    if not record["proposed"]:
+        return "the table names an occlusion, no gap is seen" if lvo else "agrees"
+    if not lvo:
+        return "a gap is seen, the table names no occlusion"
+    if row["side"] not in (*NO_SIDE, record["side"]):
+        return "other side than in the table"
+    if row["segment"] not in (*NO_CLASS, record["segment"]):
+        return "other segment than in the table"
+    return "agrees"
