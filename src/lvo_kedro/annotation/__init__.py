@@ -3,9 +3,10 @@
 The angiography is brought onto the plain scan (:func:`register_cta`); contrast-filled arteries are
 followed from the carotids outwards and cut into C7, M1 and M2 (:func:`annotate`). Where contrast
 stops, the missing stretch is completed along the lumen and proposed as the occlusion. A person
-accepts, rejects or corrects every proposal (:func:`take_annotations`).
+accepts, rejects or corrects every proposal (``kedro take-annotations``).
 """
 
+from lvo_kedro.annotation.exporting import export_proposal, write_colours
 from lvo_kedro.annotation.occlusion import Proposal
 from lvo_kedro.annotation.options import CtaRegistrationOptions, TracingOptions
 from lvo_kedro.annotation.proposals import Annotation, annotate
@@ -21,6 +22,8 @@ __all__ = [
     "TracingOptions",
     "annotate",
     "compare_with_table",
+    "export_proposal",
     "read_cta",
     "register_cta",
+    "write_colours",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -38,9 +38,10 @@ class CtaAlignment:
     rotation_deg: float
     """How far the head has turned."""
 
-    def record(self) -> dict[str, float]:
-        """Return the measures, to be kept beside the labels."""
+    def record(self) -> dict[str, Any]:
+        """Return map and measures, to be kept beside the labels."""
         return {
+            "cta_matrix": self.matrix.tolist(),
             "skull_overlap": self.overlap,
             "shift_mm": self.shift_mm,
             "rotation_deg": self.rotation_deg,

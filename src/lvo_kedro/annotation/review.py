@@ -21,9 +21,10 @@ def compare_with_table(record: Mapping[str, Any], row: Mapping[str, Any]) -> dic
         The record with ``table_side``, ``table_segment`` and ``agreement`` in words.
     """
     told = {"table_side": str(row["side"]), "table_segment": str(row["segment"])}
-    plain = {k: "+".join(v) if k == "parts" else v for k, v in record.items() if k != "centre_mm"}
-    defaults = {"side": "", "segment": "", "parts": ""}
-    return {**defaults, **plain, **told, "agreement": _agreement(record, row)}
+    words = {name: str(record.get(name, "")) for name in ("side", "segment")}
+    words["parts"] = "+".join(record.get("parts", ()))
+    plain = {name: v for name, v in record.items() if not isinstance(v, list)}
+    return {**plain, **words, **told, "agreement": _agreement(record, row)}
 
 
 def _agreement(record: Mapping[str, Any], row: Mapping[str, Any]) -> str:
