@@ -57,9 +57,17 @@ def export_command(cases: tuple[str, ...], to: Path, env: str | None) -> None:
             except CaseError as error:
                 raise click.ClickException(f"{case}: {error}") from error
         write_colours(to)
-    click.echo(
-        f"{len(cases)} cases in {to}; colours in labels.ctbl (3D Slicer), labels.txt (ITK-SNAP)"
-    )
+    click.echo(f"{len(cases)} cases in {to}")
+    click.echo("colours: labels.ctbl for 3D Slicer, labels.txt for ITK-SNAP")
+
+
+def _export(folder: Path, proposal: Proposed, cta: nib.Nifti1Image) -> None:
+    images = {
+        "ncct": proposal.ncct,
+        "vessel_labels": proposal.vessel_labels,
+        "occlusion_mask": proposal.occlusion_mask,
+    }
+    export_proposal(folder, images, cta, np.array(proposal.record["cta_matrix"], dtype=float))
 
 
 @click.command("take-annotations")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 COLUMNS: Final = (
     "case_id", "patient_id", "split", "lvo", "side", "segment", "site", "age", "sex", "nihss",
-    "slice_thickness_mm", "has_vessel_labels", "has_occlusion_mask", "seed", "patient_seed",
+    "slice_thickness_mm", "has_vessel_labels", "has_occlusion_mask", "has_cta", "seed", "patient_seed",
 )  # fmt: skip
 """Columns of a plan; ``side`` and ``segment`` are missing without an occlusion."""
 
@@ -147,4 +147,6 @@ def _plan_annotations(plan: pd.DataFrame, options: CohortOptions) -> pd.DataFram
         occluded = scans[plan.loc[scans, "lvo"].to_numpy() == 1]
         chosen = rng.permutation(occluded)[: round(options.occlusion_masks * len(occluded))]
         plan.loc[chosen, "has_occlusion_mask"] = True
+    scanned = rng.permutation(len(plan))[: round(options.cta * len(plan))]
+    plan["has_cta"] = np.isin(np.arange(len(plan)), scanned)
     return plan

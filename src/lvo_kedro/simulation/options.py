@@ -220,6 +220,8 @@ class CohortOptions(Options):
     """Part of the external scans whose vessels are annotated (only ever tested on)."""
     occlusion_masks: float = Field(default=0.9, ge=0, le=1)
     """Part of the scans with an occlusion whose clot is annotated."""
+    cta: float = Field(default=0.0, ge=0, le=1)
+    """Part of the scans that come with an angiography."""
     simulation: SimulationOptions = SimulationOptions()
     """The development scanner and patients."""
     external_changes: dict[str, Any] = Field(default_factory=lambda: dict(OTHER_SCANNER))

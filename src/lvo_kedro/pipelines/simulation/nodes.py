@@ -14,6 +14,7 @@ from lvo_kedro.simulation import (
     case_options,
     plan_cohort,
     simulate_case,
+    simulate_cta,
 )
 
 FOLDER = "scans"
@@ -34,16 +35,19 @@ def simulate_scans(plan: pd.DataFrame, options: CohortOptions) -> dict[str, Task
     Out: for each case a head in HU, its arteries (1 C7, 2 M1, 3 M2, 4 other) and its clot.
     """
     return {
-        row["case_id"]: partial(simulate_scan, int(row["seed"]), case_options(row, options))
+        row["case_id"]: partial(
+            simulate_scan, int(row["seed"]), case_options(row, options), bool(row["has_cta"])
+        )
         for _, row in plan.iterrows()
     }
 
 
-def simulate_scan(seed: int, options: SimulationOptions) -> dict[str, Any]:
-    """Simulate one scan."""
+def simulate_scan(seed: int, options: SimulationOptions, with_cta: bool) -> dict[str, Any]:
+    """Simulate one scan, and its angiography if it has one."""
     case = simulate_case(seed, options)
     fields = {"ncct": case.ncct, "vessel_labels": case.vessel_labels}
-    return fields | ({"occlusion_mask": case.occlusion_mask} if case.lvo else {})
+    fields |= {"occlusion_mask": case.occlusion_mask} if case.lvo else {}
+    return fields | ({"cta": simulate_cta(seed, options).cta} if with_cta else {})
 
 
 def list_simulated_cases(plan: pd.DataFrame, scans: Cases) -> pd.DataFrame:
@@ -54,9 +58,10 @@ def list_simulated_cases(plan: pd.DataFrame, scans: Cases) -> pd.DataFrame:
     table = plan[plan["case_id"].isin(list(scans))].copy()
     folder = FOLDER + "/" + table["case_id"]
     table["ncct"] = folder + "/ncct.nii.gz"
-    for column in ("vessel_labels", "occlusion_mask"):
+    for column in ("vessel_labels", "occlusion_mask", "cta"):
         drawn = table[f"has_{column}"].astype(bool)
         table[column] = (folder + f"/{column}.nii.gz").where(drawn, "")
     table["simulated"] = "yes"  # every report says so
-    hidden = ["seed", "patient_seed", "has_vessel_labels", "has_occlusion_mask"]
+    hidden = ["seed", "patient_seed", "has_vessel_labels", "has_occlusion_mask", "has_cta"]
+    hidden += [] if table["cta"].any() else ["cta"]
     return table.drop(columns=hidden).fillna("")
