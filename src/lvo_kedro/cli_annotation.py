@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+import numpy as np
 import pandas as pd
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
-from lvo_kedro.annotation import read_cta, write_colours
+from lvo_kedro.annotation import export_proposal, read_cta, write_colours
 from lvo_kedro.errors import CaseError, TableError
 from lvo_kedro.hooks import data_folder
 from lvo_kedro.imported_cohort import TABLE, write_table
 from lvo_kedro.lock import working_on
 from lvo_kedro.taken_annotations import Proposed, Taken, take_annotations
 from lvo_kedro.vocabulary import RESEARCH_ONLY
+
+if TYPE_CHECKING:
+    import nibabel as nib
 
 _env = click.option("--env", "-e", default=None, help="Configuration, such as demo.")
 _FOLDER = click.Path(file_okay=False, path_type=Path)

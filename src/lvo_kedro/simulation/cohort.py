@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 COLUMNS: Final = (
     "case_id", "patient_id", "split", "lvo", "side", "segment", "site", "age", "sex", "nihss",
-    "slice_thickness_mm", "has_vessel_labels", "has_occlusion_mask", "has_cta", "seed", "patient_seed",
+    "slice_thickness_mm", "has_vessel_labels", "has_occlusion_mask", "has_cta", "seed",
+    "patient_seed",
 )  # fmt: skip
 """Columns of a plan; ``side`` and ``segment`` are missing without an occlusion."""
 
