@@ -29,13 +29,13 @@ _USUAL_CLOT_MM: Final = 12.0
 _DENSER_HU: Final = 4.0
 """How much denser than the blood beyond a clot must be to show its far end."""
 _LEAST_PART_MM: Final = 1.5
-_LEAST_PART: Final = 0.25
+_LEAST_PART: Final = 0.2
 """Length of a clot in a segment, and its part of the whole, from which the segment is occluded."""
 _BESIDE_MM: Final = 4.0
 """Length of a filled stretch beside a gap whose enhancement is compared."""
 _JOINED_MM: Final = 2.0
 """Length of a filled stretch that does not part two gaps."""
-_MOUTH_MM: Final = 4.0
+_MOUTH_MM: Final = 6.0
 """How far from its mouth a branch's contrast reaches into the artery that it leaves."""
 
 

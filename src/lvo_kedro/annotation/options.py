@@ -14,7 +14,7 @@ class CtaRegistrationOptions(Options):
     """Cubic voxels on which both heads are compared."""
     bone_hu: float = Field(default=300.0, ge=100, le=1000)
     """Density from which a voxel of that size counts as skull."""
-    least_overlap: float = Field(default=0.6, ge=0, le=1)
+    least_overlap: float = Field(default=0.75, ge=0, le=1)
     """Dice of both skulls, where both scans see, below which the two do not belong together."""
     seed: int = 0
     """Of ANTs' sampling."""
