@@ -45,10 +45,17 @@ def test_a_gap_is_named_by_the_segments_it_lies_in(gap, segment):
     assert proposal.centre[0] == pytest.approx(5 + sum(gap) / 2, abs=1.0)
 
 
-def test_a_clot_of_c7_and_m2_with_m1_open_is_none_of_the_five_classes():
-    found = tube([(3, 33)])
+def test_short_ends_in_the_neighbours_do_not_count():
+    found = tube([(5, 33)])
     proposal = propose(found, ways(18, 58), find_gap(found, ways(18, 58), "left", OPTIONS))
-    assert proposal.parts == ("M1",)  # the short ends in C7 and M2 do not count
+    assert proposal.parts == ("M1",)
+
+
+def test_a_clot_of_all_three_is_none_of_the_five_classes():
+    found = tube([(1, 29)])
+    proposal = propose(found, ways(20, 40), find_gap(found, ways(20, 40), "left", OPTIONS))
+    assert proposal.parts == ("C7", "M1", "M2")
+    assert proposal.segment is None
 
 
 @pytest.mark.parametrize("gap", [(20, 22), (40, 60)])
