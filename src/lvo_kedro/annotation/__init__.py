@@ -7,8 +7,13 @@ accepts, rejects or corrects every proposal (``kedro take-annotations``).
 """
 
 from lvo_kedro.annotation.exporting import export_proposal, write_colours
+from lvo_kedro.annotation.labelled import name_labels
 from lvo_kedro.annotation.occlusion import Proposal
-from lvo_kedro.annotation.options import CtaRegistrationOptions, TracingOptions
+from lvo_kedro.annotation.options import (
+    CtaRegistrationOptions,
+    LabellerOptions,
+    TracingOptions,
+)
 from lvo_kedro.annotation.proposals import Annotation, annotate
 from lvo_kedro.annotation.reading import read_cta
 from lvo_kedro.annotation.registration import CtaAlignment, register_cta
@@ -18,11 +23,13 @@ __all__ = [
     "Annotation",
     "CtaAlignment",
     "CtaRegistrationOptions",
+    "LabellerOptions",
     "Proposal",
     "TracingOptions",
     "annotate",
     "compare_with_table",
     "export_proposal",
+    "name_labels",
     "read_cta",
     "register_cta",
     "write_colours",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pathlib import PurePath
+from typing import Literal
+
+from pydantic import Field, field_serializer
 
 from lvo_kedro.options import Options
 
@@ -45,3 +48,20 @@ class TracingOptions(Options):
     """How much like a lumen the course of a gap must look, 0 to 1, to be one of an artery's."""
     width_mm: float = Field(default=5.0, gt=0, le=10)
     """Width at which labels are drawn, whatever the calibre, as annotators do on plain scans."""
+
+
+class LabellerOptions(Options):
+    """An nnU-Net of the user's own that labels arteries on angiographies, in place of tracing."""
+
+    model_folder: str | None = None
+    """What ``nnUNetv2_train`` made, with ``plans.json`` and ``fold_0`` in it; None: arteries are
+    followed by their contrast."""
+    labels: dict[int, Literal["C7", "M1", "M2", "other"]] = Field(default_factory=dict)
+    """What each of the model's label values is; values that are not named are left out."""
+    device: str = "auto"
+    """``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1``..."""
+
+    @field_serializer("model_folder", when_used="json")
+    def _without_folders(self, folder: str | None) -> str | None:
+        """Show and record the last part alone: a folder above it may name a patient."""
+        return PurePath(folder).name if folder else None

@@ -11,12 +11,13 @@ from lvo_kedro.annotation.completion import find_guide, find_ways
 from lvo_kedro.annotation.contrast import enhancement
 from lvo_kedro.annotation.courses import STEP_MM
 from lvo_kedro.annotation.drawing import draw_lines
+from lvo_kedro.annotation.labelled import add_completed, labelled_branches
 from lvo_kedro.annotation.occlusion import find_gap, is_filled, propose, way_segments
 from lvo_kedro.annotation.options import TracingOptions
 from lvo_kedro.annotation.skeleton import find_skeleton
 from lvo_kedro.annotation.tracing import Branch, trace_side, uncovered
 from lvo_kedro.imaging.geometry import grid_of
-from lvo_kedro.vocabulary import OCCLUSION_LABELS, SEGMENTS, SIDES
+from lvo_kedro.vocabulary import OCCLUSION_LABELS, SEGMENTS, SIDES, VESSEL_LABELS
 
 if TYPE_CHECKING:
     import nibabel as nib
@@ -39,7 +40,7 @@ class Annotation:
     """What an angiography says of the plain scan's arteries; images on the plain scan's grid."""
 
     vessel_labels: nib.Nifti1Image
-    """uint8, (X, Y, Z): 1 C7, 2 M1, 3 M2."""
+    """uint8, (X, Y, Z): 1 C7, 2 M1, 3 M2; 4 other, where a model drew it."""
     completed: nib.Nifti1Image
     """uint8, (X, Y, Z): 1 where labels stand without contrast to be seen."""
     occlusion_mask: nib.Nifti1Image
@@ -56,6 +57,8 @@ def annotate(
     alignment: CtaAlignment,
     mapping: Mapping,
     options: TracingOptions = TracingOptions(),
+    *,
+    labels: nib.Nifti1Image | None = None,
 ) -> Annotation:
     """Label C7, M1 and M2 on a plain scan by what contrast medium shows of them.
 
@@ -65,6 +68,8 @@ def annotate(
         alignment: Of :func:`~lvo_kedro.annotation.register_cta`.
         mapping: World of the plain scan to MNI, as the priors' registration finds it.
         options: What counts as filled, as a branch, as a gap.
+        labels: What a model drew on the angiography (1 C7, 2 M1, 3 M2, 4 other, on its grid);
+            taken in place of what is followed here, the gap and its completion stay.
 
     Returns:
         Labels of both sides, as wide as annotators draw them. On the side with the longer stretch
@@ -85,6 +90,9 @@ def annotate(
         gap, ways = max(gaps, key=lambda one: one[0].weight(options))
         proposal = propose(found, ways, gap)
         branches[gap.side] = _complete(found, ways, traces[gap.side], options)
+    if labels is not None:
+        drawn = labelled_branches(labels, alignment, mapping)
+        branches = {side: add_completed(drawn[side], branches[side]) for side in SIDES}
     return _draw(ncct, branches, proposal, options)
 
 
@@ -130,7 +138,7 @@ def _draw(
 ) -> Annotation:
     grid, every = grid_of(ncct), [branch for side in SIDES for branch in branches[side]]
     points = _joined([branch.points for branch in every])
-    named = [np.full(len(branch.points), OCCLUSION_LABELS[branch.segment]) for branch in every]
+    named = [np.full(len(branch.points), VESSEL_LABELS[branch.segment]) for branch in every]
     labels = np.concatenate([np.zeros(0), *named]).astype(np.uint8)
     unseen = np.concatenate([np.zeros(0, bool), *(branch.completed for branch in every)])
     clot = np.array([OCCLUSION_LABELS[name] for name in proposal.labels] if proposal else [])

@@ -7,7 +7,7 @@ part (C7 before, M1 after); M1 ends where two branches of the middle cerebral ar
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
@@ -47,11 +47,16 @@ _SMOOTH_MM: Final = 1.0
 """Standard deviation of the Gaussian along a centre-line: voxels are no course."""
 
 
+Label = Literal["C7", "M1", "M2", "other"]
+"""A name among the vessel labels."""
+
+
 @dataclass(frozen=True, eq=False)
 class Branch:
     """A stretch of one artery, from the heart outwards."""
 
-    segment: Segment
+    segment: Label
+    """Its name among the vessel labels."""
     points: NDArray[np.float64]
     """(N, 3) world mm, about :data:`~lvo_kedro.annotation.courses.STEP_MM` apart."""
     completed: NDArray[np.bool_]

@@ -19,6 +19,7 @@ from lvo_kedro.nnunet.options import NnUNetOptions
 
 if TYPE_CHECKING:
     from lvo_kedro.nnunet.dataset import TrainingCase, prepare_dataset
+    from lvo_kedro.nnunet.foreign import load_foreign
     from lvo_kedro.nnunet.loading import load_predictor
     from lvo_kedro.nnunet.prediction import Predictor
     from lvo_kedro.nnunet.training import train_fold
@@ -27,6 +28,7 @@ __all__ = [
     "NnUNetOptions",
     "Predictor",
     "TrainingCase",
+    "load_foreign",
     "load_predictor",
     "prepare_dataset",
     "train_fold",
@@ -37,6 +39,7 @@ _HOME = {
     "prepare_dataset": "dataset",
     "train_fold": "training",
     "Predictor": "prediction",
+    "load_foreign": "foreign",
     "load_predictor": "loading",
 }
 

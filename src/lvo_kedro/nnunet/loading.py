@@ -74,7 +74,7 @@ def _load(folders: tuple[Path, ...], stamps: tuple[str, ...], options: NnUNetOpt
         plans.transpose_forward,
         tuple(checkpoints[0]["inference_allowed_mirroring_axes"]),
     )
-    network = _build_network(plans, dataset, first["configuration"])
+    network = build_network(plans, dataset, first["configuration"])
     if chosen.accelerate:
         to_channels_last(network)
         if device.type == "cpu":
@@ -100,7 +100,7 @@ def _with_frame_of(manifest: Mapping[str, Any], options: NnUNetOptions) -> NnUNe
     return NnUNetOptions.model_validate({**options.model_dump(), **own})
 
 
-def _build_network(
+def build_network(
     plans: PlansManager, dataset: dict[str, Any], configuration: str
 ) -> torch.nn.Module:
     """Return the network without weights: nnU-Net's predictor puts in those of each fold."""

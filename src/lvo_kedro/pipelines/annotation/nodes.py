@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import pandas as pd
 
 from lvo_kedro.annotation import (
     CtaRegistrationOptions,
+    LabellerOptions,
     TracingOptions,
     annotate,
     compare_with_table,
+    name_labels,
     read_cta,
     register_cta,
 )
 from lvo_kedro.datasets.cases import Case, Cases, Task
-from lvo_kedro.errors import TableError
+from lvo_kedro.errors import ModelError, TableError
+from lvo_kedro.nnunet import NnUNetOptions, Predictor, load_foreign
 from lvo_kedro.priors import PriorOptions, load_atlas, register_atlas
 from lvo_kedro.reporting import plot_annotation, render_annotation_page
 
@@ -32,6 +37,7 @@ def annotate_scans(
     priors: PriorOptions,
     registration: CtaRegistrationOptions,
     tracing: TracingOptions,
+    labeller: LabellerOptions,
 ) -> dict[str, Task]:
     """Draw the arteries of every scan that has an angiography.
 
@@ -46,11 +52,22 @@ def annotate_scans(
             "a column cta with NIfTI files relative to 01_raw",
             "name them there (data/README.md); kedro import-studies does it by itself",
         )
-    folder = Path(atlas_folder) if atlas_folder else None
-    return {
-        row.case_id: partial(
-            annotate_scan, scans[row.case_id], Path(row.cta), folder, priors, registration, tracing
+    if labeller.model_folder and not labeller.labels:
+        raise ModelError(
+            "a model that labels angiographies, without a word on its labels",
+            "cta_labeller.labels, such as {4: C7, 6: C7, 5: M1, 7: M1}",
+            "name what each of its label values is",
         )
+    shared: dict[str, Any] = {
+        "atlas_folder": Path(atlas_folder) if atlas_folder else None,
+        "priors": priors,
+        "registration": registration,
+        "tracing": tracing,
+        "labeller": labeller,
+        "model": Path(labeller.model_folder) if labeller.model_folder else None,
+    }
+    return {
+        row.case_id: partial(annotate_scan, scans[row.case_id], Path(row.cta), **shared)
         for row in rows.itertuples()
         if row.case_id in scans
     }
@@ -59,16 +76,20 @@ def annotate_scans(
 def annotate_scan(
     scan: Case,
     cta_path: Path,
+    *,
     atlas_folder: Path | None,
     priors: PriorOptions,
     registration: CtaRegistrationOptions,
     tracing: TracingOptions,
+    labeller: LabellerOptions,
+    model: Path | None,
 ) -> dict[str, Any]:
     """Draw the arteries of one scan."""
     ncct, brain_mask, cta = scan["ncct"], scan["brain_mask"], read_cta(cta_path)
     alignment = register_cta(cta, ncct, registration)
     atlas = register_atlas(ncct, brain_mask, load_atlas(atlas_folder), priors)
-    found = annotate(ncct, cta, alignment, atlas.mapping, tracing)
+    labels = _label(cta, model, labeller) if model else None
+    found = annotate(ncct, cta, alignment, atlas.mapping, tracing, labels=labels)
     return {
         "vessel_labels": found.vessel_labels,
         "completed": found.completed,
@@ -76,6 +97,16 @@ def annotate_scan(
         "record": found.record | alignment.record(),
         "picture": plot_annotation(ncct, cta, alignment, found),
     }
+
+
+def _label(cta: nib.Nifti1Image, model: Path, labeller: LabellerOptions) -> nib.Nifti1Image:
+    return name_labels(_model(model, labeller.device).predict(cta), labeller.labels)
+
+
+@functools.cache
+def _model(folder: Path, device: str) -> Predictor:
+    """Read the user's model once in each worker."""
+    return load_foreign(folder, NnUNetOptions(device=device, mirror_prediction="none"))
 
 
 def tabulate_annotations(annotations: Cases, cohort: pd.DataFrame) -> pd.DataFrame:

@@ -20,6 +20,7 @@ def create_pipeline(**_: object) -> Pipeline:
                     "params:priors",
                     "params:cta_registration",
                     "params:cta_tracing",
+                    "params:cta_labeller",
                 ],
                 outputs="cta_annotations",
                 name="annotate_scans",
