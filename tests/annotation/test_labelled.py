@@ -1,5 +1,7 @@
 """Labels that a model drew on the angiography, in place of tracing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from nibabel.affines import apply_affine

@@ -18,6 +18,8 @@ def render_annotation_page(
     proposals: Sequence[Mapping[str, Any]],
     pictures: Mapping[str, Path],
     failed: Mapping[str, str],
+    *,
+    simulated: bool = False,
 ) -> str:
     """Render the page: one proposal per row, those that disagree with the cohort table first.
 
@@ -28,6 +30,7 @@ def render_annotation_page(
         proposals: Of :func:`~lvo_kedro.annotation.compare_with_table`, with ``case_id``.
         pictures: PNG file of each case.
         failed: By case, why there is no proposal.
+        simulated: Whether any case is simulated; marks the page.
 
     Returns:
         HTML that needs nothing else.
@@ -49,6 +52,7 @@ def render_annotation_page(
         .get_template("annotation.html.j2")
         .render(
             title="Proposed vessel labels",
+            simulated=simulated,
             counts=counts,
             rows=rows,
             pictures=drawn,

@@ -120,9 +120,12 @@ def tabulate_annotations(annotations: Cases, cohort: pd.DataFrame) -> pd.DataFra
     )
 
 
-def write_annotation_page(table: pd.DataFrame, annotations: Cases) -> str:
+def write_annotation_page(table: pd.DataFrame, annotations: Cases, cohort: pd.DataFrame) -> str:
     """Write the page on which proposals are looked at and accepted or rejected, one by one."""
     pictures = {case: annotations[case].path("picture") for case in table["case_id"]}
     agreeing = int((table["agreement"] == "agrees").sum())
     logger.info("%d of %d proposals agree with the cohort table", agreeing, len(table))
-    return render_annotation_page(table.to_dict("records"), pictures, annotations.failed)
+    simulated = "simulated" in cohort and bool((cohort["simulated"] == "yes").any())
+    return render_annotation_page(
+        table.to_dict("records"), pictures, annotations.failed, simulated=simulated
+    )

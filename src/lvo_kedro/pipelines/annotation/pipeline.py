@@ -33,7 +33,7 @@ def create_pipeline(**_: object) -> Pipeline:
             ),
             node(
                 nodes.write_annotation_page,
-                inputs=["annotation_table", "cta_annotations"],
+                inputs=["annotation_table", "cta_annotations", "cohort"],
                 outputs="annotation_page",
                 name="write_annotation_page",
             ),
