@@ -19,6 +19,7 @@ from lvo_kedro.evaluation.flow import (
     OUT_OF_SCOPE,
     WITH_LVO,
 )
+from lvo_kedro.evaluation.hemispheres import RATE
 from lvo_kedro.reporting import wording as w
 from lvo_kedro.reporting.style import empty_figure, to_svg
 
@@ -122,13 +123,17 @@ def draw(
 
 
 def cards_of(split: SplitTables, point: str) -> list[Card]:
-    """The main metrics of a set: AUC, sensitivity, specificity, segment and side end to end."""
+    """The main metrics of a set: detection, within the patient, segment and side end to end."""
     summary, operating = split.detection["summary"], split.detection["operating"]
     chosen: list[tuple[str, dict[str, Any] | None]] = [
         ("AUC", w.pick(summary, "auc")),
         ("Sensitivity", w.pick(operating, "sensitivity", operating_point=point)),
         ("Specificity", w.pick(operating, "specificity", operating_point=point)),
     ]
+    if "hemispheres" in split.detection:  # runs of before had no such table
+        within = w.pick(split.detection["hemispheres"], RATE)
+        if within is not None and not pd.isna(within["value"]):
+            chosen.append(("Occluded side higher, within the patient", within))
     if "summary" in split.localization:
         where = {"scope": "end_to_end", "operating_point": point, "segment": "all"}
         table = split.localization["summary"]
