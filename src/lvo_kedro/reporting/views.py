@@ -130,10 +130,6 @@ def cards_of(split: SplitTables, point: str) -> list[Card]:
         ("Sensitivity", w.pick(operating, "sensitivity", operating_point=point)),
         ("Specificity", w.pick(operating, "specificity", operating_point=point)),
     ]
-    if "hemispheres" in split.detection:  # runs of before had no such table
-        within = w.pick(split.detection["hemispheres"], RATE)
-        if within is not None and not pd.isna(within["value"]):
-            chosen.append(("Occluded side higher, within the patient", within))
     if "summary" in split.localization:
         where = {"scope": "end_to_end", "operating_point": point, "segment": "all"}
         table = split.localization["summary"]
@@ -141,6 +137,10 @@ def cards_of(split: SplitTables, point: str) -> list[Card]:
             ("Side correct, end to end", w.pick(table, "side_accuracy", **where)),
             ("Segment correct, end to end", w.pick(table, "segment_accuracy", **where)),
         ]
+    if "hemispheres" in split.detection:  # runs of before had no such table
+        within = w.pick(split.detection["hemispheres"], RATE)
+        if within is not None and not pd.isna(within["value"]):
+            chosen.append(("Occluded side higher, within the patient", within))
     return [_card(name, row) for name, row in chosen if row is not None]
 
 
