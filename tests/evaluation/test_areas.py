@@ -71,6 +71,9 @@ def test_a_set_of_controls_alone_is_evaluated() -> None:
     assert result.summary.set_index("metric").loc["auc", "method"] == (
         "only one class: no case with LVO"
     )
+    named = evaluate_localization(study.calls, study.scores, OPERATING_POINTS, OPTIONS)
+    assert named.summary["value"].isna().all()
+    assert named.metrics == {}
     assert "specificity stands" in result.findings.set_index("check").loc[ONE_CLASS, "message"]
 
 
