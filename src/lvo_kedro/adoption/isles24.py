@@ -11,12 +11,8 @@ from nibabel.affines import apply_affine
 from lvo_kedro.adoption.cases import AdoptedCase, Derivation
 from lvo_kedro.adoption.isles24_folder import Isles24Folder, index_folder
 from lvo_kedro.adoption.isles24_phenotype import read_baseline, read_workbook
-from lvo_kedro.adoption.occluded_artery import (
-    ArteryRuleOptions,
-    Named,
-    midplane_of_arteries,
-    name_occlusion,
-)
+from lvo_kedro.adoption.labelled_arteries import LabelledArteries
+from lvo_kedro.adoption.occluded_artery import ArteryRuleOptions, NamedOcclusion, name_occlusion
 from lvo_kedro.adoption.source import Adapter, AdoptionError, Source
 from lvo_kedro.errors import CaseError
 from lvo_kedro.imaging import extract_brain, read_ncct
@@ -198,34 +194,24 @@ class _Usable:
         return image
 
 
-def _name(ncct: Path, usable: _Usable, options: Isles24Options) -> Named:
+def _name(ncct: Path, usable: _Usable, options: Isles24Options) -> NamedOcclusion:
     """Name the occlusion, or say why nothing can."""
+    look = ("no marker tells the side",)
     if usable.lvo is None:
         why = next(reason for reason in usable.missing if reason.startswith("lvo-msk"))
-        look = ("no marker tells the side",)
-        return Named("unknown", "unknown", "no marker", f"no {why}", None, (), look)
+        return NamedOcclusion("unknown", "unknown", "no marker", f"no {why}", review=look)
     index = np.argwhere(np.asanyarray(usable.lvo.dataobj) > 0)
     if not len(index):
-        look = ("no marker tells the side",)
-        return Named("unknown", "unknown", "empty marker", "lvo-msk is empty", None, (), look)
+        return NamedOcclusion("unknown", "unknown", "empty marker", "lvo-msk is empty", review=look)
     point = apply_affine(usable.lvo.affine, index.mean(axis=0))
-    named = name_occlusion(point, usable.cow, _midplane(ncct, usable), options)
-    return Named(
-        named.side,
-        named.segment,
-        named.rule,
-        f"marker of {len(index)} voxels; {named.reason}",
-        named.distance_mm,
-        named.missing,
-        named.review,
-    )
+    arteries = None if usable.cow is None else LabelledArteries(usable.cow)
+    plane = None if arteries is None else arteries.midplane
+    named = name_occlusion(point, arteries, plane or _midplane_of_brain(ncct), options)
+    return named._replace(reason=f"marker of {len(index)} voxels; {named.reason}")
 
 
-def _midplane(ncct: Path, usable: _Usable) -> Midplane:
-    """Return the plane between both sides' arteries, or through the middle of the brain."""
-    plane = None if usable.cow is None else midplane_of_arteries(usable.cow)
-    if plane is not None:
-        return plane
+def _midplane_of_brain(ncct: Path) -> Midplane:
+    """Return the sagittal plane through the middle of the brain, where no arteries tell it."""
     brain = extract_brain(read_ncct(ncct))
     inside = np.argwhere(np.asanyarray(brain.dataobj) > 0)
     return midplane_at(float(apply_affine(brain.affine, inside.mean(axis=0))[0]))
