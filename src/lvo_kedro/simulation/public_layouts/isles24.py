@@ -17,6 +17,7 @@ from lvo_kedro.simulation.arteries import label_arteries
 from lvo_kedro.simulation.case import SimulatedCase, simulate_case
 from lvo_kedro.simulation.cta import CtaOptions, simulate_cta
 from lvo_kedro.simulation.options import Orientation, SimulationOptions
+from lvo_kedro.simulation.public_layouts.mark import mark_simulated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -114,6 +115,7 @@ def write_isles24(
         shown[["Subject", "Age", "Sex", "Center", "NIHSS at admission"]].to_excel(
             folder / "clinical_data-description.xlsx", index=False
         )
+    mark_simulated(folder)
     return table
 
 
