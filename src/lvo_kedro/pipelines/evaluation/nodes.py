@@ -149,7 +149,7 @@ def count_errors(findings: pd.DataFrame) -> dict[str, float]:
 
 def describe_cohort(cohort: pd.DataFrame) -> pd.DataFrame:
     """Keep of each case what the report draws, without its files and its patient's id."""
-    wanted = ["case_id", "split", "lvo", "simulated", *COHORT_COLUMNS]
+    wanted = ["case_id", "split", "lvo", "simulated", "source", *COHORT_COLUMNS]
     return cohort[[name for name in wanted if name in cohort]]
 
 
