@@ -37,8 +37,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,viz]"
 	touch $@
 
+# a fresh image knows no packages; where their list cannot be had, the one that is there may do
 services: install
-	apt-get install --yes --quiet --no-install-recommends orthanc orthanc-dicomweb dcmtk dicom3tools postgresql
+	-apt-get update --quiet
+	DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends orthanc orthanc-dicomweb dcmtk dicom3tools postgresql
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check psycopg2-binary
 
 demo: install

@@ -61,6 +61,8 @@ def make_project(folder: Path) -> None:
         return
     shutil.copytree(ROOT / "conf", folder / "conf", ignore=shutil.ignore_patterns("local"))
     shutil.copytree(ROOT / "tests" / "pipelines" / "conf_tiny", folder / "conf" / "tiny")
+    settings = folder / "conf" / "tiny" / "globals.yml"
+    settings.write_text(settings.read_text().replace("workers: 1", "workers: 2", 1))
     shutil.copy(ROOT / "pyproject.toml", folder)
     (folder / "src").mkdir()
 

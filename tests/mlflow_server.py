@@ -1,4 +1,4 @@
-"""A real MLflow server on this machine, which a test may stop and start again."""
+"""Real servers of MLflow on this machine, which a test may stop and start again."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from pathlib import Path
 from lvo_kedro.tracking_server import answers
 
 
-class Server:
-    """A server with a store of its own, below ``folder`` unless ``store`` names another.
+class Program:
+    """A command of MLflow that listens at a free port of this machine.
 
     Args:
-        folder: Where its artifacts lie.
-        store: Address of its database.
+        folder: Where it runs; its words go to ``server.log`` there.
+        command: What follows ``mlflow``, but for the port.
+        settings: Environment variables besides this process's, of which it gets none of MLflow's.
     """
 
-    def __init__(self, folder: Path, store: str = "") -> None:
-        self._folder, self._store = folder, store or f"sqlite:///{folder / 'server.db'}"
+    def __init__(self, folder: Path, *command: str, **settings: str) -> None:
+        self._folder, self._command, self._settings = folder, command, settings
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.address = f"http://127.0.0.1:{self.port}"
@@ -32,17 +33,17 @@ class Server:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         self._folder.mkdir(exist_ok=True)
-        command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port"]
-        places = ["--backend-store-uri", self._store, "--artifacts-destination"]
+        own = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
         with (self._folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603
-                [*command, str(self.port), *places, (self._folder / "artifacts").as_uri()],
-                env={k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")},
+                [sys.executable, "-m", "mlflow", *self._command, "--port", str(self.port)],
+                cwd=self._folder,
+                env=own | self._settings,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        end = time.monotonic() + 90
+        end = time.monotonic() + 180
         while not answers(self.address, 1.0):
             assert self._process.poll() is None, log.name
             assert time.monotonic() < end
@@ -55,3 +56,34 @@ class Server:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
+
+
+class Server(Program):
+    """A server with a store of its own, below ``folder`` unless ``store`` names another.
+
+    Args:
+        folder: Where its artifacts lie.
+        store: Address of its database.
+    """
+
+    def __init__(self, folder: Path, store: str = "") -> None:
+        store = store or f"sqlite:///{folder / 'server.db'}"
+        places = ["--backend-store-uri", store, "--artifacts-destination"]
+        artifacts = (folder / "artifacts").as_uri()
+        super().__init__(folder, "server", "--workers", "1", *places, artifacts)
+
+
+class ModelServer(Program):
+    """``mlflow models serve`` with the packages that are installed, on loopback.
+
+    Args:
+        folder: Where it runs.
+        model: Folder of the model.
+        settings: Environment variables.
+    """
+
+    def __init__(self, folder: Path, model: Path, **settings: str) -> None:
+        how = ["--env-manager", "local", "--host", "127.0.0.1", "--workers", "1"]
+        # it looks for uvicorn there, as in an environment that is activated
+        settings["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        super().__init__(folder, "models", "serve", "--model-uri", str(model), *how, **settings)

@@ -11,20 +11,20 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import pytest
 import torch
 from kedro.io import DatasetError
 
 from lvo_kedro.datasets import CaseDataset, digests, fingerprint
-from lvo_kedro.errors import ModelError, ScanError
+from lvo_kedro.errors import ModelError
 from lvo_kedro.options import Options
 from lvo_kedro.pipelines.preprocessing.nodes import preprocess_scan
+
+from .case_tasks import Trace, count_threads, die, grow, measure, meet, refuse
 
 fingerprint_module = importlib.import_module("lvo_kedro.datasets.fingerprint")
 
@@ -34,36 +34,10 @@ def dataset(path: Path, **options) -> CaseDataset:
     return CaseDataset(path=str(path), files=files, **options)
 
 
-def measure(value: int, trace: Path) -> dict[str, object]:
-    with trace.open("a") as stream:
-        stream.write(f"{value}\n")
-    image = nib.Nifti1Image(np.full((2, 2, 2), value, np.int16), np.eye(4), dtype=np.int16)
-    return {"scan": image, "quality": {"value": value}}
-
-
-def refuse(value: int) -> dict[str, object]:
-    raise ScanError(f"{value} slices", "at least 10", "export the whole series")
-
-
 def stumble(trace: Path) -> dict[str, object]:
     with trace.open("a") as stream:
         stream.write("tried\n")
     raise RuntimeError("disk full")
-
-
-class Trace:
-    """A file that tasks write to, which has no influence on results."""
-
-    fingerprint = None
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def open(self, mode: str):
-        return self.path.open(mode)
-
-    def lines(self) -> list[str]:
-        return self.path.read_text().split() if self.path.exists() else []
 
 
 @pytest.fixture
@@ -218,17 +192,6 @@ def count_to_the_end(number: int, *, folder: Path) -> dict[str, object]:
     return {}
 
 
-def meet(other: str, *, folder: Path) -> dict[str, object]:
-    """Finish only while ``other`` is at work too."""
-    (folder / "here").touch()
-    patience = time.monotonic() + 60
-    while not (folder.parent / other / "here").exists():
-        if time.monotonic() > patience:
-            raise TimeoutError(f"{other} never came")
-        time.sleep(0.02)
-    return {}
-
-
 def test_folds_run_side_by_side(tmp_path):
     folds = dataset(tmp_path / "d", resumable=True, stop_on_error=True, workers=2)
     folds.save({"fold_0": partial(meet, "fold_1"), "fold_1": partial(meet, "fold_0")})
@@ -315,15 +278,6 @@ def test_why_a_case_is_computed_is_told(tmp_path, trace):
     assert reasons(a=partial(measure, 1, trace)) == ["changed: code, trace"]
     (tmp_path / "d" / "a" / "quality.json").unlink()
     assert reasons(a=partial(blur, 1, Blur())) == ["quality.json is missing"]
-
-
-def die(victim: str, name: str, trace: Trace) -> dict[str, object]:
-    """End the process, as the system does where memory runs out."""
-    with trace.open("a") as stream:
-        stream.write(f"{name}\n")
-    if name == victim:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return {"quality": {"name": name}}
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there, nothing is killed by a signal")
@@ -494,24 +448,11 @@ def test_a_worker_ends_with_the_run_that_started_it():
         assert process.stdout.read() == ""  # returns when nobody has the pipe open any more
 
 
-_KEPT: list[bytearray] = []
-
-
-def grow(size: int) -> dict[str, object]:
-    _KEPT.append(bytearray(b"1" * size))
-    time.sleep(1.1)  # loky looks at a worker once a second
-    return {"quality": {"process": os.getpid()}}
-
-
 def test_a_worker_that_grows_as_one_does_that_trains_a_network_is_kept(tmp_path):
     cases = dataset(tmp_path / "d", workers=2)
     cases.save({f"case-{n}": functools.partial(grow, 400_000_000) for n in range(6)})
     processes = [record["process"] for record in cases.load().records("quality").values()]
     assert len(set(processes)) <= 2
-
-
-def count_threads() -> dict[str, object]:
-    return {"quality": {"threads": torch.get_num_threads()}}
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import json
-import os
-import subprocess
-import sys
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
 import pytest
+import requests
 from click.testing import CliRunner
 from nibabel.affines import apply_affine
 from nibabel.orientations import io_orientation, ornt_transform
@@ -19,19 +20,10 @@ from lvo_kedro.cli import cli
 from lvo_kedro.nnunet import loading
 from lvo_kedro.pipelines.detection_training import scoring_nodes
 from lvo_kedro.scoring import Scorer, check_record, open_bundle
+from lvo_kedro.serving import log_signature
+from tests.mlflow_server import ModelServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-
-SERVED = """
-import sys, warnings
-import mlflow, mlflow.pyfunc
-from mlflow.models import Model
-model, scans = mlflow.pyfunc.load_model(sys.argv[1]), sys.argv[2:]
-import base64, json, pandas as pd
-sent = base64.b64encode(open(scans[0], "rb").read()).decode()
-found = model.predict(pd.DataFrame({"nifti": [sent, "?"]}))
-print("\\n" + json.dumps(found))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -134,37 +126,45 @@ def test_maps_lie_on_the_scans_own_grid_and_show_the_same_place_in_the_patient(r
     assert np.allclose(*centres, atol=2.0)
 
 
-def test_it_loads_behind_mlflow_in_another_process_without_the_project(
-    tiny, bundle, scans, results, tmp_path
-):
-    import mlflow.pyfunc
-    from mlflow.models import Model
-
-    from lvo_kedro.serving import SCANS
-
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "bundle").symlink_to(bundle)
-    model = Model(signature=SCANS)
-    mlflow.pyfunc.add_to_model(model, loader_module="lvo_kedro.scoring.served", data="bundle")
-    model.save(str(tmp_path / "model" / "MLmodel"))
-    (tmp_path / "empty").mkdir()
-    source = str(Path(__file__).resolve().parents[2] / "src")
-    done = subprocess.run(  # noqa: S603 - our own interpreter
-        [sys.executable, "-c", SERVED, str(tmp_path / "model"), str(scans[0])],
-        cwd=tmp_path / "empty",
-        env=os.environ | {"PYTHONPATH": source},
-        capture_output=True,
-        text=True,
-        check=True,
+@pytest.fixture
+def server(bundle, tmp_path):
+    """``mlflow models serve`` of the bundle, in a folder that is not a project."""
+    model = Path(shutil.copytree(bundle, tmp_path / "model" / "bundle")).parent
+    copied = SimpleNamespace(
+        log_artifact=lambda _, path, place: shutil.copy(path, tmp_path / place)
     )
-    sent, odd = json.loads(done.stdout.splitlines()[-1])
-    check_record(sent)
+    log_signature(copied, "0" * 32, bundle)
+    source = str(Path(__file__).resolve().parents[2] / "src")
+    server = ModelServer(tmp_path / "serving", model, PYTHONPATH=source, LVO_SCANS=str(tmp_path))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+def test_mlflow_serves_the_bundle_over_http_without_the_project(server, scans, results, tmp_path):
+    sent = base64.b64encode(scans[0].read_bytes()).decode()
+    rows = {"columns": ["nifti"], "data": [[sent], ["?"]]}
+    answer = requests.post(
+        f"{server.address}/invocations", json={"dataframe_split": rows}, timeout=120
+    )
+    assert answer.status_code == 200, answer.text
+    scored, odd = answer.json()["predictions"]
+    check_record(scored)
     own = results[0][0].record
-    assert (sent["probability"], sent["side"]) == (own["probability"], own["side"])
-    assert sent["models"]["sha256"] == own["models"]["sha256"]
+    for name in ("status", "probability", "unreliable_probability", "side", "segment", "point_mm"):
+        assert scored[name] == own[name], name
+    assert scored["models"]["sha256"] == own["models"]["sha256"]
     assert odd["status"] == "failed"
     assert "not base64" in odd["failed"]
-    assert not list((tmp_path / "empty").iterdir())
+    # a path outside of the folder that it may read is refused, and so is what is no table of scans
+    path = {"dataframe_records": [{"path": str(scans[0])}]}
+    answer = requests.post(f"{server.address}/invocations", json=path, timeout=60)
+    assert "no scan may be read" in answer.json()["predictions"][0]["failed"]
+    answer = requests.post(f"{server.address}/invocations", json={"scan": sent}, timeout=60)
+    assert answer.status_code == 400
+    assert [path.name for path in (tmp_path / "serving").iterdir()] == ["server.log"]
 
 
 @pytest.mark.shared
