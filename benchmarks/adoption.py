@@ -1,7 +1,7 @@
 """How often the rule that names ISLES'24's occlusions is right, on simulated heads in its layout.
 
 ``python -m benchmarks.adoption [FOLDER]``. Markers lie 4 mm beside the clot; contrast ends at the
-clot, and collaterals fill what lies beyond. It shows what the rule does, not what is in the archive.
+clot, and collaterals fill what lies beyond. It shows what the rule does, not what the archive is.
 """
 
 from __future__ import annotations
