@@ -86,8 +86,8 @@ def name_occlusion(
     nearest, distance = next(iter(gaps.items()))
     reason += f"; nearest labelled artery: {_words(nearest)} at {distance:.1f} mm"
     if arteries.sides_exchanged:
-        look = ("labels of right and left lie on the other side",)
-        return NamedOcclusion(side, "unknown", "labels exchanged", reason, distance, (), look)
+        exchanged = ("labels of right and left lie on the other side",)
+        return NamedOcclusion(side, "unknown", "labels exchanged", reason, distance, (), exchanged)
     near = distance <= options.nearest_mm
     if near and side == "unknown":
         side = nearest[1] or side
