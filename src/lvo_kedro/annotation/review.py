@@ -23,6 +23,7 @@ def compare_with_table(record: Mapping[str, Any], row: Mapping[str, Any]) -> dic
     told = {"table_side": str(row["side"]), "table_segment": str(row["segment"])}
     words = {name: str(record.get(name, "")) for name in ("side", "segment")}
     words["parts"] = "+".join(record.get("parts", ()))
+    words["proposed"] = "yes" if record["proposed"] else ""
     plain = {name: v for name, v in record.items() if not isinstance(v, list)}
     return {**plain, **words, **told, "agreement": _agreement(record, row)}
 

@@ -11,7 +11,7 @@ from lvo_kedro.imaging.boxes import bounding_box
 from lvo_kedro.imaging.geometry import Grid, grid_of, make_image
 from lvo_kedro.imaging.planes import WORLD_AXES, View, view_of
 from lvo_kedro.reporting import slices
-from lvo_kedro.reporting.style import GREEN, ORANGE, SKY, VERMILION, new_row, style
+from lvo_kedro.reporting.style import GREEN, ORANGE, PURPLE, SKY, VERMILION, new_row, style
 from lvo_kedro.vocabulary import OCCLUSION_LABELS
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def _draw_slice(
         segment = make_image(labels == OCCLUSION_LABELS[name], found.vessel_labels.affine)
         slices.outline(axes, segment, view, colour, name)
     slices.outline(axes, found.occlusion_mask, view, VERMILION, "proposed clot", dashed=True)
-    slices.outline(axes, found.completed, view, "white", "completed without contrast", dashed=True)
+    slices.outline(axes, found.completed, view, PURPLE, "completed without contrast", dashed=True)
     slices.name_outlines(axes)
 
 
