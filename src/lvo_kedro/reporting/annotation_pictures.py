@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CONTRAST_WINDOW: Final = (0.0, 350.0)
 """HU from black to white: filled arteries are bright."""
 COLOURS: Final = {"C7": GREEN, "M1": SKY, "M2": ORANGE}
-MARGIN_MM: Final = 18.0
+MARGIN_MM: Final = 30.0
 """Shown around the arteries."""
 SPACING_MM: Final = 0.8
 WIDTH: Final = 4.0
