@@ -160,5 +160,10 @@ def _with_others(former: pd.DataFrame, rows: list[dict[str, str]], source: str) 
 def _write_source(path: Path, adapter: Adapter) -> None:
     known: dict[str, Any] = {}
     if path.is_file():
-        known = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            known = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise TableError(
+                f"a {path.name} that cannot be read", "what an adoption wrote", "move it away"
+            ) from error
     write_json(path, dict(sorted((known | {adapter.source.name: asdict(adapter.source)}).items())))

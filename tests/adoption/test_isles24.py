@@ -15,6 +15,7 @@ from lvo_kedro.adopted_cohort import Adopted
 from lvo_kedro.adoption import ADAPTERS, AdoptionError
 from lvo_kedro.adoption.isles24_phenotype import read_baseline, read_workbook
 from lvo_kedro.cohort import validate_cohort
+from lvo_kedro.errors import TableError
 from lvo_kedro.imaging import read_ncct
 from tests.adoption.conftest import Folder
 
@@ -161,6 +162,26 @@ def test_what_a_person_changed_stays(older: Folder, tmp_path: Path) -> None:
         assert rows.at["isles24-0002", "side"] == "left"
         assert rows.at["isles24-0002", "vessel_labels"]
         assert again.changed_by_hand == ("isles24-0002",)
+
+
+def test_a_damaged_subject_ends_nothing_but_itself(older: Folder, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(older.root, tmp_path / "archive"))
+    scan = next(root.rglob("*0002*_ncct.nii.gz"))
+    scan.write_bytes(scan.read_bytes()[:500])
+    marker = next(root.rglob("*0005*_lvo-msk.nii.gz"))
+    marker.write_bytes(b"no image")
+    result = Folder(root, older.truth).adopt(tmp_path / "out")
+    assert list(result.table["case_id"]) == ["isles24-0005"]
+    assert "truncated or damaged" in result.failed["sub-stroke0002"]
+    assert rows(result).at["sub-stroke0005", "rule"] == "no marker"
+    assert "lvo-msk (a file" in rows(result).at["sub-stroke0005", "missing"]
+    scan.unlink()
+    shutil.copy(next(older.root.rglob("*0002*_ncct.nii.gz")), scan)
+    again = Folder(root, older.truth).adopt(tmp_path / "out")
+    assert len(again.table) == 2 and again.kept == 1 and not again.failed
+    (tmp_path / "out" / "source.json").write_text("{", encoding="utf-8")
+    with pytest.raises(TableError, match="move it away"):
+        Folder(root, older.truth).adopt(tmp_path / "out")
 
 
 def test_a_simulated_folder_is_never_called_isles(adopted: Result) -> None:

@@ -11,11 +11,13 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 
+from lvo_kedro.adoption import ADAPTERS
 from lvo_kedro.errors import TableError
 from lvo_kedro.evaluation import Finding, findings_table, raise_on_errors
 from lvo_kedro.reporting import (
     ReportContent,
     SplitTables,
+    render_checklist,
     render_report,
     render_robustness,
     report,
@@ -264,3 +266,19 @@ def test_robustness_has_a_page_of_its_own() -> None:
     text = " ".join(Page(source).text.split())
     for words in ("Noise, 10 HU", "AUC difference", "run-4711", "SIMULATED DATA", RESEARCH_ONLY):
         assert words in text
+
+
+def test_public_cohorts_are_named_with_what_their_licences_ask_for(content: ReportContent) -> None:
+    source = ADAPTERS["isles24"].source
+    public = dataclasses.replace(
+        content, cohort=content.cohort.assign(source="isles24"), simulated=False
+    )
+    page = html_module.unescape(render_report(public))
+    for told in (source.attribution, source.licence, source.citation, *source.limits):
+        assert told in page
+    assert source.attribution in html_module.unescape(render_checklist(public))
+    simulated = dataclasses.replace(
+        content, cohort=content.cohort.assign(source="isles24-simulated")
+    )
+    for none in (content, simulated):
+        assert 'id="data"' not in render_report(none)
