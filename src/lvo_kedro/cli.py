@@ -19,6 +19,7 @@ from kedro.framework.startup import bootstrap_project
 from kedro.pipeline import Pipeline
 
 from lvo_kedro.cleaning import as_table, in_words, remove, survey
+from lvo_kedro.cli_adoption import adopt_command
 from lvo_kedro.cli_annotation import export_command, take_command
 from lvo_kedro.cli_studies import import_command
 from lvo_kedro.errors import CaseError
@@ -41,6 +42,7 @@ def cli() -> None:
 
 
 cli.add_command(import_command)
+cli.add_command(adopt_command)
 cli.add_command(export_command)
 cli.add_command(take_command)
 cli.add_command(score)

@@ -72,19 +72,22 @@ _KINDS = {
 """By the first four bytes, the size of the header."""
 
 
-def open_nifti(path: Path, role: str) -> nib.Nifti1Image:
+def open_nifti(path: Path, role: str, *, by_content: bool = False) -> nib.Nifti1Image:
     """Open a NIfTI file without reading its voxels; axes of length one behind the third go.
 
     Args:
         path: ``.nii`` or ``.nii.gz``; the latter is unpacked in memory, its checksum compared.
         role: What errors call the file.
+        by_content: Whether a file that is compressed against its name, or not, is read as what it
+            is, as in archives that cannot be renamed; otherwise it is an error.
 
     Raises:
         ScanError: No file, another format, or one that ends early.
     """
     _check_name(path, role)
-    _check_compression(path, role)
-    if path.suffix.lower() == ".gz":
+    if not by_content:
+        _check_compression(path, role)
+    if is_compressed(path):
         unpacked = io.BytesIO()
         with whole_file(role), gzip.open(path) as file:
             shutil.copyfileobj(file, unpacked, 1 << 24)
@@ -169,12 +172,18 @@ def _check_name(path: Path, role: str) -> None:
         )
 
 
+def is_compressed(path: Path) -> bool:
+    """Return whether a file is gzip-compressed, whatever its name says."""
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
 def _check_compression(path: Path, role: str) -> None:
     """Refuse a file whose name says the opposite of what it is."""
     with path.open("rb") as file:
         start = file.read(4)
     named = path.suffix.lower() == ".gz"
-    if start.startswith(b"\x1f\x8b") and not named:
+    if is_compressed(path) and not named:
         found, right = "a gzip-compressed file that is named .nii", ".nii.gz"
     elif start in _KINDS and named:
         found, right = "an uncompressed file that is named .nii.gz", ".nii"

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from lvo_kedro import __version__
+from lvo_kedro.adoption import Source, attributions
 from lvo_kedro.evaluation.scope import SCOPE
 from lvo_kedro.reporting import wording as w
 from lvo_kedro.reporting.detectors import chosen_detector
 from lvo_kedro.reporting.views import flatten, flow_of
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from lvo_kedro.reporting.content import ReportContent, SplitTables
 
 NETWORKS: Final = ("vessel_network", "detector", "occlusion_network")
@@ -43,6 +46,15 @@ TRAINING: Final = (
     "seeds",
 )
 """Parameters of a network that the checklist names; the report lists all of them."""
+
+
+def public_sources(cohort: pd.DataFrame) -> list[Source]:
+    """Return the public cohorts that a cohort table names in its column ``source``.
+
+    Args:
+        cohort: A row per case.
+    """
+    return attributions(cohort["source"].dropna()) if "source" in cohort else []
 
 
 def run_facts(content: ReportContent) -> dict[str, str]:
@@ -96,6 +108,11 @@ def run_facts(content: ReportContent) -> dict[str, str]:
             "reference": "The occlusion that was put into the simulated scan.",
             "annotators": "None: annotations come from the simulation.",
         }
+    if sources := public_sources(content.cohort):
+        facts["sources"] = " ".join(
+            f"{source.title} ({', '.join(source.records)}). {source.attribution}"
+            for source in sources
+        )
     if "age" in content.cohort or "sex" in content.cohort:
         facts["characteristics"] = "Bar charts of the cohort are in the report."
     return facts

@@ -14,6 +14,7 @@ from lvo_kedro.errors import TableError
 from lvo_kedro.reporting import breakdowns
 from lvo_kedro.reporting import wording as w
 from lvo_kedro.reporting.detectors import chosen_detector
+from lvo_kedro.reporting.facts import public_sources
 from lvo_kedro.reporting.page import environment
 from lvo_kedro.reporting.split_views import split_view
 from lvo_kedro.reporting.training import plot_training
@@ -67,6 +68,7 @@ def render_report(content: ReportContent) -> str:
             alerts=_alerts(_findings(content)),
             quality=_quality_tables(content),
             methods=_method_tables(content),
+            sources=public_sources(content.cohort),
             research_only=RESEARCH_ONLY,
             version=__version__,
         )

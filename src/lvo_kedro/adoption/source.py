@@ -1,0 +1,76 @@
+"""What is known of a public cohort, and what every adapter must be able to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from lvo_kedro.errors import CaseError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from lvo_kedro.adoption.cases import AdoptedCase
+    from lvo_kedro.options import Options
+
+
+class AdoptionError(CaseError):
+    """A folder that is not the public cohort it should be, or a file of it that cannot be used."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A public cohort: where it comes from and what its publishers ask for."""
+
+    name: str
+    """As on the command line and in the column ``source`` of the cohort table."""
+    title: str
+    records: tuple[str, ...]
+    """Addresses where it is published."""
+    licence: str
+    attribution: str
+    """The sentence that has to stand beside whatever is published of it."""
+    citation: str
+    checked: str
+    """What the adapter was checked against, said as it is."""
+    limits: tuple[str, ...] = ()
+    """What evaluations on it do not show."""
+
+
+class Archive(Protocol):
+    """A folder in which a cohort was found."""
+
+    @property
+    def version(self) -> str:
+        """The layout that was found, in words."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What is remarkable about the folder as a whole."""
+
+    @property
+    def subjects(self) -> Sequence[str]:
+        """Names of all subjects, in order."""
+
+    def files(self, subject: str) -> Sequence[Path]:
+        """Return all files on which the case of a subject depends."""
+
+    def case(self, subject: str) -> AdoptedCase:
+        """Return the case of a subject.
+
+        Raises:
+            CaseError: The subject cannot be used.
+        """
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """Takes over one public cohort."""
+
+    source: Source
+    options: type[Options]
+    """What can be decided otherwise; its defaults are the rules that the docs describe."""
+    find: Callable[[Path, Any], Archive]
+    """Looks at a folder, with the options. Raises :class:`AdoptionError` where it is another
+    cohort, another version or incomplete, saying what was found and what was expected."""
