@@ -6,7 +6,7 @@ rule cannot tell stays ``unknown``; nothing is guessed. :data:`ADAPTERS` lists t
 """
 
 from lvo_kedro.adoption.adapters import ADAPTERS, adapter_named, attributions
-from lvo_kedro.adoption.cases import AdoptedCase, Derivation
+from lvo_kedro.adoption.cases import AdoptedCase, Derivation, LeftOut
 from lvo_kedro.adoption.checksums import verify_checksums
 from lvo_kedro.adoption.isles24 import Isles24Options
 from lvo_kedro.adoption.source import Adapter, AdoptionError, Archive, Source
@@ -19,6 +19,7 @@ __all__ = [
     "Archive",
     "Derivation",
     "Isles24Options",
+    "LeftOut",
     "Source",
     "adapter_named",
     "attributions",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from lvo_kedro.adoption import isles24
+from lvo_kedro.adoption import cq500, isles24
 from lvo_kedro.adoption.source import Adapter, AdoptionError, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 ADAPTERS: Final[dict[str, Adapter]] = {
-    adapter.source.name: adapter for adapter in (isles24.ADAPTER,)
+    adapter.source.name: adapter for adapter in (isles24.ADAPTER, cq500.ADAPTER)
 }
 
 
