@@ -1,4 +1,4 @@
-"""Simulated patients in the layout of CQ500: DICOM series of each scan, and three readers' table."""
+"""Simulated patients in the layout of CQ500: DICOM series of each scan, and the readers' table."""
 
 from __future__ import annotations
 
