@@ -14,7 +14,10 @@ SIDES = ("left", "right")
 OPERATING_POINTS = {"youden": 0.5, "high_sensitivity": 0.25}
 
 UNLIKE = "noise is 12.0 HU, expected 3.1 to 7.9; arteries is 2.0 of 6, expected 3.0 to 6.0"
-METHOD_COLUMNS = ["likely_side", "out_of_scope", "logit_sides", "logit_network", "logit_ensemble"]
+METHOD_COLUMNS = [
+    "likely_side", "out_of_scope", "utility_left", "utility_right", "logit_sides", "logit_network",
+    "logit_ensemble",
+]  # fmt: skip
 """What score tables of earlier runs lack."""
 
 
@@ -91,8 +94,13 @@ def _make_methods(
     n = len(cohort)
     network = raw + generator.normal(scale=2, size=n)
     told = np.where(generator.random(n) < 0.8, cohort["side"], generator.choice(SIDES, n))
+    likely = np.where(cohort["lvo"] == 1, told, generator.choice(SIDES, n))
+    # two utilities whose logsumexp is the logit, the likelier side's 1 above the other's
+    higher, lower = raw - np.log1p(np.exp(-1.0)), raw - np.log1p(np.exp(1.0))
     return {
-        "likely_side": np.where(cohort["lvo"] == 1, told, generator.choice(SIDES, n)),
+        "likely_side": likely,
+        "utility_left": np.where(likely == "left", higher, lower),
+        "utility_right": np.where(likely == "right", higher, lower),
         "out_of_scope": np.where(np.arange(n) % 20 == 7, UNLIKE, ""),
         "logit_sides": raw,
         "logit_network": network,

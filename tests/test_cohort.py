@@ -235,6 +235,15 @@ def test_too_few_patients_for_the_folds():
         divide(cohort_of(6), FoldOptions(count=4))
 
 
+@pytest.mark.parametrize(("lvo", "missing"), [(1, "without"), (0, "with")])
+def test_a_development_split_of_one_class_says_what_to_do_with_it(lvo, missing):
+    cohort = cohort_of(20)
+    alone = cohort[cohort["lvo"] == lvo]
+    with pytest.raises(TableError, match=f"none {missing} an occlusion") as caught:
+        divide(alone, FoldOptions(count=4))
+    assert "evaluated as split external, by models of a cohort that has both" in str(caught.value)
+
+
 def test_the_same_table_again_has_the_same_folds_and_new_patients_leave_the_others_alone():
     options = FoldOptions(count=4)
     small, large = cohort_of(40), cohort_of(75)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import nibabel as nib
 
-    from lvo_kedro.adoption import Adapter, AdoptedCase, Archive
+    from lvo_kedro.adoption import Adapter, AdoptedCase, Archive, Source
 
 CASES: Final = "cases"
 """Folder of the adopted files, below that of the cohort."""
@@ -95,7 +95,7 @@ class CaseWriter:
         source = self.adapter.source.name
         record = {
             "mark": mark,
-            "row": _row(adopted, placed, source),
+            "row": _row(adopted, placed, self.adapter.source),
             "derivation": _derivation(adopted, source),
         }
         write_json(folder / RECORD, record)
@@ -144,7 +144,7 @@ def _read_record(path: Path) -> dict[str, Any]:
     return record if whole else {}
 
 
-def _row(adopted: AdoptedCase, placed: Mapping[str, str], source: str) -> dict[str, str]:
+def _row(adopted: AdoptedCase, placed: Mapping[str, str], source: Source) -> dict[str, str]:
     return {
         "case_id": adopted.case_id,
         "patient_id": adopted.patient_id,
@@ -154,7 +154,8 @@ def _row(adopted: AdoptedCase, placed: Mapping[str, str], source: str) -> dict[s
         "side": adopted.side,
         "segment": adopted.segment,
         **{column: path for column, path in placed.items() if column != "ncct"},
-        "source": source,
+        "source": source.name,
+        **({"simulated": "yes"} if source.simulated else {}),
         **adopted.facts,
     }
 

@@ -54,7 +54,7 @@ def adopt_command(name: str, folder: Path, out: Path | None, **given: Any) -> No
     source.json (licence). Ends with status 1 where a subject failed; all others are adopted.
     """
     try:
-        adapter = adapter_named(name)
+        adapter = adapter_named(name).at(folder)
         options = _options(adapter, given["settings"])
         _introduce(adapter)
         out = (out or _default_folder(name)).resolve()

@@ -105,6 +105,14 @@ def development_patients(cohort: pd.DataFrame, options: FoldOptions) -> pd.DataF
     patients = development.sort_values("lvo", ascending=False).drop_duplicates("patient_id")
     for lvo, kind in KINDS.items():
         number = int((patients["lvo"] == lvo).sum())
+        if not number:
+            raise TableError(
+                f"{len(patients)} development patients, none {kind} an occlusion",
+                f"at least {options.count} of them, one for each fold: detector, calibration and "
+                "operating points are learned from patients with and without",
+                f"add development cases {kind} an occlusion, best of the same sources; occlusions "
+                "alone can be evaluated as split external, by models of a cohort that has both",
+            )
         if number < options.count:
             raise TableError(
                 f"{number} development patients {kind} an occlusion",

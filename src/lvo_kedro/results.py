@@ -8,6 +8,7 @@ import click
 import pandas as pd
 from kedro.framework.project import settings
 
+from lvo_kedro.evaluation import gravest_first
 from lvo_kedro.tracking import shown
 from lvo_kedro.vocabulary import RESEARCH_ONLY
 
@@ -25,8 +26,7 @@ def show_results(catalog: Any, project: Path, tracking: str) -> None:
     """
     metrics = {name: catalog.load(f"{name}.summary") for name in settings.EVALUATED_SPLITS}
     click.echo(_as_table(pd.concat(metrics)))
-    findings = catalog.load("study")["findings"]
-    for message in findings.loc[findings["severity"] == "error", "message"]:
+    for message in _errors(catalog):
         click.echo(f"\nError: {message}")
     if catalog.exists("permutation_summary"):
         click.echo(
@@ -42,16 +42,33 @@ def show_results(catalog: Any, project: Path, tracking: str) -> None:
     click.echo(RESEARCH_ONLY)
 
 
+def _errors(catalog: Any) -> list[str]:
+    """Say what makes metrics invalid: labels that equal the source first, then the others."""
+    told = []
+    for name in settings.EVALUATED_SPLITS:
+        findings = catalog.load(f"{name}.detection")["findings"]()
+        set_name = name.replace("_", " ")
+        told.append(findings.assign(message=f"{set_name}: " + findings["message"]))
+    together = gravest_first(pd.concat([*told, catalog.load("study")["findings"]]))
+    return together.loc[together["severity"] == "error", "message"].tolist()
+
+
 def _as_table(metrics: pd.DataFrame) -> str:
     """Show metrics with their intervals, one column per split."""
     cells = {
-        split: {
-            row.title: f"{row.value:.2f} ({row.low:.2f} to {row.high:.2f}), n = {row.n:.0f}"
-            for row in metrics.loc[split].itertuples()
-        }
+        split: {row.title: _figure(row._asdict()) for row in metrics.loc[split].itertuples()}
         for split in metrics.index.unique(level=0)
     }
     return pd.DataFrame(cells).fillna("").rename(columns=lambda c: c.replace("_", " ")).to_string()
+
+
+def _figure(row: dict[str, Any]) -> str:
+    """Show one metric; the reason where it has no value, or no interval."""
+    if pd.isna(row["value"]):
+        return f"not estimable ({row['method']})"
+    known = not pd.isna(row["low"])
+    between = f"{row['low']:.2f} to {row['high']:.2f}" if known else row["method"]
+    return f"{row['value']:.2f} ({between}), n = {row['n']:.0f}"
 
 
 def _permutation(summary: pd.DataFrame) -> str:

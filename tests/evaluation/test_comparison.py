@@ -83,3 +83,14 @@ def test_operating_points_are_compared_by_common_names_only() -> None:
     scores = make_study(30).scores
     compared = compare_runs(scores, scores, OPERATING_POINTS, {"youden": 0.4}, FAST)
     assert set(compared.calls["operating_point"]) == {"youden"}
+
+
+def test_runs_on_occlusions_alone_have_no_areas_and_their_calls_are_compared() -> None:
+    good, poor = (make_study(80, separation=s).scores.query("lvo == 1") for s in (2.0, 0.5))
+    comparison = compare_runs(good, poor, OPERATING_POINTS, options=FAST)
+    assert comparison.summary["value"].isna().all()
+    assert set(comparison.summary["method"]) == {"only one class: no case without LVO"}
+    assert comparison.curves.empty
+    gained = (good["probability"] >= 0.5).mean() - (poor["probability"] >= 0.5).mean()
+    assert comparison.metrics["sensitivity_difference_youden"] == pytest.approx(gained)
+    assert not {"auc_a", "auc_difference", "specificity_difference_youden"} & {*comparison.metrics}

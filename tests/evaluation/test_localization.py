@@ -115,10 +115,11 @@ def test_an_impossible_name_counts_as_none() -> None:
     assert none.sum() == 4
 
 
-def test_no_lvo_is_refused_and_folds_are_shown() -> None:
+def test_without_lvo_nothing_is_estimable_and_folds_are_shown() -> None:
     study = make_study(80)
-    with pytest.raises(TableError, match="no case with LVO"):
-        evaluate_localization(study.calls, study.scores.assign(lvo=0), OPERATING_POINTS, FAST)
+    none = evaluate_localization(study.calls, study.scores.assign(lvo=0), OPERATING_POINTS, FAST)
+    assert none.summary["value"].isna().all()
+    assert set(none.summary["method"]) >= {"no case"}
     result = evaluate_localization(study.calls, study.scores, OPERATING_POINTS, FAST)
     assert set(result.folds["fold"]) == {"0", "1", "2", "3", "spread"}
     assert "side_accuracy_end_to_end_youden" in result.metrics

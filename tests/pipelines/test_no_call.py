@@ -195,7 +195,7 @@ def tabulated(scope: bool, **options: Any) -> list[str]:
     records = {"a": numbers, "b": numbers | blood, "c": numbers | blood | {"metal_ml": 1.0}}
     cover = {"coverage": 1.0, "arteries_coverage": 1.0}
     covered = {"a": cover, "b": cover, "c": cover | {"arteries_coverage": 0.5}}
-    score = {"logit": 0.0, "likely_side": "left", "logits": {}, "methods": {}}
+    score = {"logit": 0.0, "likely_side": "left", "sides": None, "logits": {}, "methods": {}}
     scores = {c: score | {"out_of_scope": "noise is 9" if c == "c" else ""} for c in "abc"}
     made = {"options": DetectionOptions(scope=ScopeOptions(enabled=scope)).model_dump(mode="json")}
 
@@ -252,7 +252,7 @@ def test_what_is_no_plain_head_gets_no_call_and_what_is_broken_failed(
 
 def test_a_finding_alone_is_no_comparison_with_the_training_cases(two_scans: list[str]) -> None:
     cohort = name_scans(two_scans)
-    score = {"logit": 1.0, "likely_side": "left", "logits": {}, "methods": {}}
+    score = {"logit": 1.0, "likely_side": "left", "sides": None, "logits": {}, "methods": {}}
     reasons = ("thick slices", f"thick slices; {UNLIKE}")
     scores = {
         case: score | {"out_of_scope": reason}

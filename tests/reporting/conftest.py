@@ -36,10 +36,16 @@ OPTIONS = EvaluationOptions(resamples=200)
 
 
 def split_tables(
-    study: Study, name: str, split: str, cohort: pd.DataFrame, exclusions: pd.DataFrame
+    study: Study,
+    name: str,
+    split: str,
+    cohort: pd.DataFrame,
+    exclusions: pd.DataFrame,
+    *,
+    options: EvaluationOptions = OPTIONS,
 ) -> SplitTables:
     detection = evaluate_detection(
-        study.scores, study.cohort, OPERATING_POINTS, OPTIONS, quality=study.quality
+        study.scores, study.cohort, OPERATING_POINTS, options, quality=study.quality
     )
     localization = evaluate_localization(study.calls, study.scores, OPERATING_POINTS, OPTIONS)
     methods = compare_methods(study.calls, study.scores, OPERATING_POINTS, OPTIONS)

@@ -10,21 +10,19 @@ from nibabel.affines import apply_affine
 
 from lvo_kedro.adoption.cases import AdoptedCase, Derivation
 from lvo_kedro.adoption.isles24_folder import Isles24Folder, index_folder
+from lvo_kedro.adoption.isles24_images import UsableImages
 from lvo_kedro.adoption.isles24_phenotype import read_baseline, read_workbook
 from lvo_kedro.adoption.labelled_arteries import LabelledArteries
 from lvo_kedro.adoption.occluded_artery import ArteryRuleOptions, NamedOcclusion, name_occlusion
 from lvo_kedro.adoption.source import Adapter, AdoptionError, Source
 from lvo_kedro.errors import CaseError
 from lvo_kedro.imaging import extract_brain, read_ncct
-from lvo_kedro.imaging.boxes import box_corners, whole_box
 from lvo_kedro.imaging.midplane import midplane_at
-from lvo_kedro.imaging.nifti import open_nifti, whole_file
+from lvo_kedro.imaging.nifti import open_nifti
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-    import nibabel as nib
 
     from lvo_kedro.imaging.midplane import Midplane
 
@@ -50,7 +48,6 @@ SOURCE: Final = Source(
 )
 REVIEWED_BY_EYE: Final = frozenset({"0003", "0033", "0049", "0079"})
 """Subjects whose side people who used the archive found doubtful."""
-_TOLERANCE_MM: Final = 1.0
 
 
 class Isles24Options(ArteryRuleOptions):
@@ -106,7 +103,7 @@ class Isles24Archive:
                 f"no {subject}_ses-01_ncct", "the plain scan in raw_data", "unpack it again"
             )
         scan = open_nifti(found["ncct"], "ncct", by_content=True)
-        usable = _Usable(found, scan)
+        usable = UsableImages(found, scan)
         named = _name(found["ncct"], usable, self.options)
         facts, missing = self._facts(subject)
         images = {"ncct": found["ncct"], **usable.carried()}
@@ -149,52 +146,7 @@ class Isles24Archive:
         return "development" if number in self.options.development else self.options.otherwise
 
 
-class _Usable:
-    """The images of a subject that lie on the plain scan; what does not is missing, with reason."""
-
-    def __init__(self, found: dict[str, Path], scan: nib.Nifti1Image) -> None:
-        self.missing: list[str] = []
-        self._found, self._scan = found, scan
-        self._corners = box_corners(scan.affine, whole_box(scan.shape))
-        self.lvo = self._mask("lvo_mask", "lvo-msk")
-        self.cow = self._mask("cow_mask", "cow-msk")
-        lesion = self._mask("lesion_mask", "lesion-msk")
-        self._lesion = found["lesion_mask"] if lesion is not None else None
-
-    def carried(self) -> dict[str, Path]:
-        """Return further images of the case, by column."""
-        columns = {} if self._lesion is None else {"infarct": self._lesion}
-        for role in ("cta_on_ncct", "cta"):
-            if role in self._found:
-                return columns | {"cta": self._found[role]}
-        self.missing.append("cta")
-        return columns
-
-    def _mask(self, role: str, name: str) -> nib.Nifti1Image | None:
-        """Open a mask that has to share the scan's grid."""
-        if role not in self._found:
-            self.missing.append(name)
-            return None
-        try:
-            image = open_nifti(self._found[role], name, by_content=True)
-            if image.shape != self._scan.shape:
-                words = [" x ".join(map(str, i.shape)) for i in (image, self._scan)]
-                self.missing.append(f"{name} ({words[0]} voxels, the scan has {words[1]})")
-                return None
-            corners = box_corners(image.affine, whole_box(image.shape))
-            off = float(np.linalg.norm(corners - self._corners, axis=-1).max())
-            if off > _TOLERANCE_MM:
-                self.missing.append(f"{name} (its grid lies up to {off:.0f} mm off the scan's)")
-                return None
-            with whole_file(name):
-                np.asanyarray(image.dataobj)
-        except CaseError as error:
-            self.missing.append(f"{name} ({error.found})")
-            return None
-        return image
-
-
-def _name(ncct: Path, usable: _Usable, options: Isles24Options) -> NamedOcclusion:
+def _name(ncct: Path, usable: UsableImages, options: Isles24Options) -> NamedOcclusion:
     """Name the occlusion, or say why nothing can."""
     look = ("no marker tells the side",)
     if usable.lvo is None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from lvo_kedro.errors import CaseError
 
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
     from lvo_kedro.adoption.cases import AdoptedCase
     from lvo_kedro.options import Options
+
+
+SIMULATED: Final = "SIMULATED.txt"
+"""File beside the parts of a folder that the simulator wrote in the layout of a cohort."""
 
 
 class AdoptionError(CaseError):
@@ -36,6 +40,8 @@ class Source:
     """What the adapter was checked against, said as it is."""
     limits: tuple[str, ...] = ()
     """What evaluations on it do not show."""
+    simulated: bool = False
+    """Whether it only has the layout of that cohort."""
 
 
 class Archive(Protocol):
@@ -74,3 +80,23 @@ class Adapter:
     find: Callable[[Path, Any], Archive]
     """Looks at a folder, with the options. Raises :class:`AdoptionError` where it is another
     cohort, another version or incomplete, saying what was found and what was expected."""
+
+    def at(self, folder: Path) -> Adapter:
+        """Return this adapter, or for a folder of the simulator's one that says so everywhere.
+
+        Args:
+            folder: That is going to be adopted.
+        """
+        if not (folder / SIMULATED).is_file():
+            return self
+        source = replace(
+            self.source,
+            name=f"{self.source.name}-simulated",
+            title=f"Simulated folder in the layout of {self.source.title}",
+            records=(),
+            licence="Apache-2.0, as this software",
+            attribution=f"Simulated by lvo_kedro; holds no data of {self.source.title}.",
+            citation="none",
+            simulated=True,
+        )
+        return replace(self, source=source)

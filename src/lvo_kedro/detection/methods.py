@@ -66,8 +66,9 @@ def combine(
         options: The network's weight.
 
     Returns:
-        By method: ``logit``, the log odds of an occlusion, and ``likely_side``, empty where the
-        method does not tell it. ``ensemble_clinical`` is the ensemble with the patient's values.
+        By method: ``logit``, the log odds of an occlusion; ``sides``, the utility of left and
+        right, None where the method does not tell them; and ``likely_side``, empty likewise.
+        ``ensemble_clinical`` is the ensemble with the patient's values.
     """
     scores = {"sides": _score(float(np.logaddexp(sides["left"], sides["right"])), sides)}
     if network is None:
@@ -96,7 +97,8 @@ def chosen_of(scores: Mapping[str, dict[str, Any]], options: DetectionOptions) -
 
 
 def _score(logit: float, utilities: Mapping[Side, float] | None) -> dict[str, Any]:
-    side = ""
-    if utilities is not None:
-        side = "left" if utilities["left"] >= utilities["right"] else "right"
-    return {"logit": float(logit), "likely_side": side}
+    if utilities is None:
+        return {"logit": float(logit), "likely_side": "", "sides": None}
+    sides = {side: float(utilities[side]) for side in SIDES}
+    likely = "left" if sides["left"] >= sides["right"] else "right"
+    return {"logit": float(logit), "likely_side": likely, "sides": sides}

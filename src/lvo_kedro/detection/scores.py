@@ -10,6 +10,7 @@ from pydantic import Field
 
 from lvo_kedro.detection.calibration import Calibration, calibrate, choose_operating_points
 from lvo_kedro.options import Options
+from lvo_kedro.vocabulary import SIDES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,13 +33,15 @@ def tabulate_logits(cohort: pd.DataFrame, scores: Mapping[str, Mapping[str, Any]
 
     Args:
         cohort: Cohort table; ``fold`` is missing for cases that no fold holds out.
-        scores: By case: ``logit`` of the chosen method, ``likely_side``, ``out_of_scope`` (why no
-            call should be given, in words), ``methods`` (the logit of each) and ``logits``, each
-            training's own by its name (``fold_0``, ``fold_0_seed_7``).
+        scores: By case: ``logit`` of the chosen method, ``likely_side``, ``sides`` (the utility
+            of each, None where the method tells none), ``out_of_scope`` (why no call should be
+            given, in words), ``methods`` (the logit of each) and ``logits``, each training's own
+            by its name (``fold_0``, ``fold_0_seed_7``).
 
     Returns:
-        :data:`KNOWN` columns, ``logit``, ``likely_side``, ``out_of_scope``, ``logit_<method>``, and
-        ``logit_seed_<seed>`` where there are several seeds.
+        :data:`KNOWN` columns, ``logit``, ``likely_side``, ``utility_left`` and ``utility_right``
+        of the chosen method (NaN where it tells no sides), ``out_of_scope``, ``logit_<method>``,
+        and ``logit_seed_<seed>`` where there are several seeds.
     """
     known = [name for name in KNOWN if name in cohort]
     table = cohort.loc[cohort["case_id"].isin(list(scores)), known].reset_index(drop=True)
@@ -49,6 +52,10 @@ def tabulate_logits(cohort: pd.DataFrame, scores: Mapping[str, Mapping[str, Any]
         logit=[score["logit"] for score in own],
         likely_side=[score["likely_side"] for score in own],
         out_of_scope=[score["out_of_scope"] for score in own],
+        **{
+            f"utility_{side}": [(score["sides"] or {}).get(side, np.nan) for score in own]
+            for side in SIDES
+        },
         **{
             f"logit_{method}": [score["methods"][method] for score in own]
             for method in (own[0]["methods"] if own else ())

@@ -14,19 +14,23 @@ from lvo_kedro.evaluation.detection import DetectionEvaluation, evaluate_detecti
 from lvo_kedro.evaluation.explanations import evaluate_explanations
 from lvo_kedro.evaluation.failures import choose_cases
 from lvo_kedro.evaluation.flow import count_flow, list_exclusions
+from lvo_kedro.evaluation.hemispheres import hemisphere_table
 from lvo_kedro.evaluation.leakage import (
+    LABEL_EQUALS_SOURCE,
     Finding,
     check_duplicate_scans,
     check_epoch_choice,
     check_external,
     check_fitted_elsewhere,
     check_informative,
+    check_label_source,
     check_out_of_fold,
     check_patient_separation,
     check_same_cases,
     check_study,
     check_study_design,
     findings_table,
+    gravest_first,
     raise_on_errors,
     training_patients,
 )
@@ -60,6 +64,7 @@ from lvo_kedro.evaluation.vessel_metrics import measure_vessels
 from lvo_kedro.evaluation.vessels import evaluate_vessels
 
 __all__ = [
+    "LABEL_EQUALS_SOURCE",
     "NOT_BEGUN",
     "Comparison",
     "DetectionEvaluation",
@@ -78,6 +83,7 @@ __all__ = [
     "check_external",
     "check_fitted_elsewhere",
     "check_informative",
+    "check_label_source",
     "check_out_of_fold",
     "check_patient_separation",
     "check_same_cases",
@@ -97,6 +103,8 @@ __all__ = [
     "evaluate_vessels",
     "findings_table",
     "fixed_points",
+    "gravest_first",
+    "hemisphere_table",
     "likelihood_ratio_interval",
     "list_exclusions",
     "list_quality_findings",

@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 
 from lvo_kedro.errors import TableError
+from lvo_kedro.evaluation.areas import CURVES
 from lvo_kedro.evaluation.leakage.findings import Finding, findings_table
 from lvo_kedro.evaluation.options import EvaluationOptions
+from lvo_kedro.evaluation.statistics.arrays import why_one_class
 from lvo_kedro.evaluation.statistics.auc import auc_interval, paired_delong
 from lvo_kedro.evaluation.statistics.bootstrap import bootstrap_interval, patient_weights
 from lvo_kedro.evaluation.statistics.curves import roc_table, weighted_auc
-from lvo_kedro.evaluation.statistics.intervals import COLUMNS
+from lvo_kedro.evaluation.statistics.intervals import COLUMNS, not_estimable
 from lvo_kedro.evaluation.statistics.operating_points import OperatingPoints, calls_of
 from lvo_kedro.evaluation.statistics.paired import mcnemar_rows
 from lvo_kedro.evaluation.tables import listing, prepare_scores
@@ -71,10 +73,11 @@ def compare_runs(
         options: Intervals; the defaults where None.
 
     Returns:
-        Tests, changed cases, findings, flat metrics.
+        Tests, changed cases, findings, flat metrics. Cases of one class alone have no areas and no
+        curves: calls are compared all the same.
 
     Raises:
-        TableError: No case in common, a label or a patient that differs, or one class only.
+        TableError: No case in common, or a label or a patient that differs.
     """
     options = options or EvaluationOptions()
     first, second = prepare_scores(scores_a), prepare_scores(scores_b)
@@ -143,6 +146,8 @@ def _side(both: pd.DataFrame, run: str) -> pd.DataFrame:
 def _curves(
     both: pd.DataFrame, positives: BoolArray, weights: CountArray, confidence: float
 ) -> pd.DataFrame:
+    if why_one_class(positives):
+        return pd.DataFrame(columns=[*CURVES["roc"], "run"])
     parts = [
         roc_table(positives, both[f"probability_{run.lower()}"], weights, confidence).assign(
             run=run
@@ -157,6 +162,12 @@ def _areas(
 ) -> pd.DataFrame:
     a = both["probability_a"].to_numpy(dtype=float)
     b = both["probability_b"].to_numpy(dtype=float)
+    columns = ["run", *COLUMNS, "p_value"]
+    reason = why_one_class(positives)
+    if reason:
+        missing = not_estimable(reason, len(both))
+        rows = [missing.row("auc", run=run) for run in ("A", "B", "A - B")]
+        return pd.DataFrame([*rows, missing.row("auc_bootstrap", run="A - B")], columns=columns)
     test = paired_delong(positives, a, b, options.confidence)
 
     def gain(drawn: FloatArray) -> FloatArray:
@@ -176,7 +187,7 @@ def _areas(
             "p_value": np.nan,
         },
     ]
-    return pd.DataFrame(rows, columns=["run", *COLUMNS, "p_value"])
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _changed(both: pd.DataFrame, call_a: BoolArray, call_b: BoolArray, name: str) -> pd.DataFrame:
@@ -218,4 +229,4 @@ def _flat(summary: pd.DataFrame, calls: pd.DataFrame) -> dict[str, float]:
     for row in calls.to_dict("records"):
         stem = f"{row['metric']}_difference_{row['operating_point']}"
         metrics[stem], metrics[f"{stem}_p_value"] = float(row["value"]), float(row["p_value"])
-    return metrics
+    return {name: number for name, number in metrics.items() if np.isfinite(number)}

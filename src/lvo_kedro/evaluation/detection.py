@@ -10,37 +10,41 @@ import numpy as np
 import pandas as pd
 
 from lvo_kedro.errors import TableError
+from lvo_kedro.evaluation.areas import (
+    check_both_classes,
+    curve_tables,
+    why_no_areas,
+    withhold_areas,
+)
 from lvo_kedro.evaluation.failures import quality_against_errors, rank_failures
+from lvo_kedro.evaluation.hemispheres import hemisphere_table
 from lvo_kedro.evaluation.leakage.findings import Finding, findings_table
 from lvo_kedro.evaluation.leakage.scores import (
     check_fitted_elsewhere,
     check_informative,
     check_same_cases,
 )
+from lvo_kedro.evaluation.leakage.sources import LABEL_EQUALS_SOURCE, check_label_source
 from lvo_kedro.evaluation.methods import method_table
 from lvo_kedro.evaluation.options import EvaluationOptions
 from lvo_kedro.evaluation.scope import name_scope, scope_findings, with_scope
 from lvo_kedro.evaluation.spread import fold_table, seed_table
-from lvo_kedro.evaluation.statistics.auc import auc_interval, patient_auc_interval
+from lvo_kedro.evaluation.statistics.arrays import why_one_class
+from lvo_kedro.evaluation.statistics.auc import auc_or_reason, patient_auc_interval
 from lvo_kedro.evaluation.statistics.bootstrap import bootstrap_interval, patient_weights
 from lvo_kedro.evaluation.statistics.calibration import calibration_table, reliability_table
-from lvo_kedro.evaluation.statistics.curves import (
-    decision_curve,
-    precision_recall_table,
-    roc_table,
-    weighted_average_precision,
-)
+from lvo_kedro.evaluation.statistics.curves import weighted_average_precision
 from lvo_kedro.evaluation.statistics.intervals import (
     COLUMNS,
     Interval,
     finite_numbers,
+    not_estimable,
     wilson_interval,
 )
 from lvo_kedro.evaluation.statistics.operating_points import (
     OperatingPoints,
     calls_of,
     operating_table,
-    predictive_values,
 )
 from lvo_kedro.evaluation.subgroups import subgroup_table
 from lvo_kedro.evaluation.tables import prepare_scores
@@ -65,6 +69,7 @@ class DetectionEvaluation:
         calibration: Slope, intercept, Brier before and after calibration.
         reliability: Observed against predicted, before and after.
         methods: Each detector's AUC, its difference to the network's, by segment.
+        hemispheres: Occluded against opposite sides, within the patient and pooled.
         subgroups: Metrics by subgroup; where there are cases out of scope, also without them.
         folds: AUC, sensitivity, specificity by fold, and their spread.
         seeds: AUC by seed, of the mean of all seeds, and their spread; empty with one seed.
@@ -84,6 +89,7 @@ class DetectionEvaluation:
     calibration: pd.DataFrame
     reliability: pd.DataFrame
     methods: pd.DataFrame
+    hemispheres: pd.DataFrame
     subgroups: pd.DataFrame
     folds: pd.DataFrame
     seeds: pd.DataFrame
@@ -112,8 +118,8 @@ def evaluate_detection(
 
     Args:
         scores: case_id, patient_id, lvo, probability; probability_raw, fold, split, logit,
-            logit_<method>, logit_seed_<seed>, likely_side, out_of_scope where there are any. Only
-            the rows of the split to be reported.
+            logit_<method>, logit_seed_<seed>, likely_side, utility_left, utility_right,
+            out_of_scope where there are any. Only the rows of the split to be reported.
         cohort: Cohort table; its columns make the subgroups.
         operating_points: Name to threshold, or to one threshold per fold (cross-validation).
         options: Intervals, subgroups and so on; the defaults where None.
@@ -122,12 +128,14 @@ def evaluate_detection(
             cross-fitted ones a mapping from fold to the cases used for that fold.
 
     Returns:
-        All tables, the findings of the self-checks, and flat metrics.
+        All tables, the findings of the self-checks, and flat metrics. Where a class has no case,
+        or the label can be told from the source of a case and that is not acknowledged, areas are
+        not estimable and curves have no points; the findings say so.
 
     Raises:
-        TableError: The tables do not allow an evaluation: a class without a case, a score missing,
-            a case scored twice or labelled differently in the two tables, no operating point, a
-            logit that is none of the methods'.
+        TableError: The tables do not allow an evaluation: a score missing, a case scored twice or
+            labelled differently in the two tables, no operating point, a logit that is none of the
+            methods'.
 
     Examples:
         >>> import numpy as np
@@ -147,39 +155,49 @@ def evaluate_detection(
     prepared = prepare_scores(scores)
     findings = check_same_cases(prepared, cohort)
     joined = name_scope(_join_cohort(prepared, cohort))
-    labels, probability = joined["lvo"].to_numpy(), joined["probability"].to_numpy(dtype=float)
-    weights = patient_weights(joined["patient_id"], labels, options.resamples, options.seed)
+    weights = patient_weights(joined["patient_id"], joined["lvo"], options.resamples, options.seed)
+    findings += _check_labels(joined, options)
     findings += check_informative(joined, options.confidence)
     findings += check_fitted_elsewhere(joined, fitted_on, "operating point and calibration")
     findings += _repeated_patients(joined) + scope_findings(prepared)
     threshold, confidence = operating_points[main], options.confidence
-    summary = _summary(joined, weights, options)
+    reason = why_no_areas(joined, findings)
+    summary = withhold_areas(_summary(joined, weights, options), reason)
     operating = operating_table(joined, operating_points, confidence)
     calibration = calibration_table(joined, weights, confidence)
-    methods = method_table(joined, options)
+    methods = withhold_areas(method_table(joined, options), reason)
+    hemispheres = hemisphere_table(joined, options)
+    confounded = any(finding.check == LABEL_EQUALS_SOURCE for finding in findings)
+    metrics = _flat_metrics(summary, operating, calibration, methods, hemispheres)
     return DetectionEvaluation(
         summary=summary,
         operating=operating,
-        roc=roc_table(labels, probability, weights, confidence),
-        precision_recall=precision_recall_table(labels, probability),
-        predictive_values=predictive_values(
-            joined, operating_points, options.prevalences, weights, confidence
-        ),
-        decision_curve=decision_curve(joined, options.decision_thresholds, weights, confidence),
+        **curve_tables(joined, weights, operating_points, options, reason),
         calibration=calibration,
         reliability=reliability_table(
             joined, options.calibration_bins, options.minimum_bin, confidence
         ),
         methods=methods,
-        subgroups=subgroup_table(joined, threshold, with_scope(joined, options)),
-        folds=fold_table(joined, threshold, options),
-        seeds=seed_table(joined, options),
+        hemispheres=hemispheres,
+        subgroups=withhold_areas(
+            subgroup_table(joined, threshold, with_scope(joined, options)), reason
+        ),
+        folds=withhold_areas(fold_table(joined, threshold, options), reason),
+        seeds=withhold_areas(seed_table(joined, options), reason),
         failures=rank_failures(joined, threshold, quality, options.failures),
         quality=quality_against_errors(joined, threshold, quality, confidence),
         findings=findings_table(findings),
         scores=_with_calls(prepared, operating_points),
-        metrics=_flat_metrics(summary, operating, calibration, methods),
+        metrics=metrics | {LABEL_EQUALS_SOURCE: float(confounded)},
     )
+
+
+def _check_labels(scores: pd.DataFrame, options: EvaluationOptions) -> list[Finding]:
+    """Look whether there are two classes, and whether a case's source tells its class."""
+    known = LABEL_EQUALS_SOURCE in options.acknowledged
+    columns, accuracy = options.source_columns, options.source_accuracy
+    found = check_label_source(scores, columns, accuracy, acknowledged=known)
+    return found + check_both_classes(scores)
 
 
 def _main_point(points: OperatingPoints, options: EvaluationOptions) -> str:
@@ -212,10 +230,14 @@ def _summary(scores: pd.DataFrame, weights: CountArray, options: EvaluationOptio
     labels, probability = scores["lvo"].to_numpy(), scores["probability"].to_numpy(dtype=float)
     positives, confidence = labels == 1, options.confidence
     with_lvo = int(positives.sum())
+    reason = why_one_class(positives)
+    missing = not_estimable(reason, labels.size)
     figures = {
-        "auc": auc_interval(labels, probability, confidence, options.auc_method),
-        "auc_bootstrap": patient_auc_interval(scores, weights, confidence),
-        "average_precision": bootstrap_interval(
+        "auc": auc_or_reason(labels, probability, confidence, options.auc_method),
+        "auc_bootstrap": missing if reason else patient_auc_interval(scores, weights, confidence),
+        "average_precision": missing
+        if reason
+        else bootstrap_interval(
             lambda w: weighted_average_precision(positives, probability, w), weights, confidence
         ),
         "prevalence": wilson_interval(with_lvo, labels.size, confidence),
@@ -243,6 +265,7 @@ def _flat_metrics(
     operating: pd.DataFrame,
     calibration: pd.DataFrame,
     methods: pd.DataFrame,
+    hemispheres: pd.DataFrame,
 ) -> dict[str, float]:
     """Finite numbers under plain names: ``auc``, ``auc_low``, ``auc_sides``, ...
 
@@ -251,6 +274,7 @@ def _flat_metrics(
         operating: Tidy table with operating_point.
         calibration: Tidy table with stage.
         methods: Tidy table with by; the areas of all cases count.
+        hemispheres: Tidy table.
 
     Returns:
         Name to number.
@@ -258,7 +282,7 @@ def _flat_metrics(
     metrics: dict[str, float] = {}
     areas = methods[(methods["metric"] == "auc") & (methods["segment"] == "all")]
     keyed = ((operating, "operating_point"), (calibration, "stage"), (areas, "by"))
-    for table, key in ((summary, None), *keyed):
+    for table, key in ((summary, None), (hemispheres, None), *keyed):
         for row in table.to_dict("records"):
             stem = str(row["metric"]) if key is None else f"{row['metric']}_{row[key]}"
             metrics |= finite_numbers(stem, row)

@@ -85,7 +85,7 @@ def evaluate_localization(
         scores: case_id, patient_id, lvo, probability; fold where there is one. These cases are
             evaluated: an LVO case without a row in ``calls`` counts as wrong. Occlusions that the
             third stage has no name for (:mod:`lvo_kedro.truth`) are left out; where there are no
-            others, nothing is estimable.
+            others, or no case has LVO, nothing is estimable.
         operating_points: Name to threshold, or to one threshold per fold.
         options: Intervals; the defaults where None.
         cohort: Cohort table, for the truth of cases without a row in ``calls``.
@@ -94,8 +94,8 @@ def evaluate_localization(
         Tables and flat metrics.
 
     Raises:
-        TableError: Columns are missing, a case stands twice, no case has LVO, or the truth of an
-            LVO case is nowhere given.
+        TableError: Columns are missing, a case stands twice, or the truth of an LVO
+            case is nowhere given.
     """
     options = options or EvaluationOptions()
     cases = occlusion_cases(calls, scores, cohort)

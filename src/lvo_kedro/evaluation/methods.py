@@ -13,6 +13,7 @@ import pandas as pd
 
 from lvo_kedro.errors import TableError
 from lvo_kedro.evaluation.options import Subgroup
+from lvo_kedro.evaluation.statistics.arrays import why_one_class
 from lvo_kedro.evaluation.statistics.auc import paired_delong
 from lvo_kedro.evaluation.statistics.intervals import (
     COLUMNS,
@@ -68,13 +69,27 @@ def method_table(scores: pd.DataFrame, options: EvaluationOptions) -> pd.DataFra
         place = {"by": name, "chosen": CHOSEN if name == chosen else ""}
         rows += _area_rows(scores, values, place, options)
         if name != METHODS[0] and METHODS[0] in logits:
-            test = paired_delong(labels, values, logits[METHODS[0]], options.confidence)
-            row = test.difference.row("auc_difference", **place, segment="all")
-            rows.append(row | {"p_value": test.p_value})
+            rows.append(_difference_row(labels, values, logits[METHODS[0]], place, options))
         if name == chosen:
             rows.append(_side_row(scores, place, options.confidence))
     table = pd.DataFrame(rows, columns=["by", "chosen", "segment", *COLUMNS, "p_value", "remark"])
     return table.fillna({"remark": ""})
+
+
+def _difference_row(
+    labels: np.ndarray,
+    values: FloatArray,
+    network: FloatArray,
+    place: Mapping[str, str],
+    options: EvaluationOptions,
+) -> dict[str, Any]:
+    """The paired difference of a method's area to the network's."""
+    reason = why_one_class(labels == 1)
+    if reason:
+        return not_estimable(reason, labels.size).row("auc_difference", **place, segment="all")
+    test = paired_delong(labels, values, network, options.confidence)
+    row = test.difference.row("auc_difference", **place, segment="all")
+    return row | {"p_value": test.p_value}
 
 
 def _logits_by_method(scores: pd.DataFrame) -> dict[str, FloatArray]:

@@ -49,7 +49,8 @@ def occlusion_cases(
     table["side_correct"] = table["side"] == table["called_side"]
     table["segment_correct"] = (table["segment"] == table["called_class"]) & named
     pairs = zip(table["segment"], table["called_class"], strict=True)
-    table["segment_touched"] = [bool(set(a.split("+")) & set(b.split("+"))) for a, b in pairs]
+    touched = [bool(set(a.split("+")) & set(b.split("+"))) for a, b in pairs]
+    table["segment_touched"] = np.array(touched, dtype=bool)  # also where there is no case
     return table[~in_detection_alone(table)].reset_index(drop=True)
 
 
@@ -66,10 +67,6 @@ def _scored_occlusions(calls: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFram
     wanted = [c for c in ("case_id", *TRUTH, *CALLED, *OPTIONAL) if c in calls]
     positives = scores.loc[scores["lvo"] == 1, kept]
     table = positives.merge(calls[wanted], on="case_id", how="left", validate="1:1")
-    if table.empty:
-        raise TableError(
-            "no case with LVO among the scores", "at least one", "evaluate another set"
-        )
     for column in (*TRUTH, *CALLED):
         table[column] = table[column].astype(object).where(table[column].notna(), "").astype(str)
     return table.sort_values("case_id", ignore_index=True)

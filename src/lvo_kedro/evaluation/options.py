@@ -63,5 +63,11 @@ class EvaluationOptions(Options):
     """How many false negatives and false positives are ranked, of each."""
     distances_mm: tuple[float, ...] = (5.0, 10.0, 20.0)
     """Distances within which the share of called points is given."""
+    source_columns: tuple[str, ...] = ("source", "site", "manufacturer")
+    """Columns of the cohort table that must not tell the label, where the cohort has them."""
+    source_accuracy: float = Field(default=0.95, gt=0.5, le=1)
+    """Balanced accuracy of one of them alone from which on the label equals the source."""
+    acknowledged: tuple[Literal["label_equals_source"], ...] = ()
+    """Findings that you know of: the areas that they withhold are given, with a warning."""
     allow_errors: bool = False
     """Report metrics that the study checks found invalid (a leak), and say so on the report."""

@@ -9,7 +9,7 @@ import pandas as pd
 
 from lvo_kedro.errors import TableError
 from lvo_kedro.evaluation.options import EvaluationOptions
-from lvo_kedro.evaluation.statistics.auc import auc_interval
+from lvo_kedro.evaluation.statistics.auc import auc_or_reason
 from lvo_kedro.evaluation.statistics.bootstrap import bootstrap_interval, patient_weights
 from lvo_kedro.evaluation.statistics.curves import weighted_auc
 from lvo_kedro.evaluation.statistics.intervals import COLUMNS
@@ -58,7 +58,7 @@ def evaluate_shuffles(
         return np.mean(areas, axis=0)
 
     areas = {
-        name: auc_interval(*pair, options.confidence, options.auc_method)
+        name: auc_or_reason(*pair, options.confidence, options.auc_method)
         for name, pair in zip(tables, pairs, strict=True)
     }
     patients = first["patient_id"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from lvo_kedro.evaluation.statistics.auc import auc_interval
+from lvo_kedro.evaluation.statistics.auc import auc_or_reason
 from lvo_kedro.evaluation.statistics.intervals import COLUMNS, spread_interval
 from lvo_kedro.evaluation.subgroups import subgroup_table
 
@@ -66,13 +66,13 @@ def seed_table(scores: pd.DataFrame, options: EvaluationOptions) -> pd.DataFrame
         return pd.DataFrame(columns=columns)
     labels = scores["lvo"].to_numpy()
     areas = {
-        name.removeprefix("logit_seed_"): auc_interval(
+        name.removeprefix("logit_seed_"): auc_or_reason(
             labels, scores[name].to_numpy(dtype=float), options.confidence, options.auc_method
         )
         for name in names
     }
     together = scores["logit"].to_numpy(dtype=float)
     spread = spread_interval([area.value for area in areas.values()], len(scores), "seeds")
-    areas["mean"] = auc_interval(labels, together, options.confidence, options.auc_method)
+    areas["mean"] = auc_or_reason(labels, together, options.confidence, options.auc_method)
     rows = [area.row("auc", seed=seed) for seed, area in {**areas, "spread": spread}.items()]
     return pd.DataFrame(rows, columns=columns)

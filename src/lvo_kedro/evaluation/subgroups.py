@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from lvo_kedro.errors import TableError
-from lvo_kedro.evaluation.statistics.auc import auc_interval
+from lvo_kedro.evaluation.statistics.auc import auc_or_reason
 from lvo_kedro.evaluation.statistics.intervals import (
     COLUMNS,
     Interval,
@@ -149,9 +149,7 @@ def area_among(
     remark = ""
     if min(with_lvo, without) < options.minimum_cases:
         remark = f"{TOO_FEW}: {with_lvo} with and {without} without LVO"
-    if min(with_lvo, without) == 0:
-        return not_estimable("only one class", own.size), remark
-    area = auc_interval(own, values[members], options.confidence, options.auc_method)
+    area = auc_or_reason(own, values[members], options.confidence, options.auc_method)
     return area, remark
 
 

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import pandas as pd
 
+from lvo_kedro.evaluation.hemispheres import RATE
+
 
 def summarize_evaluation(
-    overall: pd.DataFrame, operating: pd.DataFrame, places: pd.DataFrame, operating_point: str = ""
+    overall: pd.DataFrame,
+    operating: pd.DataFrame,
+    hemispheres: pd.DataFrame,
+    places: pd.DataFrame,
+    operating_point: str = "",
 ) -> pd.DataFrame:
-    """Pick AUC, sensitivity and specificity, side and segment.
+    """Pick AUC, sensitivity and specificity, occluded against opposite side, side and segment.
 
     Args:
         overall: ``summary`` of :func:`lvo_kedro.evaluation.evaluate_detection`.
         operating: ``operating`` of the same: a row per metric and operating point.
+        hemispheres: ``hemispheres`` of the same.
         places: ``summary`` of :func:`lvo_kedro.evaluation.evaluate_localization`.
         operating_point: At which side and segment count; the first where empty.
 
@@ -23,6 +30,8 @@ def summarize_evaluation(
     for metric in ("sensitivity", "specificity"):
         for name, part in operating[operating["metric"] == metric].groupby("operating_point"):
             rows.append(part.assign(title=f"{metric} at {name}"))
+    within = hemispheres[hemispheres["metric"] == RATE]
+    rows.append(within.assign(title="occluded side higher within the patient"))
     main = operating_point or operating["operating_point"].iloc[0]
     for scope in ("end_to_end", "given_detection"):
         part = places[(places["scope"] == scope) & (places["operating_point"] == main)]

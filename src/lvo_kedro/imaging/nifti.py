@@ -87,9 +87,11 @@ def open_nifti(path: Path, role: str, *, by_content: bool = False) -> nib.Nifti1
     _check_name(path, role)
     if not by_content:
         _check_compression(path, role)
-    if is_compressed(path):
+    named = path.suffix.lower() == ".gz"
+    compressed = is_compressed(path) if by_content else named
+    if compressed or named:  # nibabel would go by the name
         unpacked = io.BytesIO()
-        with whole_file(role), gzip.open(path) as file:
+        with whole_file(role), gzip.open(path) if compressed else path.open("rb") as file:
             shutil.copyfileobj(file, unpacked, 1 << 24)
         with _valid_header(role):
             kind = _checked_kind(unpacked, unpacked.tell(), role)

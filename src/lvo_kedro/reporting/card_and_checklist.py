@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from lvo_kedro import __version__
+from lvo_kedro.evaluation.hemispheres import RATE
 from lvo_kedro.reporting import wording as w
 from lvo_kedro.reporting.detectors import chosen_detector
 from lvo_kedro.reporting.facts import flow_text, run_facts
@@ -178,6 +179,8 @@ def _performance_table(split: SplitTables, point: str) -> list[str]:
             for metric, title in (("slope", "Calibration slope"), ("brier", "Brier score"))
         ),
     ]
+    if "hemispheres" in split.detection:
+        rows.append((w.words(RATE), w.pick(split.detection["hemispheres"], RATE)))
     if "summary" in split.localization:
         where = {"scope": "end_to_end", "operating_point": point, "segment": "all"}
         table = split.localization["summary"]

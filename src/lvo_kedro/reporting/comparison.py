@@ -18,6 +18,7 @@ from lvo_kedro.reporting.style import (
     INK,
     MUTED,
     VERMILION,
+    empty_figure,
     new_figure,
     style,
     unit_square,
@@ -167,6 +168,9 @@ def plot_two_curves(tables: Tables, title: str = "ROC curves") -> Figure:
     Returns:
         The figure.
     """
+    if tables["curves"].empty:
+        area = w.pick(tables["summary"], "auc", run="A")
+        return empty_figure(str(area["method"]) if area else "no curves")
     with style():
         figure, axes = new_figure()
         axes.plot([0, 1], [0, 1], color=MUTED, lw=0.9, ls=(0, (4, 4)))

@@ -20,6 +20,7 @@ from lvo_kedro.reporting.style import (
     MARKERS,
     MUTED,
     VERMILION,
+    empty_figure,
     new_figure,
     style,
     unit_square,
@@ -55,6 +56,8 @@ def plot_roc(detection: Tables, title: str = "ROC curve") -> Figure:
         'ROC curve'
     """
     auc = w.pick(detection["summary"], "auc")
+    if detection["roc"].empty:
+        return empty_figure(_why_empty(detection))
     with style():
         figure, axes = new_figure()
         axes.plot([0, 1], [0, 1], color=MUTED, lw=0.9, ls=(0, (4, 4)))
@@ -79,6 +82,12 @@ def plot_roc(detection: Tables, title: str = "ROC curve") -> Figure:
         axes.set_title(title)
         axes.legend(loc="lower right")
     return figure
+
+
+def _why_empty(detection: Tables) -> str:
+    """Say why a set has no curves over both classes, as its area does."""
+    auc = w.pick(detection["summary"], "auc")
+    return str(auc["method"]) if auc else "no points"
 
 
 def draw_curve(axes: Axes, curve: pd.DataFrame, label: str, colour: str = BLUE) -> None:
@@ -117,6 +126,8 @@ def plot_precision_recall(detection: Tables, title: str = "Precision and recall"
         The figure.
     """
     curve = detection["precision_recall"]
+    if curve.empty:
+        return empty_figure(_why_empty(detection))
     area = w.pick(detection["summary"], "average_precision")
     prevalence = w.pick(detection["summary"], "prevalence")
     with style():
@@ -192,6 +203,8 @@ def plot_decision_curve(detection: Tables, title: str = "Decision curve") -> Fig
         The figure.
     """
     table = detection["decision_curve"]
+    if table.empty:
+        return empty_figure(_why_empty(detection))
     looks = {
         "model": ("acting on the model", BLUE, "-"),
         "all": ("acting on everyone", VERMILION, (0, (5, 2))),
@@ -230,6 +243,8 @@ def plot_predictive_values(detection: Tables, title: str = "Predictive values") 
         The figure.
     """
     table = detection["predictive_values"]
+    if table.empty:
+        return empty_figure(_why_empty(detection))
     lines = {"ppv": ("PPV", "-"), "npv": ("NPV", (0, (4, 2)))}
     with style():
         figure, axes = new_figure()

@@ -11,6 +11,7 @@ import pandas as pd
 
 from lvo_kedro import __version__
 from lvo_kedro.errors import TableError
+from lvo_kedro.evaluation import gravest_first
 from lvo_kedro.reporting import breakdowns
 from lvo_kedro.reporting import wording as w
 from lvo_kedro.reporting.detectors import chosen_detector
@@ -162,10 +163,8 @@ def _findings(content: ReportContent) -> pd.DataFrame:
     filled = [part for part in parts if not part.empty]
     if not filled:
         return pd.DataFrame(columns=["severity", "check", "message"])
-    together = pd.concat(filled, ignore_index=True)
-    together["check"] = together["check"].map(w.words)
-    order = {"error": 0, "warning": 1, "note": 2}
-    return together.sort_values("severity", key=lambda s: s.map(order), kind="stable")
+    together = gravest_first(pd.concat(filled, ignore_index=True))
+    return together.assign(check=together["check"].map(w.words))
 
 
 def _alerts(findings: pd.DataFrame) -> list[tuple[str, str]]:

@@ -133,6 +133,11 @@ def _detection_tables(split: SplitTables, here: Callable[[str], str]) -> dict[st
             here("operating"),
         ),
         "summary": tidy_view(tables["summary"], f"Threshold-free metrics, {name}", here("summary")),
+        "hemispheres": tidy_view(
+            tables.get("hemispheres", pd.DataFrame()),
+            f"Occluded against opposite side, {name}",
+            here("hemispheres"),
+        ),
         "predictive_values": wide_view(
             tables["predictive_values"],
             f"Predictive values by prevalence, {name}",

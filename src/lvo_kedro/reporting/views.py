@@ -19,6 +19,7 @@ from lvo_kedro.evaluation.flow import (
     OUT_OF_SCOPE,
     WITH_LVO,
 )
+from lvo_kedro.evaluation.hemispheres import RATE
 from lvo_kedro.reporting import wording as w
 from lvo_kedro.reporting.style import empty_figure, to_svg
 
@@ -122,7 +123,7 @@ def draw(
 
 
 def cards_of(split: SplitTables, point: str) -> list[Card]:
-    """The main metrics of a set: AUC, sensitivity, specificity, segment and side end to end."""
+    """The main metrics of a set: detection, within the patient, segment and side end to end."""
     summary, operating = split.detection["summary"], split.detection["operating"]
     chosen: list[tuple[str, dict[str, Any] | None]] = [
         ("AUC", w.pick(summary, "auc")),
@@ -136,6 +137,10 @@ def cards_of(split: SplitTables, point: str) -> list[Card]:
             ("Side correct, end to end", w.pick(table, "side_accuracy", **where)),
             ("Segment correct, end to end", w.pick(table, "segment_accuracy", **where)),
         ]
+    if "hemispheres" in split.detection:  # runs of before had no such table
+        within = w.pick(split.detection["hemispheres"], RATE)
+        if within is not None and not pd.isna(within["value"]):
+            chosen.append(("Occluded side higher, within the patient", within))
     return [_card(name, row) for name, row in chosen if row is not None]
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from lvo_kedro.errors import TableError
 from lvo_kedro.evaluation.leakage.findings import Finding, ids_of
-from lvo_kedro.evaluation.statistics.auc import auc_interval
+from lvo_kedro.evaluation.statistics.auc import auc_or_reason
 from lvo_kedro.evaluation.tables import listing, require_columns
 
 
@@ -116,7 +116,8 @@ def check_informative(scores: pd.DataFrame, confidence: float = 0.95) -> list[Fi
 
     Returns:
         An error for a constant score (also within one fold) and for an AUC below 0.5; a warning
-        where the interval contains 0.5, as for shuffled labels or scores.
+        where the interval contains 0.5, as for shuffled labels or scores. Of cases of one class
+        nothing can tell chance.
     """
     require_columns(scores, ("case_id", "lvo", "probability"), "score")
     values = scores["probability"].to_numpy(dtype=float)
@@ -133,7 +134,7 @@ def check_informative(scores: pd.DataFrame, confidence: float = 0.95) -> list[Fi
                 f"all probabilities within fold {listing(flat)} are equal: its model says nothing"
             )
             findings.append(Finding("constant_model", "error", message))
-    area = auc_interval(scores["lvo"], values, confidence)
+    area = auc_or_reason(scores["lvo"], values, confidence)
     if area.high < 0.5:
         message = f"AUC {area}: worse than chance; labels or the sign of the score are swapped"
         findings.append(Finding("worse_than_chance", "error", message))

@@ -12,6 +12,17 @@ BoolArray = NDArray[np.bool_]
 CountArray = NDArray[np.uint16]
 
 
+def why_one_class(positives: BoolArray) -> str:
+    """Say why there is nothing to tell apart; empty where both classes have a case.
+
+    Args:
+        positives: Cases with LVO, shape (n,).
+    """
+    if positives.all():
+        return "only one class: no case without LVO"
+    return "" if positives.any() else "only one class: no case with LVO"
+
+
 def check_labels_and_scores(labels: ArrayLike, scores: ArrayLike) -> tuple[BoolArray, FloatArray]:
     """Labels as booleans and scores as floats, of one length, with both classes.
 

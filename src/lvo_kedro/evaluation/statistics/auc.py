@@ -20,10 +20,11 @@ from lvo_kedro.evaluation.statistics.arrays import (
     CountArray,
     FloatArray,
     check_labels_and_scores,
+    why_one_class,
 )
 from lvo_kedro.evaluation.statistics.bootstrap import NO_SPREAD, bootstrap_interval
 from lvo_kedro.evaluation.statistics.curves import weighted_auc
-from lvo_kedro.evaluation.statistics.intervals import Interval, normal_quantile
+from lvo_kedro.evaluation.statistics.intervals import Interval, normal_quantile, not_estimable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,6 +97,33 @@ def auc_interval(
         low, high = expit(logit(value) + np.array([-half, half]))
         return Interval(value, float(low), float(high), n, "DeLong, logit scale")
     return Interval(value, max(0.0, value - z * error), min(1.0, value + z * error), n, "DeLong")
+
+
+def auc_or_reason(
+    labels: ArrayLike,
+    scores: ArrayLike,
+    confidence: float = 0.95,
+    method: AucMethod = "delong",
+) -> Interval:
+    """The area of :func:`auc_interval`, or why there is none in a set of one class.
+
+    Args:
+        labels: 0 or 1, shape (n,).
+        scores: Shape (n,).
+        confidence: Coverage.
+        method: Of the interval.
+
+    Returns:
+        The area; not estimable where a class has no case.
+
+    Raises:
+        TableError: A label is not 0 or 1, or a score is not finite.
+    """
+    positives = np.asarray(labels, dtype=float) == 1
+    reason = why_one_class(positives)
+    if reason:
+        return not_estimable(reason, int(positives.size))
+    return auc_interval(labels, scores, confidence, method)
 
 
 def patient_auc_interval(

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 
+from lvo_kedro.evaluation.statistics.arrays import why_one_class
 from lvo_kedro.evaluation.statistics.bootstrap import bootstrap_interval
 from lvo_kedro.evaluation.statistics.intervals import (
     COLUMNS,
@@ -77,8 +78,9 @@ def recalibration(
     """
     n = positives.size
     names = ("intercept", "slope")
-    if positives.all() or not positives.any():
-        empty = not_estimable("only one class", n)
+    reason = why_one_class(positives)
+    if reason:
+        empty = not_estimable(reason, n)
         return dict.fromkeys((*names, "calibration_in_the_large"), empty)
     x = logit(np.clip(probability, 1e-6, 1 - 1e-6))
     z = normal_quantile(confidence)

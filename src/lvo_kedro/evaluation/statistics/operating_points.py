@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from lvo_kedro.errors import TableError
+from lvo_kedro.evaluation.statistics.arrays import why_one_class
 from lvo_kedro.evaluation.statistics.bootstrap import (
     NO_SPREAD,
     percentile_interval,
@@ -24,6 +25,7 @@ from lvo_kedro.evaluation.statistics.intervals import (
     COLUMNS,
     Interval,
     likelihood_ratio_interval,
+    not_estimable,
     wilson_interval,
 )
 
@@ -136,13 +138,19 @@ def fixed_point_metrics(
 
     Returns:
         sensitivity, specificity, ppv, npv, accuracy (Wilson), likelihood_ratio_positive and
-        likelihood_ratio_negative (log-normal), each with the n it rests on.
+        likelihood_ratio_negative (log-normal), each with the n it rests on. Of cases of one class
+        what needs both is not estimable: a PPV among occlusions alone would be 1 whatever is
+        called.
     """
     cell = counts(positives, called)
     with_lvo, without = cell["tp"] + cell["fn"], cell["fp"] + cell["tn"]
+    reason = why_one_class(positives)
 
     def share(successes: int, n: int) -> Interval:
         return wilson_interval(successes, n, confidence)
+
+    def of_both(successes: int, n: int) -> Interval:
+        return not_estimable(reason, n) if reason else share(successes, n)
 
     def ratio(upper: int, lower: int) -> Interval:
         return likelihood_ratio_interval((upper, with_lvo), (lower, without), confidence)
@@ -150,9 +158,9 @@ def fixed_point_metrics(
     return {
         "sensitivity": share(cell["tp"], with_lvo),
         "specificity": share(cell["tn"], without),
-        "ppv": share(cell["tp"], cell["tp"] + cell["fp"]),
-        "npv": share(cell["tn"], cell["tn"] + cell["fn"]),
-        "accuracy": share(cell["tp"] + cell["tn"], with_lvo + without),
+        "ppv": of_both(cell["tp"], cell["tp"] + cell["fp"]),
+        "npv": of_both(cell["tn"], cell["tn"] + cell["fn"]),
+        "accuracy": of_both(cell["tp"] + cell["tn"], with_lvo + without),
         "likelihood_ratio_positive": ratio(cell["tp"], cell["fp"]),
         "likelihood_ratio_negative": ratio(cell["fn"], cell["tn"]),
     }

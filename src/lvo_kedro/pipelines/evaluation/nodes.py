@@ -149,7 +149,7 @@ def count_errors(findings: pd.DataFrame) -> dict[str, float]:
 
 def describe_cohort(cohort: pd.DataFrame) -> pd.DataFrame:
     """Keep of each case what the report draws, without its files and its patient's id."""
-    wanted = ["case_id", "split", "lvo", "simulated", *COHORT_COLUMNS]
+    wanted = ["case_id", "split", "lvo", "simulated", "source", *COHORT_COLUMNS]
     return cohort[[name for name in wanted if name in cohort]]
 
 
@@ -205,6 +205,9 @@ def report_detection(
         quality=study["quality"],
         fitted_on=fitted_on,
     )
+    wrong = evaluated.findings["severity"] == "error"
+    for message in evaluated.findings.loc[wrong, "message"]:
+        logger.error("%s cases: %s", split, message)
     flow = count_flow(cohort[cohort["split"] == split], own, study["exclusions"])
     return evaluated.tables() | {"flow": flow, "metrics": _named(evaluated.metrics)}
 
@@ -253,6 +256,7 @@ def summarize_split(
     return summarize_evaluation(
         detection["summary"](),
         detection["operating"](),
+        detection["hemispheres"](),
         localization["summary"](),
         options.operating_point,
     )
@@ -260,7 +264,18 @@ def summarize_split(
 
 def tell_results(summary: pd.DataFrame, roc: Path, confusion: Path) -> None:
     """Say the main metrics of one split in the log, and where its pictures are."""
-    metrics = summary.set_index("title")["value"]
-    side, segment = (metrics[f"{part} accuracy end to end"] for part in ("side", "segment"))
-    logger.info("AUC %.2f, side %.2f, segment %.2f", metrics["AUC"], side, segment)
+    metrics = summary.set_index("title")
+    said = [
+        f"{name} {_figure(metrics.loc[title])}"
+        for name, title in {
+            "AUC": "AUC",
+            "side": "side accuracy end to end",
+            "segment": "segment accuracy end to end",
+        }.items()
+    ]
+    logger.info("%s", ", ".join(said))
     logger.info("pictures: %s, %s in %s", roc.name, confusion.name, roc.parent.name)
+
+
+def _figure(row: pd.Series) -> str:
+    return f"not estimable ({row['method']})" if pd.isna(row["value"]) else f"{row['value']:.2f}"

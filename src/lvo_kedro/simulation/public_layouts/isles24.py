@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 import nibabel as nib
 import numpy as np
@@ -16,7 +16,9 @@ from lvo_kedro.imaging.resampling import resample
 from lvo_kedro.simulation.arteries import label_arteries
 from lvo_kedro.simulation.case import SimulatedCase, simulate_case
 from lvo_kedro.simulation.cta import CtaOptions, simulate_cta
-from lvo_kedro.simulation.options import Orientation, SimulationOptions
+from lvo_kedro.simulation.options import SimulationOptions
+from lvo_kedro.simulation.public_layouts.isles24_names import Isles24Patient, PatientFiles, Quirk
+from lvo_kedro.simulation.public_layouts.mark import mark_simulated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,14 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from lvo_kedro.vocabulary import SegmentClass, Side
 
-Quirk = Literal[
-    "empty marker", "no marker", "marker of another shape", "far marker", "MCA missing",
-    "no vessels", "uncompressed lesion", "lesion named as compressed", "stray lesion",
-    "no phenotype", "upper case", "no scan",
-]  # fmt: skip
-"""What is odd about a patient's files."""
 COW_LABELS: Final = {
     ("basilar", None): 1, ("P1", "right"): 2, ("P1", "left"): 3, ("C7", "right"): 4,
     ("M1", "right"): 5, ("C7", "left"): 6, ("M1", "left"): 7, ("A1", "right"): 11,
@@ -44,20 +39,6 @@ _WIDTH_MM: Final = 5.0
 _OFF_MM: Final = 4.0
 """How far beside the vessel a marker lies."""
 _FAR_MM: Final = 32.0
-
-
-@dataclass(frozen=True)
-class Isles24Patient:
-    """One simulated patient: what is true, and what is odd about the files."""
-
-    number: int
-    """1 to 9999; part of all names."""
-    side: Side
-    segment: SegmentClass
-    center: str = "1"
-    quirks: frozenset[Quirk] = frozenset()
-    orientation: Orientation = "LPS"
-    """Order of the arrays' axes."""
 
 
 def write_isles24(
@@ -103,7 +84,7 @@ def write_isles24(
         files["made", 1, "space-ncct_cta"] = _as_int16(
             resample(moved, grid_of(case.ncct), fill=-1024.0)
         )
-        names = _Names(folder, patient, older)
+        names = PatientFiles(folder, patient, older)
         _write_images(names, files)
         truth.append(_truth(case, patient, files))
         if not workbook and "no phenotype" not in patient.quirks:
@@ -114,35 +95,8 @@ def write_isles24(
         shown[["Subject", "Age", "Sex", "Center", "NIHSS at admission"]].to_excel(
             folder / "clinical_data-description.xlsx", index=False
         )
+    mark_simulated(folder)
     return table
-
-
-@dataclass(frozen=True)
-class _Names:
-    """Where the files of a patient lie."""
-
-    folder: Path
-    patient: Isles24Patient
-    older: bool
-
-    def image(self, part: str, session: int, role: str) -> Path:
-        parts = {"raw": "rawdata" if self.older else "raw_data", "made": "derivatives"}
-        # in the older generation, files of the second session are named otherwise than their folder
-        told = f"ses-{session:04d}" if self.older and session == 1 else f"ses-{session:02d}"
-        place = f"ses-{session:04d}" if self.older else told
-        name = f"{self._subject}_{told}_{role}"
-        name = name.upper() if "upper case" in self.patient.quirks else name
-        return self.folder / parts[part] / self._subject / place / f"{name}.nii.gz"
-
-    def table(self) -> Path:
-        session = "ses-0001" if self.older else "ses-01"
-        place = self.folder / "phenotype"
-        place = place / session if self.older else place / self._subject / session
-        return place / f"{self._subject}_{session}_demographic_baseline.csv"
-
-    @property
-    def _subject(self) -> str:
-        return f"sub-stroke{'case' if self.older else ''}{self.patient.number:04d}"
 
 
 _Files = dict[tuple[str, int, str], nib.Nifti1Image]
@@ -214,7 +168,7 @@ def _nearest_voxels(
     return tuple(index[np.argsort(off)[:count]].T)
 
 
-def _write_images(names: _Names, files: _Files) -> None:
+def _write_images(names: PatientFiles, files: _Files) -> None:
     quirks = names.patient.quirks
     for (part, session, role), image in files.items():
         path = names.image(part, session, role)
