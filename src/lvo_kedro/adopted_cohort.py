@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lvo_kedro.adopted_files import CaseWriter
-    from lvo_kedro.adoption import Adapter
+    from lvo_kedro.adoption import Source
 
 DERIVATIONS: Final = "adoption.csv"
 """Why each label is what it is, a row per subject."""
@@ -113,7 +113,7 @@ def adopt_cohort(
     result.table = result.table[first]
     validate_cohort(result.table, out)
     write_table(out / DERIVATIONS, _with_others(_former(out / DERIVATIONS), derived, source))
-    _write_source(out / SOURCES, writer.adapter)
+    write_source(out / SOURCES, writer.adapter.source)
     write_table(out / TABLE, result.table)
     return result
 
@@ -162,8 +162,14 @@ def _with_others(former: pd.DataFrame, rows: list[dict[str, str]], source: str) 
     return pd.concat([others, pd.DataFrame(rows, dtype=str)], ignore_index=True).fillna("")
 
 
-def _write_source(path: Path, adapter: Adapter) -> None:
+def write_source(path: Path, source: Source) -> None:
+    """Add licence and attribution of a source to those that a folder has.
+
+    Args:
+        path: ``source.json``.
+        source: The public data.
+    """
     known: dict[str, Any] = {}
     if path.is_file():
         known = json.loads(path.read_text(encoding="utf-8"))
-    write_json(path, dict(sorted((known | {adapter.source.name: asdict(adapter.source)}).items())))
+    write_json(path, dict(sorted((known | {source.name: asdict(source)}).items())))

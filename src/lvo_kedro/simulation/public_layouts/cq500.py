@@ -13,6 +13,7 @@ from lvo_kedro.simulation.cta import CtaOptions, simulate_cta
 from lvo_kedro.simulation.export import average
 from lvo_kedro.simulation.export_series import Series, uid
 from lvo_kedro.simulation.options import SimulationOptions
+from lvo_kedro.simulation.public_layouts.mark import mark_simulated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -74,6 +75,7 @@ def write_cq500(
         for scan in (scan for scan in scans if scan.listed):
             votes = [int(place < scan.seen.get(c, 0)) for place in range(3) for c in READ]
             writer.writerow([f"CQ500-CT-{scan.number}", scan.category, *votes])
+    mark_simulated(folder)
 
 
 def _study(seed: int) -> dict[str, Any]:
