@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
-from lvo_kedro.adoption import AdoptionError
+from lvo_kedro.adoption import AdoptionError, LeftOut
 from lvo_kedro.artifacts import write_json
 from lvo_kedro.cohort import REQUIRED, validate_cohort
 from lvo_kedro.disk import ERRORS as DISK
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lvo_kedro.adopted_files import CaseWriter
-    from lvo_kedro.adoption import Adapter
+    from lvo_kedro.adoption import Source
 
 DERIVATIONS: Final = "adoption.csv"
 """Why each label is what it is, a row per subject."""
@@ -44,6 +44,8 @@ class Adopted:
     """A row per subject of this cohort, as in ``adoption.csv``."""
     failed: dict[str, str] = field(default_factory=dict)
     """By subject, why it is no case."""
+    left_out: dict[str, str] = field(default_factory=dict)
+    """By subject, what keeps it out of the cohort by the rules of its adapter."""
     kept: int = 0
     """Cases of an earlier call for which nothing had to be done."""
     changed_by_hand: tuple[str, ...] = ()
@@ -79,6 +81,8 @@ def adopt_cohort(
     for done, subject in enumerate(writer.archive.subjects, start=1):
         try:
             record, kept = writer.case(subject)
+        except LeftOut as error:
+            result.left_out[subject] = error.found
         except CaseError as error:
             result.failed[subject] = str(error)
         except Exception as error:  # one subject of hundreds ends nothing but itself
@@ -99,8 +103,9 @@ def adopt_cohort(
         )
     rows, result.changed_by_hand = _with_changes(rows, former, before)
     derived += [
-        {"source_id": subject, "rule": "failed", "reason": why, "source": source}
-        for subject, why in result.failed.items()
+        {"source_id": subject, "rule": rule, "reason": why, "source": source}
+        for rule, subjects in (("left out", result.left_out), ("failed", result.failed))
+        for subject, why in subjects.items()
     ]
     result.derivations = pd.DataFrame(derived, dtype=str).fillna("")
     result.table = _with_others(former, rows, source)
@@ -108,7 +113,7 @@ def adopt_cohort(
     result.table = result.table[first]
     validate_cohort(result.table, out)
     write_table(out / DERIVATIONS, _with_others(_former(out / DERIVATIONS), derived, source))
-    _write_source(out / SOURCES, writer.adapter)
+    write_source(out / SOURCES, writer.adapter.source)
     write_table(out / TABLE, result.table)
     return result
 
@@ -157,7 +162,13 @@ def _with_others(former: pd.DataFrame, rows: list[dict[str, str]], source: str) 
     return pd.concat([others, pd.DataFrame(rows, dtype=str)], ignore_index=True).fillna("")
 
 
-def _write_source(path: Path, adapter: Adapter) -> None:
+def write_source(path: Path, source: Source) -> None:
+    """Add licence and attribution of a source to those that a folder has.
+
+    Args:
+        path: ``source.json``.
+        source: The public data.
+    """
     known: dict[str, Any] = {}
     if path.is_file():
         try:
@@ -166,4 +177,4 @@ def _write_source(path: Path, adapter: Adapter) -> None:
             raise TableError(
                 f"a {path.name} that cannot be read", "what an adoption wrote", "move it away"
             ) from error
-    write_json(path, dict(sorted((known | {adapter.source.name: asdict(adapter.source)}).items())))
+    write_json(path, dict(sorted((known | {source.name: asdict(source)}).items())))

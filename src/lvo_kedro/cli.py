@@ -21,6 +21,7 @@ from kedro.pipeline import Pipeline
 from lvo_kedro.cleaning import as_table, in_words, remove, survey
 from lvo_kedro.cli_adoption import adopt_command
 from lvo_kedro.cli_annotation import export_command, take_command
+from lvo_kedro.cli_infarcts import infarcts_command
 from lvo_kedro.cli_studies import import_command
 from lvo_kedro.errors import CaseError
 from lvo_kedro.hooks import data_folder
@@ -48,6 +49,7 @@ cli.add_command(take_command)
 cli.add_command(score)
 cli.add_command(bundle)
 cli.add_command(receive)
+cli.add_command(infarcts_command)
 
 
 @cli.command()

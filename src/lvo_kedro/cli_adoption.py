@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from lvo_kedro.adopted_cohort import DERIVATIONS, SOURCES, Adopted, adopt_cohort
 from lvo_kedro.adopted_files import CaseWriter
-from lvo_kedro.adoption import adapter_named, verify_checksums
+from lvo_kedro.adopted_material import Gathered, gather_material
+from lvo_kedro.adoption import Material, adapter_named, verify_checksums
 from lvo_kedro.disk import storage_error
 from lvo_kedro.errors import CaseError
 from lvo_kedro.hooks import data_folder
@@ -61,18 +62,26 @@ def adopt_command(name: str, folder: Path, out: Path | None, **given: Any) -> No
         _check_apart(folder, out)
         data = out.parent if out.name == RAW else out
         with working_on(data, f"adopt {name}", writes=True):
-            adopted = _adopt(adapter, folder, options, out, link=given["link"])
+            found = _find(adapter, folder, options)
+            out.mkdir(parents=True, exist_ok=True)
+            if isinstance(adapter, Material):
+                gathered = gather_material(adapter, found, options, out, _told())
+                failed = _report_gathered(gathered, out / adapter.table)
+            else:
+                writer = CaseWriter(adapter, found, options, out, given["link"])
+                adopted = adopt_cohort(writer, _told())
+                failed = _report(adopted, out)
     except CaseError as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
         known = storage_error(error, out or Path.cwd())
         raise known or click.ClickException(f"the system says: {error.strerror}") from error
-    _report(adopted, out)
-    if adopted.failed:
-        raise click.ClickException(f"{len(adopted.failed)} subjects failed; see {DERIVATIONS}")
+    if failed:
+        raise click.ClickException(f"{failed} subjects failed; see the reasons above")
 
 
-def _adopt(adapter: Adapter, folder: Path, options: Any, out: Path, *, link: bool) -> Adopted:
+def _find(adapter: Adapter | Material, folder: Path, options: Any) -> Any:
+    """Verify a folder where it can be verified, and say what was found in it."""
     verified = verify_checksums(folder, lambda file: click.echo(f"checksum of {file}", err=True))
     archive = adapter.find(folder, options)
     if verified:
@@ -82,11 +91,10 @@ def _adopt(adapter: Adapter, folder: Path, options: Any, out: Path, *, link: boo
     click.echo(f"found: {archive.version}, {len(archive.subjects)} subjects")
     for note in archive.notes:
         click.echo(f"  {note}")
-    out.mkdir(parents=True, exist_ok=True)
-    return adopt_cohort(CaseWriter(adapter, archive, options, out, link), _told())
+    return archive
 
 
-def _options(adapter: Adapter, settings: tuple[str, ...]) -> Any:
+def _options(adapter: Adapter | Material, settings: tuple[str, ...]) -> Any:
     given = {}
     for setting in settings:
         name, equals, value = setting.partition("=")
@@ -122,7 +130,7 @@ def _check_apart(folder: Path, out: Path) -> None:
         )
 
 
-def _introduce(adapter: Adapter) -> None:
+def _introduce(adapter: Adapter | Material) -> None:
     source = adapter.source
     click.echo(f"{source.title}, {source.licence}")
     for record in source.records:
@@ -146,8 +154,8 @@ def _told() -> Callable[[int, int], None]:
     return told
 
 
-def _report(adopted: Adopted, out: Path) -> None:
-    """Print what became of the cohort and what a person should look at."""
+def _report(adopted: Adopted, out: Path) -> int:
+    """Print what became of the cohort and what a person should look at; return what failed."""
     for column in ("split", "side", "segment", "rule"):
         counts = ", ".join(f"{word} {count}" for word, count in adopted.counts(column).items())
         click.echo(f"{column + ':':<9} {counts}")
@@ -166,3 +174,17 @@ def _report(adopted: Adopted, out: Path) -> None:
     click.echo(f"{len(adopted.table):6d} cases in {out / TABLE}")
     click.echo(f"Why each label is what it is: {out / DERIVATIONS}; licence: {out / SOURCES}")
     click.echo(RESEARCH_ONLY)
+    return len(adopted.failed)
+
+
+def _report_gathered(gathered: Gathered, table: Path) -> int:
+    """Print what became of data that are no cohort; return how many subjects failed."""
+    for subject, why in gathered.left_out.items():
+        click.echo(f"  left out: {subject}: {why}")
+    for subject, why in gathered.failed.items():
+        click.echo(f"  failed: {subject}: {why}")
+    if gathered.kept:
+        click.echo(f"{gathered.kept:6d} were there already")
+    click.echo(f"{len(gathered.rows):6d} in {table}; licence: {table.with_name(SOURCES)}")
+    click.echo(RESEARCH_ONLY)
+    return len(gathered.failed)

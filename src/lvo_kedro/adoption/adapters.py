@@ -4,30 +4,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from lvo_kedro.adoption import isles24
+from lvo_kedro.adoption import cpaisd, cq500, isles24, topcow
 from lvo_kedro.adoption.source import Adapter, AdoptionError, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from lvo_kedro.adoption.material import Material
+
 ADAPTERS: Final[dict[str, Adapter]] = {
-    adapter.source.name: adapter for adapter in (isles24.ADAPTER,)
+    adapter.source.name: adapter for adapter in (isles24.ADAPTER, cq500.ADAPTER)
 }
 
+MATERIALS: Final[dict[str, Material]] = {
+    material.source.name: material for material in (cpaisd.MATERIAL, topcow.TOPCOW, topcow.TOPBRAIN)
+}
+"""Public data that are no cohort, by name."""
 
-def adapter_named(name: str) -> Adapter:
-    """Return the adapter of a public cohort.
+
+def adapter_named(name: str) -> Adapter | Material:
+    """Return what takes over a public cohort, or public data for another purpose.
 
     Args:
-        name: As in :data:`ADAPTERS`.
+        name: As in :data:`ADAPTERS` or :data:`MATERIALS`.
 
     Raises:
         AdoptionError: There is none of this name; it lists those that there are.
     """
-    if name not in ADAPTERS:
-        known = ", ".join(sorted(ADAPTERS))
-        raise AdoptionError(f"no public cohort named {name!r}", f"one of {known}", "name one")
-    return ADAPTERS[name]
+    known: dict[str, Adapter | Material] = {**ADAPTERS, **MATERIALS}
+    if name not in known:
+        names = ", ".join(sorted(known))
+        raise AdoptionError(f"no public cohort named {name!r}", f"one of {names}", "name one")
+    return known[name]
 
 
 def attributions(names: Iterable[str]) -> list[Source]:

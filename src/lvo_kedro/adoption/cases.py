@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from lvo_kedro.errors import CaseError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -48,3 +50,7 @@ class AdoptedCase:
     derivation: Derivation
     facts: Mapping[str, str] = field(default_factory=dict)
     """Further columns, such as site and age; unknown ones are left out."""
+
+
+class LeftOut(CaseError):
+    """A subject that is sound and, by the rules of its adapter, no case of the cohort."""

@@ -87,7 +87,8 @@ class Adapter:
         Args:
             folder: That is going to be adopted.
         """
-        if not (folder / SIMULATED).is_file():
+        marks = (SIMULATED, f"*/{SIMULATED}", f"*/*/{SIMULATED}")  # as deep as archives are found
+        if not any(any(folder.glob(mark)) for mark in marks):
             return self
         source = replace(
             self.source,

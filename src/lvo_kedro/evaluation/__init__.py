@@ -15,6 +15,7 @@ from lvo_kedro.evaluation.explanations import evaluate_explanations
 from lvo_kedro.evaluation.failures import choose_cases
 from lvo_kedro.evaluation.flow import count_flow, list_exclusions
 from lvo_kedro.evaluation.hemispheres import hemisphere_table
+from lvo_kedro.evaluation.infarcts import InfarctOptions, measure_infarct, summarize_infarcts
 from lvo_kedro.evaluation.leakage import (
     LABEL_EQUALS_SOURCE,
     Finding,
@@ -70,6 +71,7 @@ __all__ = [
     "DetectionEvaluation",
     "EvaluationOptions",
     "Finding",
+    "InfarctOptions",
     "Interval",
     "LocalizationEvaluation",
     "PairedTest",
@@ -108,6 +110,7 @@ __all__ = [
     "likelihood_ratio_interval",
     "list_exclusions",
     "list_quality_findings",
+    "measure_infarct",
     "measure_vessels",
     "paired_delong",
     "patient_weights",
@@ -118,6 +121,7 @@ __all__ = [
     "reliability_table",
     "require_same_cases",
     "summarize_evaluation",
+    "summarize_infarcts",
     "training_patients",
     "wilson_interval",
 ]

@@ -20,7 +20,7 @@ from lvo_kedro.imaging.pixels import read_hu
 from lvo_kedro.imaging.series import find_listed, find_series
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import nibabel as nib
     from numpy.typing import NDArray
@@ -65,6 +65,39 @@ def read_series(source: Path | Sequence[Path], limits: ScanLimits) -> Series:
     return Series(_even_slices(*_stack(slices, limits)), findings, named, child)
 
 
+def stack_masks(masks: Mapping[Path, NDArray[np.generic]], limits: ScanLimits) -> nib.Nifti1Image:
+    """Stack masks that were drawn on the slices of a series as :func:`read_series` stacks those.
+
+    Args:
+        masks: By file of a slice, a mask of its rows and columns, shape (rows, columns); above 0
+            counts.
+        limits: Between which bounds a scan is accepted.
+
+    Returns:
+        uint8, 1 inside, (column, row, slice) in the scanner's axes; sheared by a tilted gantry.
+        Where steps are uneven, it is 1 from half the way between two slices to a marked one.
+
+    Raises:
+        ScanError: The files are no slices of one volume, or a mask has another shape than they.
+    """
+    slices, _ = find_listed([*masks], limits)
+    rows, columns, down, along = slices[0].form
+    data = np.empty((len(slices), rows, columns), dtype=np.float32)
+    for k, item in enumerate(slices):
+        mask = np.asarray(masks[item.path])
+        if mask.shape != (rows, columns):
+            shape = " x ".join(map(str, mask.shape))
+            raise ScanError(
+                f"a mask of {shape} on a slice of {rows} x {columns} pixels",
+                "a mask of the slice's rows and columns",
+                "download both again",
+            )
+        data[k] = mask > 0
+    even = _even_slices(*_placed(data, slices, down, along))
+    inside = (np.asarray(even.dataobj) >= 0.5).astype(np.uint8)
+    return make_image(inside, even.affine)
+
+
 def _check_gaps(gaps: list[Gap], slices: list[Slice], limits: ScanLimits) -> None:
     """Refuse gaps but those beyond the vertex, where both slices beside them are without skull.
 
@@ -97,6 +130,13 @@ def _stack(slices: list[Slice], limits: ScanLimits) -> tuple[nib.Nifti1Image, ND
     data = np.empty((len(slices), rows, columns), dtype=np.float32)
     for k, item in enumerate(slices):
         data[k] = read_hu(item, limits.max_hu)
+    return _placed(data, slices, down, along)
+
+
+def _placed(
+    data: NDArray[np.float32], slices: list[Slice], down: float, along: float
+) -> tuple[nib.Nifti1Image, NDArray[np.float64]]:
+    """Give planes (slice, row, column) the place of their slices."""
     axes = slices[0].directions
     positions = np.array([item.origin for item in slices])
     affine = np.eye(4)

@@ -16,6 +16,7 @@ from lvo_kedro.studies.kept_headers import harvest, study_time_of
 from lvo_kedro.studies.label_rows import LabelMapping
 from lvo_kedro.studies.label_tables import read_label_table
 from lvo_kedro.studies.labels import Joined, join_labels, read_mapping
+from lvo_kedro.studies.one_study import StudyScans, read_study
 from lvo_kedro.studies.outcomes import StudyOutcome, choices_table, read_choices
 from lvo_kedro.studies.pseudonyms import Pseudonyms, read_secret, write_link_table
 from lvo_kedro.studies.sources import SourceLimits
@@ -30,6 +31,7 @@ __all__ = [
     "Pseudonyms",
     "SourceLimits",
     "StudyOutcome",
+    "StudyScans",
     "Wanted",
     "choices_table",
     "choose",
@@ -41,6 +43,7 @@ __all__ = [
     "read_label_table",
     "read_mapping",
     "read_secret",
+    "read_study",
     "reasons_to_refuse",
     "study_time_of",
     "words_in",
