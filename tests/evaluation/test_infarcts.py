@@ -88,7 +88,9 @@ def test_maps_that_do_not_fit_and_cores_outside_the_brain_are_refused() -> None:
 
 
 def test_means_have_intervals_over_cases_and_shares_their_n() -> None:
-    rows = [measure_infarct(*maps("left", hu), ONE_ML, options=PLAIN) for hu in (-6, -4, -2, 2)]
+    rows = [
+        measure_infarct(*maps("left", hu), ONE_ML, options=PLAIN) for hu in (-6.0, -4.0, -2.0, 2.0)
+    ]
     cases = pd.DataFrame(rows).assign(patient_id=list("abcd"))
     table = summarize_infarcts(cases, PLAIN).set_index("metric")
     mean = table.loc["mean_core_hu"]
