@@ -190,7 +190,9 @@ def _measure(
     priors = compute_priors(ncct, extract_brain(ncct, options.brain_mask), atlas, options.priors)
     maps = (priors.signed_difference, priors.hemispheres, priors.territory_probability, core)
     spacing: Any = tuple(float(edge) for edge in grid_of(ncct).spacing)
-    arrays = [np.asarray(image.dataobj) for image in maps]
-    numbers = measure_infarct(*arrays, spacing, options=options.infarcts)
+    difference, hemispheres, territory, drawn = (np.asarray(image.dataobj) for image in maps)
+    numbers = measure_infarct(
+        difference, hemispheres, territory, drawn, spacing, options=options.infarcts
+    )
     findings = find_faults(priors.quality, options.priors.limits)
     return {**numbers, "findings": "; ".join(findings)}

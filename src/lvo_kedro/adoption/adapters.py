@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 ADAPTERS: Final[dict[str, Adapter]] = {
     adapter.source.name: adapter for adapter in (isles24.ADAPTER, cq500.ADAPTER)
 }
-
+"""Public cohorts, by name."""
 MATERIALS: Final[dict[str, Material]] = {
     material.source.name: material for material in (cpaisd.MATERIAL, topcow.TOPCOW, topcow.TOPBRAIN)
 }

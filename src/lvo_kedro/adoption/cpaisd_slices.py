@@ -103,6 +103,7 @@ def check_orientation(image: Path, slice_file: Path) -> None:
 
 def _correlation(one: NDArray[np.generic], other: NDArray[np.generic]) -> float:
     """Return the correlation of two planes; 0 where one is even."""
-    a, b = (np.ravel(plane) - float(np.mean(plane)) for plane in (one, other))
+    planes = (np.ravel(plane).astype(float) for plane in (one, other))
+    a, b = (plane - plane.mean() for plane in planes)
     size = float(np.sqrt((a @ a) * (b @ b)))
     return float(a @ b) / size if size else 0.0

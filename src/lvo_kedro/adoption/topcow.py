@@ -129,7 +129,7 @@ class LabelledAngiographies:
             data = np.asanyarray(labels.dataobj)
         _check_sides(data, labels)
         merged = self._merged(data)
-        files = {
+        files: dict[str, Path | nib.Nifti1Image] = {
             f"imagesTr/{subject}_0000.nii.gz": path,
             f"labelsTr/{subject}.nii.gz": make_image(merged, image.affine),
         }

@@ -88,7 +88,8 @@ def measure_infarct(
         raise ScanError("no core in the brain", "a core in the brain", "look at scan and mask")
     ml = float(np.prod(spacing)) / 1000
     lesser = min(volumes.values()) / total
-    side = "both" if lesser > options.other_side else max(volumes, key=lambda s: volumes[s])
+    larger = max(volumes, key=lambda s: volumes[s])
+    side = "both" if lesser > options.other_side else larger
     marked = drawn & inside
     result: dict[str, float | str] = {
         "side": side,
@@ -104,7 +105,7 @@ def measure_infarct(
     result["side_found"] = min(means, key=lambda s: means[s])
     beside = inside & ~drawn
     if side != "both":
-        beside &= sides == HEMISPHERES[side]  # type: ignore[index]
+        beside &= sides == HEMISPHERES[larger]
         result["side_right"] = float(result["side_found"] == side)
     here = float(signed[marked].mean())
     result |= {"core_hu": here, "sign_right": float(here < 0)}

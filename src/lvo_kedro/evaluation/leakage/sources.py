@@ -75,6 +75,9 @@ def gravest_first(findings: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         findings: Columns severity and check; of any number of tables.
+
+    Returns:
+        The same rows in that order.
     """
     kind = findings["severity"].map({"error": 0, "warning": 2, "note": 4})
     place = kind + (findings["check"] != LABEL_EQUALS_SOURCE)
