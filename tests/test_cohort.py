@@ -244,6 +244,18 @@ def test_a_development_split_of_one_class_says_what_to_do_with_it(lvo, missing):
     assert "evaluated as split external, by models of a cohort that has both" in str(caught.value)
 
 
+def test_occlusions_alone_are_divided_where_that_is_asked_for():
+    options = FoldOptions(count=4, controls=False)
+    cohort = cohort_of(20)
+    alone = cohort[cohort["lvo"] == 1]
+    held_out = fold_of_cases(divide(alone, options))
+    assert set(held_out.values()) == {0, 1, 2, 3}
+    with pytest.raises(TableError, match="none with an occlusion"):
+        divide(cohort[cohort["lvo"] == 0], options)
+    with pytest.raises(TableError, match="development patients without an occlusion"):
+        divide(pd.concat([alone, cohort[cohort["lvo"] == 0].head(1)]), options)
+
+
 def test_the_same_table_again_has_the_same_folds_and_new_patients_leave_the_others_alone():
     options = FoldOptions(count=4)
     small, large = cohort_of(40), cohort_of(75)

@@ -33,6 +33,9 @@ class FoldOptions(Options):
     """Number of folds."""
     seed: int = 20260101
     """Decides which patient goes where when all are dealt."""
+    controls: bool = True
+    """Whether there must be development patients without an occlusion. Without them vessels can
+    be learned, detection and localization cannot: their training stops and says so."""
 
 
 def deal_folds(
@@ -68,7 +71,7 @@ def deal_folds(
     else:
         places = _deal(patients["patient_id"], strata, options)
     held_out = patients["patient_id"].map(places)
-    for lvo, kind in KINDS.items():
+    for lvo, kind in _kinds(patients, options).items():
         left = sorted(set(range(options.count)) - set(held_out[patients["lvo"] == lvo]))
         if left:
             raise TableError(
@@ -103,7 +106,7 @@ def development_patients(cohort: pd.DataFrame, options: FoldOptions) -> pd.DataF
         )
     development = cohort[cohort["split"] == "development"]
     patients = development.sort_values("lvo", ascending=False).drop_duplicates("patient_id")
-    for lvo, kind in KINDS.items():
+    for lvo, kind in _kinds(patients, options).items():
         number = int((patients["lvo"] == lvo).sum())
         if not number:
             raise TableError(
@@ -111,7 +114,8 @@ def development_patients(cohort: pd.DataFrame, options: FoldOptions) -> pd.DataF
                 f"at least {options.count} of them, one for each fold: detector, calibration and "
                 "operating points are learned from patients with and without",
                 f"add development cases {kind} an occlusion, best of the same sources; occlusions "
-                "alone can be evaluated as split external, by models of a cohort that has both",
+                "alone can be evaluated as split external, by models of a cohort that has both; "
+                "folds.controls: false lets vessels be learned of them alone",
             )
         if number < options.count:
             raise TableError(
@@ -120,6 +124,12 @@ def development_patients(cohort: pd.DataFrame, options: FoldOptions) -> pd.DataF
                 "add cases or lower the number of folds",
             )
     return patients.sort_values("patient_id")
+
+
+def _kinds(patients: pd.DataFrame, options: FoldOptions) -> dict[int, str]:
+    """Return the kinds of patients that every fold must have."""
+    alone = not options.controls and bool((patients["lvo"] == 1).all())
+    return {lvo: kind for lvo, kind in KINDS.items() if lvo or not alone}
 
 
 def assign_folds(cohort: pd.DataFrame, division: pd.DataFrame) -> pd.DataFrame:
