@@ -35,7 +35,10 @@ def test_the_report_is_named_wherever_the_data_lie(
     row = {"title": "AUC", "value": 0.9, "low": 0.8, "high": 0.95, "n": 40}
     catalog = Catalog({f"{name}.summary": pd.DataFrame([row]) for name in splits})
     checks = {"severity": ["error", "note"], "message": ["fold_2 did not begin", "fine"]}
-    catalog["study"] = {"findings": pd.DataFrame(checks)}
+    catalog["study"] = {"findings": pd.DataFrame({**checks, "check": "trainings"})}
+    source = {"severity": ["error"], "message": ["label equals source"], "check": "sources"}
+    for name in splits:
+        catalog[f"{name}.detection"] = {"findings": lambda: pd.DataFrame(source)}
     catalog["cohort"] = pd.DataFrame({"simulated": [True]})
     catalog["report"] = SimpleNamespace(report=tmp_path / place / "report.html")
     show_results(catalog, tmp_path / "project", "sqlite:///x")
@@ -43,5 +46,6 @@ def test_the_report_is_named_wherever_the_data_lie(
     assert "0.90 (0.80 to 0.95), n = 40" in out
     assert "Report:   " in out and f"{shown}/report.html\n" in out
     assert "Error: fold_2 did not begin\n" in out
+    assert "Error: external test: label equals source\n" in out
     assert "fine" not in out
     assert "say nothing about patients" in out
