@@ -181,6 +181,7 @@ def test_the_results_show_an_address_without_its_password(address, expected, cap
     row = {"title": "AUC", "value": 0.9, "low": 0.8, "high": 1.0, "n": 4}
     tables = {
         "s.summary": pd.DataFrame([row]),
+        "s.detection": {"findings": lambda: pd.DataFrame({"severity": [], "message": []})},
         "study": {"findings": pd.DataFrame({"severity": [], "message": []})},
         "cohort": pd.DataFrame(),
         "report": ReportAt(Path("report.html")),
