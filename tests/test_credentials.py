@@ -179,10 +179,11 @@ def test_the_results_show_an_address_without_its_password(address, expected, cap
     assert shown(address) == expected
     monkeypatch.setattr("lvo_kedro.results.settings.EVALUATED_SPLITS", {"s": "s"}, raising=False)
     row = {"title": "AUC", "value": 0.9, "low": 0.8, "high": 1.0, "n": 4}
+    none = pd.DataFrame({"check": [], "severity": [], "message": []}, dtype=str)
     tables = {
         "s.summary": pd.DataFrame([row]),
-        "s.detection": {"findings": lambda: pd.DataFrame({"severity": [], "message": []})},
-        "study": {"findings": pd.DataFrame({"severity": [], "message": []})},
+        "s.detection": {"findings": lambda: none},
+        "study": {"findings": none},
         "cohort": pd.DataFrame(),
         "report": ReportAt(Path("report.html")),
     }

@@ -48,7 +48,7 @@ def _errors(catalog: Any) -> list[str]:
     for name in settings.EVALUATED_SPLITS:
         findings = catalog.load(f"{name}.detection")["findings"]()
         set_name = name.replace("_", " ")
-        told.append(findings.assign(message=f"{set_name}: " + findings["message"].astype(str)))
+        told.append(findings.assign(message=f"{set_name}: " + findings["message"]))
     together = gravest_first(pd.concat([*told, catalog.load("study")["findings"]]))
     return together.loc[together["severity"] == "error", "message"].tolist()
 

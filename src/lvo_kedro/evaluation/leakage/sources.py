@@ -79,7 +79,7 @@ def gravest_first(findings: pd.DataFrame) -> pd.DataFrame:
     Returns:
         The same rows in that order.
     """
-    kind = findings["severity"].map({"error": 0, "warning": 2, "note": 4})
+    kind = findings["severity"].map({"error": 0, "warning": 2, "note": 4}).astype(int)
     place = kind + (findings["check"] != LABEL_EQUALS_SOURCE)
     return findings.iloc[np.argsort(place.to_numpy(), kind="stable")]
 
