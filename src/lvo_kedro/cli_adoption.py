@@ -136,7 +136,8 @@ def _introduce(adapter: Adapter | Material) -> None:
     for record in source.records:
         click.echo(f"  {record}")
     click.echo(f"Attribution: {source.attribution}")
-    click.echo(f"Cite: {source.citation}")
+    if source.citation:
+        click.echo(f"Cite: {source.citation}")
     click.echo(f"This adapter was checked against: {source.checked}")
 
 

@@ -47,4 +47,6 @@ def attributions(names: Iterable[str]) -> list[Source]:
     Returns:
         Each source once, in order of name.
     """
-    return [ADAPTERS[name].source for name in sorted({*map(str, names)} & ADAPTERS.keys())]
+    sources = [adapter.source for adapter in ADAPTERS.values()]
+    known = {source.name: source for one in sources for source in (one, one.as_simulated())}
+    return [known[name] for name in sorted({*map(str, names)} & known.keys())]

@@ -43,6 +43,19 @@ class Source:
     simulated: bool = False
     """Whether it only has the layout of that cohort."""
 
+    def as_simulated(self) -> Source:
+        """Return what has to be said of a simulated folder in this cohort's layout."""
+        return replace(
+            self,
+            name=f"{self.name}-simulated",
+            title=f"Simulated folder in the layout of {self.title}",
+            records=(),
+            licence="Apache-2.0, as this software",
+            attribution=f"Simulated by lvo_kedro; holds no data of {self.title}.",
+            citation="",
+            simulated=True,
+        )
+
 
 class Archive(Protocol):
     """A folder in which a cohort was found."""
@@ -90,14 +103,4 @@ class Adapter:
         marks = (SIMULATED, f"*/{SIMULATED}", f"*/*/{SIMULATED}")  # as deep as archives are found
         if not any(any(folder.glob(mark)) for mark in marks):
             return self
-        source = replace(
-            self.source,
-            name=f"{self.source.name}-simulated",
-            title=f"Simulated folder in the layout of {self.source.title}",
-            records=(),
-            licence="Apache-2.0, as this software",
-            attribution=f"Simulated by lvo_kedro; holds no data of {self.source.title}.",
-            citation="none",
-            simulated=True,
-        )
-        return replace(self, source=source)
+        return replace(self, source=self.source.as_simulated())

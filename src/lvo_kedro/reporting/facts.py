@@ -110,7 +110,7 @@ def run_facts(content: ReportContent) -> dict[str, str]:
         }
     if sources := public_sources(content.cohort):
         facts["sources"] = " ".join(
-            f"{source.title} ({', '.join(source.records)}). {source.attribution}"
+            f"{source.title} ({', '.join(source.records) or 'no archive'}). {source.attribution}"
             for source in sources
         )
     if "age" in content.cohort or "sex" in content.cohort:
