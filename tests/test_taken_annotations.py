@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 from lvo_kedro.annotation import export_proposal, write_colours
-from lvo_kedro.cohort import CohortError
 from lvo_kedro.errors import TableError
 from lvo_kedro.imaging.geometry import make_image
 from lvo_kedro.taken_annotations import Proposed, take_annotations
@@ -133,9 +132,45 @@ def test_a_wrong_table_takes_nothing(folder, rows):
     assert not (folder / "annotations").exists()
 
 
-def test_a_clot_that_stage_3_has_no_name_for_is_refused(folder):
-    with pytest.raises(CohortError, match="empty where side is both"):
-        take(decide(("a", "accept", "yes")), folder, table(segment="other"))
+@pytest.mark.parametrize(
+    ("known", "problem"),
+    [
+        ({"segment": "other"}, "an occlusion of segment other"),
+        ({"side": "both"}, "an occlusion of side both"),
+        ({"side": "both", "segment": "unknown"}, "an occlusion of side both and segment unknown"),
+        ({"side": "right"}, "a clot on the left, of an occlusion on the right"),
+        ({"side": "right", "segment": "unknown"}, "a clot on the left"),
+    ],
+)
+def test_a_clot_that_does_not_fit_the_table_is_refused_and_the_others_go_on(folder, known, problem):
+    given = decide(("a", "accept", "yes"), ("b", "accept", "yes"))
+    taken = take(given, folder, table(**known))
+    assert problem in taken.problems["a"]
+    assert not (folder / "annotations/a").exists()
+    assert taken.table.loc[0, "vessel_labels"] == ""
+    assert taken.counts["accept"] == 1
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [{"segment": "unknown"}, {"side": "unknown"}, {"side": "unknown", "segment": "unknown"}],
+)
+def test_an_accepted_clot_names_what_the_table_does_not_know(folder, unknown):
+    taken = take(decide(("a", "accept", "yes")), folder, table(**unknown))
+    assert taken.table.loc[0, ["side", "segment"]].tolist() == ["left", "M1"]
+    assert set(taken.named) == {"a"}
+    provenance = json.loads((folder / "annotations/a/provenance.json").read_text())
+    assert provenance["named"] == {name: RECORD[name] for name in unknown}
+
+
+def test_labels_alone_or_a_corrected_clot_name_nothing(folder, tmp_path):
+    cohort = table(segment="unknown")
+    assert take(decide(("a", "accept", "")), folder, cohort).table.loc[0, "segment"] == "unknown"
+    (tmp_path / "new/a").mkdir(parents=True)
+    for name in ("vessel_labels", "occlusion_mask"):
+        labels(start=5).to_filename(tmp_path / f"new/a/{name}.nii.gz")
+    taken = take(decide(("a", "correct", "yes")), folder, cohort, tmp_path / "new")
+    assert "write them into cases.csv" in taken.problems["a"]
 
 
 def test_a_rejected_proposal_takes_its_labels_back(folder):

@@ -89,6 +89,8 @@ def take_command(decisions: Path, corrected: Path | None, env: str | None) -> No
         taken = _take(decisions, corrected, catalog, data / "01_raw")
     for kind, count in taken.counts.items():
         click.echo(f"{count:6d} {kind}")
+    for case, name in taken.named.items():
+        click.echo(f"{case}: cases.csv now says {name}, by the accepted clot")
     for case, problem in taken.problems.items():
         click.echo(f"  {case}: {problem}")
     click.echo(RESEARCH_ONLY)

@@ -250,6 +250,14 @@ def fold_of_cases(cohort: pd.DataFrame) -> dict[str, int]:
     return dict(zip(held_out["case_id"], held_out["fold"].astype(int), strict=True))
 
 
+def has_controls(cohort: pd.DataFrame) -> bool:
+    """Tell whether the development cases include some without an occlusion.
+
+    Without them there are folds only where ``folds.controls: false`` allows it.
+    """
+    return bool((cohort.loc[cohort["split"] == "development", "lvo"] == 0).any())
+
+
 def shuffle_labels(cohort: pd.DataFrame, seed: int) -> pd.DataFrame:
     """Return the cohort with the patients' occlusions dealt out at random, for a permutation test.
 

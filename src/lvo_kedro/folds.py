@@ -34,8 +34,9 @@ class FoldOptions(Options):
     seed: int = 20260101
     """Decides which patient goes where when all are dealt."""
     controls: bool = True
-    """Whether there must be development patients without an occlusion. Without them vessels can
-    be learned, detection and localization cannot: their training stops and says so."""
+    """Whether there must be development patients without an occlusion. Of occlusions alone vessels,
+    sides and segments can be learned, not whether there is an occlusion: no network detects, no
+    probability is calibrated, and the report says so first."""
 
 
 def deal_folds(
@@ -115,7 +116,7 @@ def development_patients(cohort: pd.DataFrame, options: FoldOptions) -> pd.DataF
                 "operating points are learned from patients with and without",
                 f"add development cases {kind} an occlusion, best of the same sources; occlusions "
                 "alone can be evaluated as split external, by models of a cohort that has both; "
-                "folds.controls: false lets vessels be learned of them alone",
+                "folds.controls: false lets vessels, sides and segments be learned of them alone",
             )
         if number < options.count:
             raise TableError(

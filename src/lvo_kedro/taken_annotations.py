@@ -18,7 +18,8 @@ from lvo_kedro.artifacts import replacing, write_json
 from lvo_kedro.cohort import IDENTIFIER, validate_cohort
 from lvo_kedro.errors import CaseError, TableError
 from lvo_kedro.imaging import read_labels
-from lvo_kedro.vocabulary import OCCLUSION_LABELS, VESSEL_LABELS
+from lvo_kedro.truth import NO_CLASS, NO_SIDE
+from lvo_kedro.vocabulary import OCCLUSION_LABELS, SIDES, VESSEL_LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +34,8 @@ DECISIONS: Final = ("accept", "correct", "reject")
 PROVENANCE: Final = "provenance.json"
 LABELS: Final = "vessel_labels"
 CLOT: Final = "occlusion_mask"
+UNKNOWN: Final = "unknown"
+"""In the table's columns side and segment: what an accepted clot may name."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,8 @@ class Taken:
     """Decisions that were carried out, by kind."""
     problems: dict[str, str] = field(default_factory=dict)
     """By case, why its decision was not."""
+    named: dict[str, str] = field(default_factory=dict)
+    """By case, side and segment that the table did not know and an accepted clot names."""
 
 
 def check_decisions(decisions: pd.DataFrame, known: set[str]) -> None:
@@ -158,6 +163,7 @@ def _take(
         _forget(own)
         taken.counts[decision] += 1
         return
+    named = _name(taken.table.loc[here[0]], proposal.record, decision) if row.get("clot") else {}
     labels, clot = proposal.vessel_labels, proposal.occlusion_mask
     if decision == "correct":
         labels = _corrected(case, LABELS, proposal, corrected)
@@ -170,11 +176,41 @@ def _take(
     if row.get("clot"):
         _write(clot, own / f"{CLOT}.nii.gz")
         taken.table.loc[here, CLOT] = f"{FOLDER}/{case}/{CLOT}.nii.gz"
+        taken.table.loc[here, list(named)] = list(named.values())
+        if named:
+            taken.named[case] = " ".join(named.values())
     source = "corrected" if decision == "correct" else "proposal"
     facts = {"source": source, "method": "contrast traced on the paired CT angiography"}
-    record = {"version": __version__, **facts, "proposal": dict(proposal.record)}
+    record = {"version": __version__, **facts, "named": named, "proposal": dict(proposal.record)}
     write_json(own / PROVENANCE, record)
     taken.counts[decision] += 1
+
+
+def _name(case: pd.Series, record: Mapping[str, Any], decision: str) -> dict[str, str]:
+    """Return side and segment by the accepted clot, where the table says that they are unknown.
+
+    What the table knows stays. A corrected clot names nothing: where it lies now, only the person
+    who drew it has seen.
+    """
+    words = {"side": NO_SIDE, "segment": NO_CLASS}
+    told = {name: str(case.get(name, "")) for name in words}
+    found = {name: str(record.get(name, "")) for name in words}
+    lacking = [name for name, none in words.items() if told[name] in none]
+    by_clot = decision == "accept" and all(told[name] == UNKNOWN for name in lacking)
+    unnamed = any(found[name] in (*words[name], "") for name in lacking)
+    if lacking and (not by_clot or unnamed):
+        raise TableError(
+            f"a clot for an occlusion of {' and '.join(f'{n} {told[n]}' for n in lacking)}",
+            "one side and one of the five classes, so that the clot has a name",
+            "write them into cases.csv, or leave the column clot empty",
+        )
+    if decision == "accept" and told["side"] in SIDES and found["side"] != told["side"]:
+        raise TableError(
+            f"a clot on the {found['side']}, of an occlusion on the {told['side']} (cases.csv)",
+            "a clot on the patient's side that the table names",
+            "correct the table or the clot, or leave the column clot empty",
+        )
+    return {name: found[name] for name in lacking}
 
 
 def source_of(folder: Path) -> str:

@@ -8,7 +8,11 @@ into probabilities and calls, :func:`explain` shows where they come from.
 
 from lvo_kedro.detection.augmentation import augment, flip_sides
 from lvo_kedro.detection.blanking import blank_channel
-from lvo_kedro.detection.calibration import Calibration, calibrate, choose_operating_points
+from lvo_kedro.detection.calibration import (
+    Calibration,
+    calibrate,
+    choose_operating_points,
+)
 from lvo_kedro.detection.channels import plan_grid, stack_channels
 from lvo_kedro.detection.contributions import (
     average_contributions,
@@ -32,6 +36,7 @@ from lvo_kedro.detection.scores import (
     CalibrationOptions,
     add_probabilities,
     cross_fit_calibration,
+    knows_controls,
     tabulate_logits,
 )
 from lvo_kedro.detection.scoring import Score, score_cases, score_sides
@@ -82,6 +87,7 @@ __all__ = [
     "fit_side_models",
     "flip_sides",
     "judge_case",
+    "knows_controls",
     "load_detector",
     "load_published_checkpoint",
     "mass_by_side",

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
 
-from lvo_kedro.detection.calibration import Calibration, calibrate, choose_operating_points
+from lvo_kedro.detection.calibration import (
+    Calibration,
+    calibrate,
+    choose_operating_points,
+)
 from lvo_kedro.options import Options
 from lvo_kedro.vocabulary import SIDES
 
@@ -17,6 +21,9 @@ if TYPE_CHECKING:
 
 KNOWN = ("case_id", "patient_id", "split", "lvo", "simulated", "fold")
 """What the score table takes over from the cohort, so that metrics need nothing else."""
+
+KNOWN_OCCLUSION: Final = "known_occlusion"
+"""The operating point of detectors that have seen no control: every case is taken for occluded."""
 
 
 class CalibrationOptions(Options):
@@ -76,7 +83,9 @@ def _logits_by_seed(logits: Sequence[Mapping[str, float]]) -> dict[str, list[flo
     }
 
 
-def cross_fit_calibration(scores: pd.DataFrame, options: CalibrationOptions) -> dict[str, Any]:
+def cross_fit_calibration(
+    scores: pd.DataFrame, options: CalibrationOptions, *, controls: bool = True
+) -> dict[str, Any]:
     """Fix calibration and operating points on out-of-fold scores of the development cases.
 
     ``all`` is fitted on all of them and serves external and new scans. Each of ``folds`` is fitted
@@ -86,19 +95,34 @@ def cross_fit_calibration(scores: pd.DataFrame, options: CalibrationOptions) -> 
     Args:
         scores: Score table: case_id, split, fold, lvo, logit.
         options: Method, and the sensitivity of the second operating point.
+        controls: Whether there are development cases without an occlusion. Without them nothing is
+            calibrated, and the only operating point takes every case for occluded, so that sides
+            and segments are those of known occlusions.
 
     Returns:
         ``all`` and ``folds`` (fold to the same), each with ``calibration``, ``operating_points``
-        (name to threshold) and ``fitted_on`` (case ids); plain numbers, for JSON.
+        (name to threshold) and ``fitted_on`` (case ids); plain numbers, for JSON. Without controls
+        also ``controls``: false.
     """
     development = scores[scores["split"] == "development"]
+    fit = _fit if controls else _fit_without_controls
     return {
-        "all": _fit(development, options),
+        "all": fit(development, options),
         "folds": {
-            str(int(fold)): _fit(development[development["fold"] != fold], options)
+            str(int(fold)): fit(development[development["fold"] != fold], options)
             for fold in sorted(development["fold"].unique())
         },
+        **({} if controls else {"controls": False}),
     }
+
+
+def knows_controls(calibration: Mapping[str, Any]) -> bool:
+    """Tell whether probabilities mean anything: the detectors have learned from controls, too.
+
+    Args:
+        calibration: Of :func:`cross_fit_calibration`.
+    """
+    return bool(calibration.get("controls", True))
 
 
 def _fit(scores: pd.DataFrame, options: CalibrationOptions) -> dict[str, Any]:
@@ -106,6 +130,16 @@ def _fit(scores: pd.DataFrame, options: CalibrationOptions) -> dict[str, Any]:
     points = choose_operating_points(
         scores["lvo"], calibration.apply(scores["logit"]), options.sensitivity
     )
+    return _fitted(calibration, points, scores)
+
+
+def _fit_without_controls(scores: pd.DataFrame, _: CalibrationOptions) -> dict[str, Any]:
+    return _fitted(Calibration(), {KNOWN_OCCLUSION: 0.0}, scores)
+
+
+def _fitted(
+    calibration: Calibration, points: dict[str, float], scores: pd.DataFrame
+) -> dict[str, Any]:
     return {
         "calibration": calibration.model_dump(mode="json"),
         "operating_points": points,

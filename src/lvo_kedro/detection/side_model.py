@@ -92,27 +92,28 @@ class SideModel:
         self.blocks: NDArray[np.int64] = np.zeros((0, 3), dtype=int)
         self.mean = self.scale = self.weights = np.zeros(0)
         self.constant = 0.0
+        self.controls = True
 
-    def fit(self, cases: Sequence[SideFeatures], answers: Sequence[Answer]) -> SideModel:
+    def fit(
+        self, cases: Sequence[SideFeatures], answers: Sequence[Answer], *, controls: bool = True
+    ) -> SideModel:
         """Learn from cases and where each is occluded; the same cases give the same model.
 
         Args:
             cases: Of :func:`lvo_kedro.features.measure_sides`, all with the same options.
             answers: One per case.
+            controls: Whether there are cases without an occlusion. Without them the model learns
+                which side is occluded if one is, and nothing about whether one is.
 
         Returns:
             Itself.
 
         Raises:
-            TableError: Where no case, or every case, has an occlusion.
+            TableError: Where no case, or every case, has an occlusion; without controls, where a
+                case has none or no case has a known side.
         """
-        occluded = sum(answer != "none" for answer in answers)
-        if occluded in (0, len(answers)):
-            raise TableError(
-                f"an occlusion in {occluded} of {len(answers)} cases",
-                "some cases with and some without an occlusion",
-                "fit the side model on more cases",
-            )
+        _check_answers(answers, controls)
+        self.controls = controls
         shares = np.mean([case.tissue.shares.mean(axis=0) for case in cases], axis=0)
         self.blocks = np.argwhere(shares > self.options.least_share)
         design = self._design(cases)
@@ -126,7 +127,7 @@ class SideModel:
         found = minimize(
             _loss,
             np.zeros(design.shape[-1] + 1),
-            args=(self._standardise(design), allowed, self.options.penalty),
+            args=(self._standardise(design), allowed, self.options.penalty, controls),
             jac=True,
             method="L-BFGS-B",
             options={"maxiter": 1000},
@@ -142,7 +143,7 @@ class SideModel:
 
         Returns:
             (case, 2): the patient's left and right. The log odds of any occlusion are their
-            ``logsumexp``.
+            ``logsumexp``; of a model without controls only their difference means anything.
         """
         self._check(cases)
         return self._standardise(self._design(cases)) @ self.weights + self.constant
@@ -207,6 +208,7 @@ class SideModel:
             "scale": self.scale.tolist(),
             "weights": self.weights.tolist(),
             "constant": self.constant,
+            **({} if self.controls else {"controls": False}),
         }
 
     @classmethod
@@ -225,6 +227,7 @@ class SideModel:
             np.array(content[name], dtype=float) for name in ("mean", "scale", "weights")
         )
         model.constant = float(content["constant"])
+        model.controls = bool(content.get("controls", True))
         expected = len(NUMBERS) + len(model.blocks)
         lengths = {len(model.mean), len(model.scale), len(model.weights)}
         if content["numbers"] != list(NUMBERS) or lengths != {expected}:
@@ -282,6 +285,24 @@ def answer_of(lvo: int, side: str) -> Answer:
     return "left" if side == "left" else "right" if side == "right" else "either"
 
 
+def _check_answers(answers: Sequence[Answer], controls: bool) -> None:
+    occluded = sum(answer != "none" for answer in answers)
+    if controls and occluded in (0, len(answers)):
+        raise TableError(
+            f"an occlusion in {occluded} of {len(answers)} cases",
+            "some cases with and some without an occlusion",
+            "fit the side model on more cases",
+        )
+    known = sum(answer in SIDES for answer in answers)
+    if not controls and (occluded < len(answers) or not known):
+        raise TableError(
+            f"{len(answers) - occluded} cases without an occlusion and {known} with a known side "
+            "for a model without controls",
+            "occlusions alone, some of them with a known side",
+            "fit it with controls, or on cases whose side is known",
+        )
+
+
 def _over_cases(function: Any, flat: Floats, known: NDArray[np.bool_]) -> Floats:
     values = np.zeros(flat.shape[1])
     values[known] = function(flat[:, known], axis=0)
@@ -289,12 +310,20 @@ def _over_cases(function: Any, flat: Floats, known: NDArray[np.bool_]) -> Floats
 
 
 def _loss(
-    weights: Floats, design: Floats, allowed: NDArray[np.bool_], penalty: float
+    weights: Floats,
+    design: Floats,
+    allowed: NDArray[np.bool_],
+    penalty: float,
+    controls: bool,
 ) -> tuple[float, Floats]:
-    """Return the penalised negative log (marginal) likelihood and its gradient."""
+    """Return the penalised negative log (marginal) likelihood and its gradient.
+
+    Without controls it is that of the side, given an occlusion; the constant then cancels out.
+    """
     slopes = weights[:-1]
     sides = design @ slopes + weights[-1]
-    chances = log_softmax(np.column_stack([sides, np.zeros(len(sides))]), axis=1)
+    nothing = np.full(len(sides), 0.0 if controls else -np.inf)
+    chances = log_softmax(np.column_stack([sides, nothing]), axis=1)
     of_truth = logsumexp(np.where(allowed, chances, -np.inf), axis=1)
     given_truth = np.where(allowed, np.exp(chances - of_truth[:, None]), 0)
     surplus = (np.exp(chances) - given_truth)[:, :2]

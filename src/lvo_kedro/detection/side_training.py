@@ -37,6 +37,8 @@ def fit_side_models(
     options: SideModelOptions = SideModelOptions(),
     scope: ScopeOptions = ScopeOptions(),
     clinical: Sequence[Clinical] = (),
+    *,
+    controls: bool = True,
 ) -> dict[str, Any]:
     """Fit the side model of a fold, its scope, and what the patients' values say.
 
@@ -47,6 +49,7 @@ def fit_side_models(
         options: Of the side model.
         scope: The margin within which a scan is like these.
         clinical: Which of the patients' values count.
+        controls: Whether there are cases without an occlusion, of :meth:`SideModel.fit`.
 
     Returns:
         Plain numbers, for JSON: ``side_model``, ``scope``, ``clinical`` (None where not asked for),
@@ -59,7 +62,7 @@ def fit_side_models(
     features = [measured[case] for case in cases]
     sides = labels["side"] if "side" in labels else [""] * len(labels)
     answers = [answer_of(lvo, side) for lvo, side in zip(labels["lvo"], sides, strict=True)]
-    model = SideModel(options).fit(features, answers)
+    model = SideModel(options).fit(features, answers, controls=controls)
     ages = labels["age"] if "age" in labels else [float("nan")] * len(labels)
     described = [
         describe_case(own, distance, age)

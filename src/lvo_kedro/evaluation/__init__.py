@@ -60,13 +60,14 @@ from lvo_kedro.evaluation.statistics import (
 )
 from lvo_kedro.evaluation.summary import summarize_evaluation
 from lvo_kedro.evaluation.tables import require_same_cases
-from lvo_kedro.evaluation.trainings import NOT_BEGUN, check_began
+from lvo_kedro.evaluation.trainings import NOT_BEGUN, WITHOUT_CONTROLS, check_began, check_controls
 from lvo_kedro.evaluation.vessel_metrics import measure_vessels
 from lvo_kedro.evaluation.vessels import evaluate_vessels
 
 __all__ = [
     "LABEL_EQUALS_SOURCE",
     "NOT_BEGUN",
+    "WITHOUT_CONTROLS",
     "Comparison",
     "DetectionEvaluation",
     "EvaluationOptions",
@@ -80,6 +81,7 @@ __all__ = [
     "bootstrap_interval",
     "calibration_table",
     "check_began",
+    "check_controls",
     "check_duplicate_scans",
     "check_epoch_choice",
     "check_external",

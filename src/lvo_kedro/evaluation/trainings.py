@@ -1,4 +1,4 @@
-"""Whether the networks that are evaluated began to learn at all."""
+"""What the trainings of the models that are evaluated can have taught them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 NOT_BEGUN = "did_not_begin_to_learn"
 """Name of the check."""
+WITHOUT_CONTROLS = "trained_without_controls"
+"""Name of the check for controls."""
 BEGAN = 0.9
 """Share of the loss of guessing below which a training has begun to learn."""
 
@@ -33,6 +35,23 @@ def check_began(models: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
         if model.get("chance_loss") is not None
         and not model["train_loss"] <= BEGAN * model["chance_loss"]  # a loss of NaN as well
     ]
+
+
+def check_controls(controls: bool) -> list[Finding]:
+    """Say what detectors cannot tell that have learned from occlusions alone.
+
+    Args:
+        controls: Whether they have learned from cases without an occlusion, too.
+
+    Returns:
+        A warning where they have not.
+    """
+    message = (
+        "the models were trained on occlusions alone: they tell the side and the segment of an "
+        "occlusion that is known, not whether there is one; probabilities, sensitivity and areas "
+        "mean nothing, and end to end every case is taken for occluded"
+    )
+    return [] if controls else [Finding(WITHOUT_CONTROLS, "warning", message)]
 
 
 def _message(name: str, model: Mapping[str, Any]) -> str:

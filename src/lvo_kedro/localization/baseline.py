@@ -97,26 +97,36 @@ class SegmentBaseline:
     def __init__(self, options: BaselineOptions = BaselineOptions()) -> None:
         self.options = options
         self._weights = np.zeros(len(WEIGHED) + len(CLASS_OF))
+        self.controls = True
 
     def fit(
-        self, cases: list[pd.DataFrame], truths: list[tuple[Side, SegmentClass] | None]
+        self,
+        cases: list[pd.DataFrame],
+        truths: list[tuple[Side, SegmentClass] | None],
+        *,
+        controls: bool = True,
     ) -> SegmentBaseline:
         """Learn from the arteries of cases and from what is occluded in each.
 
         Args:
             cases: A table per case, of :func:`lvo_kedro.features.measure_sides`.
             truths: Side and class of each case; None where nothing is occluded.
+            controls: Whether there are cases in which nothing is. Without them it learns which
+                answer is right if something is occluded, and always names one.
 
         Raises:
-            TableError: Where no case, or every case, has an occlusion.
+            TableError: Where no case, or every case, has an occlusion; without controls, where one
+                has none.
         """
         occluded = sum(truth is not None for truth in truths)
-        if occluded in (0, len(truths)):
+        if occluded == 0 or (occluded < len(truths)) != controls:
+            wanted = "cases with and cases without one" if controls else "one in every case"
             raise TableError(
                 f"an occlusion in {occluded} of {len(truths)} cases",
-                "some cases with and some without an occlusion",
+                wanted,
                 "fit the density baseline on more cases",
             )
+        self.controls = controls
         design = np.stack([_design(case) for case in cases])
         scale = np.concatenate([_spread(cases), np.ones(len(CLASS_OF))])
         design = design / scale
@@ -126,9 +136,9 @@ class SegmentBaseline:
         chosen = np.eye(len(ANSWERS) + 1)[answer]
 
         def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-            utilities = design @ weights
+            utilities = self._utilities(design, weights)
             surplus = softmax(utilities, axis=1) - chosen
-            value = -(chosen * log_softmax(utilities, axis=1)).sum()
+            value = -np.where(chosen, log_softmax(utilities, axis=1), 0).sum()
             away = weights - expected
             value += 0.5 * self.options.penalty * (away @ away)
             return value, np.einsum("nak,na->k", design, surplus) + self.options.penalty * away
@@ -148,7 +158,7 @@ class SegmentBaseline:
         Returns:
             The likeliest class on that side.
         """
-        probability = softmax(_design(described) @ self._weights)
+        probability = softmax(self._utilities(_design(described), self._weights))
         of_sides = probability[:-1].reshape(len(SIDES), len(CLASS_OF))
         row = SIDES.index(side) if side else int(of_sides.sum(axis=1).argmax())
         column = int(of_sides[row].argmax())
@@ -165,6 +175,15 @@ class SegmentBaseline:
             best_point=_point_of(described, side, name),
         )
 
+    def _utilities(
+        self, design: NDArray[np.float64], weights: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return the utility of each answer, (..., answers); nothing is none without controls."""
+        utilities = np.asarray(design @ weights)
+        if not self.controls:
+            utilities[..., -1] = -np.inf
+        return utilities
+
     def to_json(self) -> dict[str, Any]:
         """Return options and weights (per HU or ml; per class) as plain values."""
         weights, constants = np.split(self._weights, [len(WEIGHED)])
@@ -172,6 +191,7 @@ class SegmentBaseline:
             "options": self.options.model_dump(),
             "weights": dict(zip(WEIGHED, weights.tolist(), strict=True)),
             "constants": dict(zip(CLASS_OF.values(), constants.tolist(), strict=True)),
+            **({} if self.controls else {"controls": False}),
         }
 
     @classmethod
@@ -181,6 +201,7 @@ class SegmentBaseline:
         baseline = cls(BaselineOptions.model_validate(own))
         weights = [content["weights"][name] for name in WEIGHED]
         constants = [content["constants"][name] for name in CLASS_OF.values()]
+        baseline.controls = bool(content.get("controls", True))
         baseline._weights = np.array([*weights, *constants], dtype=float)
         return baseline
 

@@ -82,6 +82,8 @@ def cross_fit_baseline(
     truths: Mapping[str, tuple[Side, SegmentClass] | None],
     held_out: Mapping[str, int],
     options: BaselineOptions,
+    *,
+    controls: bool = True,
 ) -> dict[str, Any]:
     """Fit the baseline on all cases, and for each fold on those of the others.
 
@@ -90,6 +92,7 @@ def cross_fit_baseline(
         truths: By case: side and class of its occlusion, None without one.
         held_out: By case: the fold that holds it out.
         options: Of the baseline.
+        controls: Whether there are cases without an occlusion, of :meth:`SegmentBaseline.fit`.
 
     Returns:
         ``all`` and ``folds`` (fold to the same), each the weights as plain numbers.
@@ -97,8 +100,8 @@ def cross_fit_baseline(
 
     def fit(without: int | None) -> dict[str, Any]:
         chosen = [case for case, fold in held_out.items() if fold != without]
-        cases = [densities[case] for case in chosen]
-        return SegmentBaseline(options).fit(cases, [truths[c] for c in chosen]).to_json()
+        cases, known = [densities[case] for case in chosen], [truths[case] for case in chosen]
+        return SegmentBaseline(options).fit(cases, known, controls=controls).to_json()
 
     folds = {str(fold): fit(fold) for fold in sorted(set(held_out.values()))}
     return {"all": fit(None), "folds": folds}

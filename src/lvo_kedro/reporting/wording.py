@@ -56,6 +56,7 @@ NAMES: Final[dict[str, str]] = {
     "scans_compared": "Scans compared",
     "side_not_compared": "Occlusions of both or an unknown side, not compared",
     "youden": "Youden",
+    "known_occlusion": "occlusion known",
     "net_benefit": "Net benefit",
     "lvo": "LVO",
     "case_id": "Case",

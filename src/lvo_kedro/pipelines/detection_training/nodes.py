@@ -11,7 +11,7 @@ import pandas as pd
 
 from lvo_kedro import stages
 from lvo_kedro.artifacts import write_json
-from lvo_kedro.cohort import splits_of_cases
+from lvo_kedro.cohort import has_controls, splits_of_cases
 from lvo_kedro.datasets.cases import Case, Cases, Task
 from lvo_kedro.detection import (
     SIDE_MODEL,
@@ -28,6 +28,7 @@ from lvo_kedro.detection import (
     train_fold,
 )
 from lvo_kedro.detection.clinical import CLINICAL, Clinical
+from lvo_kedro.errors import TableError
 from lvo_kedro.features import FeatureOptions, measure_sides, pack_features, unpack_features
 from lvo_kedro.model_records import record_models
 from lvo_kedro.priors import Priors
@@ -107,8 +108,17 @@ def train_detectors(
     In: the channels, the features, and the cohort's labels and sides; the scans' content hashes, so
     that given starting weights that have seen one of them are refused. Out: a folder per training:
     a network's with weights and curves (one for each seed, if there are several), a side model's
-    with plain numbers.
+    with plain numbers. Of occlusions alone only side models can be learned, and of these only the
+    side; they do not tell whether there is an occlusion.
     """
+    if not has_controls(cohort) and (options.network or options.clinical):
+        raise TableError(
+            "no development case without an occlusion",
+            "some, to train McResNet and to weigh a patient's values: of occlusions alone only the "
+            "side can be learned",
+            "add such cases, or set detection.network: false, detection.method: sides and no "
+            "detection.clinical",
+        )
     side_models = side_model_tasks(side_features, cohort, options)
     if not options.network:
         return side_models
@@ -129,6 +139,7 @@ def side_model_tasks(
             options.side_model,
             options.scope,
             options.clinical,
+            controls=has_controls(cohort),
         )
         for fold, split in enumerate(splits_of_cases(cohort, list(side_features)))
     }
@@ -141,11 +152,12 @@ def train_side_model(
     scope: ScopeOptions,
     clinical: tuple[Clinical, ...],
     *,
+    controls: bool,
     folder: Path,
 ) -> dict[str, Any]:
     """Fit the side model of one fold, which takes a moment."""
     measured = {case: unpack_features(features[case]) for case in labels["case_id"]}
-    fitted = fit_side_models(measured, labels, options, scope, clinical)
+    fitted = fit_side_models(measured, labels, options, scope, clinical, controls=controls)
     write_json(folder / SIDE_MODEL, fitted)
     return {}
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from lvo_kedro import stages
+from lvo_kedro.cohort import has_controls
 from lvo_kedro.datasets.cases import Case, Cases, Task
 from lvo_kedro.detection import (
     SIDE_MODEL,
@@ -213,8 +214,10 @@ def fit_calibration(
 
     In: a logit for each case. Out: for external and new scans one calibration and its thresholds,
     fitted on all development cases; for each fold another, fitted on the cases of the others.
+    Without development cases without an occlusion, it says so: probabilities mean nothing.
     """
-    return cross_fit_calibration(tabulate_logits(cohort, scan_scores.records("score")), options)
+    scores = tabulate_logits(cohort, scan_scores.records("score"))
+    return cross_fit_calibration(scores, options, controls=has_controls(cohort))
 
 
 def tabulate_scores(

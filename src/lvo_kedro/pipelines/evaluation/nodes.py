@@ -11,10 +11,12 @@ import pandas as pd
 
 from lvo_kedro.cohort import fold_of_cases
 from lvo_kedro.datasets.cases import Case, Cases
+from lvo_kedro.detection import knows_controls
 from lvo_kedro.evaluation import (
     NOT_BEGUN,
     EvaluationOptions,
     check_began,
+    check_controls,
     check_study_design,
     compare_methods,
     count_flow,
@@ -124,7 +126,8 @@ def check_design(
 ) -> pd.DataFrame:
     """Look for what would make the metrics better than they should be, and stop at a leak.
 
-    Detectors that did not begin to learn are listed behind it, and do not stop the run.
+    Detectors that did not begin to learn, or learned of occlusions alone, are listed behind it, and
+    do not stop the run.
     """
     models = {name: stage["models"] for name, stage in stages.items()}
     found = check_study_design(
@@ -138,7 +141,8 @@ def check_design(
     idle = check_began(models["detection"])
     for finding in idle:
         logger.error("%s", finding.message)
-    return findings_table([*raise_on_errors(found, options.allow_errors), *idle])
+    one_class = check_controls(knows_controls(stages["detection"]["calibration"]))
+    return findings_table([*raise_on_errors(found, options.allow_errors), *idle, *one_class])
 
 
 def count_errors(findings: pd.DataFrame) -> dict[str, float]:

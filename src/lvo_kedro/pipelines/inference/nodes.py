@@ -8,11 +8,17 @@ import pandas as pd
 
 from lvo_kedro.cohort import list_new_scans, scan_id
 from lvo_kedro.datasets.cases import Case, Cases
+from lvo_kedro.detection import knows_controls
 from lvo_kedro.errors import without_score
 
 CHANGED = (
     "found that the scan was changed or taken away while it was scored; expected one that stays as "
     "it is; score it again when nothing writes to it any more"
+)
+
+WITHOUT_CONTROLS = (
+    "the models were trained on occlusions alone: they tell no probability, and side and segment "
+    "only where it is known that there is an occlusion"
 )
 
 UNLIKE = "unlike the scans that the models were trained on"
@@ -39,7 +45,9 @@ def gather_outcome(
 
     Out: a row per scan. One that is out of scope gets no call, no side and no segment: the reason
     stands in ``no_call``, and the number that the models gave in ``unreliable_probability``, never
-    in ``probability``. One that is no non-contrast head CT at all has the reason alone.
+    in ``probability``. One that is no non-contrast head CT at all has the reason alone. Models that
+    learned of occlusions alone give side and segment, but neither a probability nor a call, and the
+    first finding says so.
     """
     scores = detection_scores.set_index("case_id")
     calls = localization_calls.set_index("case_id")
@@ -56,20 +64,21 @@ def gather_outcome(
             continue
         vessels = occlusions[case]["call"]["vessel_findings"]
         words = [*found["scan"][case], *found["priors"][case], *vessels]
-        points = calibration["all"]["operating_points"]
+        points = calibration["all"]["operating_points"] if knows_controls(calibration) else None
         row = _outcome(scores.loc[case], calls.loc[case], points, words)
+        words = [*([WITHOUT_CONTROLS] if points is None else []), *words]
         rows.append({"case_id": case, **row, "findings": "; ".join(words)})
     return pd.DataFrame(rows).fillna("")
 
 
 def _outcome(
-    score: Any, call: Any, points: dict[str, float], findings: list[str]
+    score: Any, call: Any, points: dict[str, float] | None, findings: list[str]
 ) -> dict[str, Any]:
     """Give the calls of one scan, or the reason why there are none."""
     probability = float(score["probability"])
     called = {
         f"at_{name}": "occlusion" if probability >= threshold else "no occlusion"
-        for name, threshold in points.items()
+        for name, threshold in (points or {}).items()
     }
     called |= {
         "side": call["called_side"],
@@ -79,11 +88,13 @@ def _outcome(
         "point_mm": _point(call),
     }
     against = score["out_of_scope"]
+    known = {"probability": "" if points is None else probability, "unreliable_probability": ""}
     if not against:
-        return {"no_call": "", "probability": probability, "unreliable_probability": "", **called}
+        return {"no_call": "", **known, **called}
     compared = set(against.split("; ")) - set(findings)  # a finding holds for any cohort
-    reason = {"no_call": f"{against} ({UNLIKE})" if compared else against, "probability": ""}
-    return reason | {"unreliable_probability": probability} | dict.fromkeys(called, "")
+    reason = {"no_call": f"{against} ({UNLIKE})" if compared else against}
+    unreliable = {"probability": "", "unreliable_probability": known["probability"]}
+    return reason | unreliable | dict.fromkeys(called, "")
 
 
 def _is_still(path: str, case: str) -> bool:

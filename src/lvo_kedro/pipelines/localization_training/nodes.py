@@ -11,7 +11,7 @@ import pandas as pd
 from nibabel.affines import apply_affine
 
 from lvo_kedro import stages
-from lvo_kedro.cohort import fold_of_cases
+from lvo_kedro.cohort import fold_of_cases, has_controls
 from lvo_kedro.datasets.cases import Case, Cases, Task
 from lvo_kedro.imaging.geometry import make_image
 from lvo_kedro.imaging.midplane import midplane_of
@@ -210,7 +210,7 @@ def fit_density_baselines(
     densities = {case: scan_scores[case]["arteries"] for case in held_out}
     known = cohort.set_index("case_id").loc[list(held_out)]
     truths = {row.Index: (row.side, row.segment) if row.lvo else None for row in known.itertuples()}
-    return cross_fit_baseline(densities, truths, held_out, options)
+    return cross_fit_baseline(densities, truths, held_out, options, controls=has_controls(cohort))
 
 
 def tabulate_calls(
