@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import expit
 from sklearn.metrics import roc_curve
 
-from lvo_kedro.detection import Calibration, calibrate, choose_operating_points
+from lvo_kedro.detection import (
+    Calibration,
+    CalibrationOptions,
+    calibrate,
+    choose_operating_points,
+    cross_fit_calibration,
+    knows_controls,
+)
 from lvo_kedro.errors import TableError
 
 
@@ -107,3 +115,18 @@ def test_scores_that_cannot_be_used_are_refused(labels, scores):
 def test_scores_that_are_worse_than_chance_still_give_finite_points():
     points = choose_operating_points([1, 1, 0, 0], [0.1, 0.2, 0.8, 0.9])
     assert all(np.isfinite(value) for value in points.values())
+
+
+def test_without_controls_nothing_is_calibrated_and_every_case_is_taken_for_occluded() -> None:
+    scores = pd.DataFrame({"case_id": list("abcd"), "split": "development", "lvo": 1})
+    scores = scores.assign(fold=[0, 1, 0, 1], logit=[-3.0, 0.5, 1.0, 2.0])
+    fitted = cross_fit_calibration(scores, CalibrationOptions(), controls=False)
+    assert not knows_controls(fitted)
+    assert set(fitted["folds"]) == {"0", "1"}
+    for part in (fitted["all"], *fitted["folds"].values()):
+        assert part["calibration"]["method"] == "none"
+        assert part["operating_points"] == {"known_occlusion": 0.0}
+    with pytest.raises(TableError, match="labels"):
+        cross_fit_calibration(scores, CalibrationOptions())
+    controls = scores.assign(lvo=[0, 0, 1, 1])
+    assert knows_controls(cross_fit_calibration(controls, CalibrationOptions()))

@@ -166,6 +166,20 @@ def test_the_gradient_is_that_of_the_loss() -> None:
     assert plain == pytest.approx(4 * np.log(3) + 2 * np.log(3 / 2))
 
 
+def test_the_gradient_without_controls_is_that_of_the_loss() -> None:
+    rng = np.random.default_rng(1)
+    design, weights = rng.normal(size=(3, 2, 3)), rng.normal(size=4)
+    allowed = np.array([[1, 0, 0], [0, 1, 0], [1, 1, 0]], bool)
+    value, gradient = _loss(weights, design, allowed, 0.7, controls=False)
+    for place in range(4):
+        step = np.eye(4)[place] * 1e-6
+        slope = (_loss(weights + step, design, allowed, 0.7, controls=False)[0] - value) / 1e-6
+        assert slope == pytest.approx(gradient[place], rel=1e-3, abs=1e-4)
+    # by hand: each side has a chance of 1/2, and an unknown side teaches nothing
+    plain, _ = _loss(np.zeros(4), design, allowed, 0.7, controls=False)
+    assert plain == pytest.approx(2 * np.log(2))
+
+
 def test_plain_numbers_give_it_back(model, unseen) -> None:
     again = SideModel.from_json(json.loads(json.dumps(model.to_json())))
     assert np.array_equal(again.utilities(unseen[0]), model.utilities(unseen[0]))
@@ -178,6 +192,36 @@ def test_plain_numbers_give_it_back(model, unseen) -> None:
 def test_one_kind_of_case_is_not_enough(training, answers) -> None:
     with pytest.raises(TableError, match="of 2 cases"):
         SideModel().fit(training[0][:2], answers)
+
+
+@pytest.fixture(scope="module")
+def one_class(training) -> SideModel:
+    """Fitted on the occlusions alone."""
+    occluded = [(c, a) for c, a in zip(*training, strict=True) if a != "none"]
+    return SideModel().fit(*map(list, zip(*occluded, strict=True)), controls=False)
+
+
+def test_without_controls_it_tells_the_side_of_an_occlusion(one_class, unseen) -> None:
+    assert all(right_side(one_class.utilities(unseen[0]), unseen[1]))
+    assert one_class.constant == 0
+
+
+def test_without_controls_sides_mirror_each_other(one_class) -> None:
+    left, right = (one_class.utilities([measured(("M1",), s, seed=3)])[0] for s in SIDES)
+    assert (left[0] > left[1]) and (right[1] > right[0])
+
+
+def test_it_is_kept_that_there_were_no_controls(one_class, model, unseen) -> None:
+    again = SideModel.from_json(json.loads(json.dumps(one_class.to_json())))
+    assert not again.controls
+    np.testing.assert_array_equal(again.utilities(unseen[0]), one_class.utilities(unseen[0]))
+    assert "controls" not in model.to_json()  # as before there was a choice
+
+
+@pytest.mark.parametrize("answers", [["none", "left"], ["either", "either"]])
+def test_without_controls_there_are_occlusions_alone_and_a_side(training, answers) -> None:
+    with pytest.raises(TableError, match="a model without controls"):
+        SideModel().fit(training[0][:2], answers, controls=False)
 
 
 def test_the_same_cases_give_the_same_model(model, training) -> None:

@@ -178,6 +178,18 @@ def test_one_kind_of_case_is_not_enough(truth) -> None:
         SegmentBaseline().fit([described(("M1",), "left", 0)] * 2, [truth] * 2)
 
 
+def test_without_controls_it_always_names_what_is_likeliest() -> None:
+    occluded = [described(*case, seed) for seed, case in enumerate(CASES * 2)]
+    truths = [(side, "+".join(segments)) for segments, side in CASES] * 2
+    baseline = SegmentBaseline().fit(occluded, truths, controls=False)
+    again = SegmentBaseline.from_json(json.loads(json.dumps(baseline.to_json())))
+    found = [again.call(described(*case, 100 + n)) for n, case in enumerate(CASES)]
+    assert [(c.side, c.segment) for c in found] == [(s, "+".join(parts)) for parts, s in CASES]
+    assert again.call(described((), "left", 60)).segment is not None
+    with pytest.raises(TableError, match="expected one in every case"):
+        SegmentBaseline().fit(occluded, [None, *truths[1:]], controls=False)
+
+
 def test_few_cases_stay_near_what_is_expected_and_many_do_not() -> None:
     names = [*WEIGHED, "C7", "M1", "M2", "C7+M1", "M1+M2"]
     cases = [described(*case, seed) for seed, case in enumerate(CASES)]

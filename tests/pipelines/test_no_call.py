@@ -45,16 +45,18 @@ def judged(reasons: list[str], enabled: bool, monkeypatch: pytest.MonkeyPatch) -
     return scoring_nodes.score_scan(channels, features, [], {}, options)["score"]
 
 
-def outcome_of(cohort: pd.DataFrame, scores: dict[str, dict[str, Any]]) -> pd.DataFrame:
+def outcome_of(
+    cohort: pd.DataFrame, scores: dict[str, dict[str, Any]], calibration: Any = CALIBRATION
+) -> pd.DataFrame:
     """Do what the pipeline does from the scores on; stage 3 names the left M1 in every scan."""
-    table = add_probabilities(tabulate_logits(cohort, scores), CALIBRATION)
+    table = add_probabilities(tabulate_logits(cohort, scores), calibration)
     calls = cohort.assign(called_side="left", called_segment="M1", confidence=0.9)
     calls = calls.assign(finding="left M1", point_x=1.0, point_y=2.0, point_z=3.0)
     quality = {case: ["thick slices"] for case in cohort["case_id"]}
     failed = pd.DataFrame(columns=["case_id", "stage", "error"])
     found: Any = {"findings": {"scan": quality, "priors": quality}, "failures": failed}
     vessels: Any = {c: {"call": {"vessel_findings": []}} for c in cohort["case_id"]}
-    return gather_outcome(cohort, table, calls, CALIBRATION, found, vessels)
+    return gather_outcome(cohort, table, calls, calibration, found, vessels)
 
 
 @pytest.fixture
@@ -84,6 +86,20 @@ def test_from_the_judgement_to_the_outcome(
     assert odd["probability"] == odd["confidence"] == ""
     assert [odd[name] for name in CALLED] == [""] * len(CALLED)
     assert odd["findings"] == "thick slices; thick slices"
+
+
+def test_models_of_occlusions_alone_give_side_and_segment_but_no_probability(
+    two_scans: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cohort = name_scans(two_scans)
+    reasons = dict(zip(cohort["case_id"], ([], UNLIKE.split("; ")), strict=True))
+    scores = {case: judged(found, True, monkeypatch) for case, found in reasons.items()}
+    usual, odd = outcome_of(cohort, scores, CALIBRATION | {"controls": False}).to_dict("records")
+    assert usual["probability"] == usual["unreliable_probability"] == usual["no_call"] == ""
+    assert not [name for name in usual if name.startswith("at_")]
+    assert (usual["side"], usual["segment"]) == ("left", "M1")
+    assert usual["findings"].startswith("the models were trained on occlusions alone")
+    assert odd["no_call"] and odd["side"] == odd["unreliable_probability"] == ""
 
 
 @pytest.fixture

@@ -1,67 +1,97 @@
-"""A public archive of occlusions alone: adopted, annotated, and evaluated by another's models."""
+"""A public archive of occlusions alone: adopted, annotated, learned of and evaluated by itself."""
 
 from __future__ import annotations
 
-import shutil
+import json
 
 import pandas as pd
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from lvo_kedro.cli import cli
 from lvo_kedro.simulation.public_layouts.isles24 import Isles24Patient, write_isles24
-from tests.pipelines.conftest import Project
+from tests.pipelines.conftest import ROOT, Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
 
+SEGMENTS = ("M1", "C7", "M1+M2", "M1", "M1", "C7+M1", "M1", "C7")
 PATIENTS = [
-    Isles24Patient(1, "left", "M1", center="2"),
-    Isles24Patient(2, "right", "C7", center="2", orientation="RAS"),
-    Isles24Patient(3, "left", "C7", center="1", quirks=frozenset({"empty marker"})),
+    Isles24Patient(
+        number,
+        "left" if number % 2 else "right",
+        segment,
+        center="1" if number <= 6 else "2",
+        orientation="RAS" if number == 2 else "LPS",
+        quirks=frozenset({"empty marker"} if number in (3, 7) else ()),
+    )
+    for number, segment in enumerate(SEGMENTS, start=1)
 ]
+CASES = [f"isles24-{patient.number:04d}" for patient in PATIENTS]
 
 
 @pytest.fixture(scope="module")
-def adopted(tiny, tmp_path_factory):
-    """The tiny run's models with a simulated ISLES'24 in place of its external split."""
+def adopted(tmp_path_factory):
+    """All of it run on a simulated ISLES'24, as its documentation tells, with conf/isles24."""
     folder = tmp_path_factory.mktemp("public")
     write_isles24(folder / "train", PATIENTS)
     project = Project(folder / "project")
-    shutil.copytree(tiny.data, project.data)
     raw = project.data / "01_raw"
-    table = pd.read_csv(raw / "cases.csv", dtype=str, keep_default_na=False)
-    table[table["split"] == "development"].to_csv(raw / "cases.csv", index=False)
     patch = pytest.MonkeyPatch()
     patch.chdir(project.folder)
-    words = ["--set", "development=[]", "--set", "otherwise=external"]
-    told = CliRunner().invoke(
-        cli, ["adopt", "isles24", str(folder / "train"), "--out", str(raw), *words]
-    )
+    told = CliRunner().invoke(cli, ["adopt", "isles24", str(folder / "train"), "--out", str(raw)])
     assert told.exit_code == 0, told.output
-    project.run("preprocessing", "annotation")
-    project.run()
+    options = yaml.safe_load((ROOT / "conf/isles24/parameters.yml").read_text())
+    project.run("preprocessing", "annotation", **options)
+    decisions = folder / "decisions.csv"
+    pd.DataFrame({"case_id": CASES, "decision": "accept", "clot": "yes"}).to_csv(
+        decisions, index=False
+    )
+    project.taken = CliRunner().invoke(cli, ["take-annotations", str(decisions), "--env", "tiny"])
+    project.run(**options)
     yield project
     patch.undo()
 
 
-def test_nothing_is_trained_again(adopted, tiny):
-    for models in ("vessel_models", "detectors", "occlusion_models"):
-        before, after = tiny.load(models), adopted.load(models)
-        assert {n: m.fingerprint for n, m in before.items()} == {
-            n: m.fingerprint for n, m in after.items()
-        }
+def test_an_accepted_clot_names_what_a_marker_did_not(adopted):
+    table = adopted.load("cases").set_index("case_id")
+    derived = pd.read_csv(adopted.data / "01_raw/adoption.csv").set_index("case_id")
+    assert (derived["segment"] == "unknown").sum() > (table["segment"] == "unknown").sum()
+    assert "by the accepted clot" in adopted.taken.output
+    named = table[table["occlusion_mask"] != ""]
+    truth = dict(zip(CASES, PATIENTS, strict=True))
+    assert len(named) >= 5
+    assert all(row.side == truth[case].side for case, row in named.iterrows())
 
 
-def test_sides_are_compared_within_the_patient_and_areas_are_absent(adopted):
+def test_models_are_trained_without_controls_and_say_so(adopted):
+    detectors = adopted.load("detectors")
+    assert sorted(detectors) == ["fold_0_sides", "fold_1_sides"]
+    for detector in detectors.values():
+        stored = json.loads((detector.folder / "side_model.json").read_text())
+        assert stored["side_model"]["controls"] is False
+        assert stored["side_model"]["constant"] == 0
+    assert adopted.load("density_baselines")["all"]["controls"] is False
+    assert adopted.load("calibration")["controls"] is False
+    findings = adopted.load("study")["findings"]
+    assert "trained_without_controls" in findings["check"].tolist()
+    assert "trained on occlusions alone" in adopted.load("report")["report"]
+
+
+def test_sides_and_segments_are_evaluated_and_areas_are_absent(adopted):
     cohort = adopted.load("cohort").set_index("case_id")
-    summary = adopted.load("external_test.summary").set_index("title")
-    higher = summary.loc["occluded side higher within the patient"]
-    assert (cohort.loc[cohort["split"] == "external", "lvo"] == 1).all()
-    assert higher["n"] == 2  # the third has no known side
-    assert 0 <= higher["value"] <= 1
-    assert pd.isna(summary.loc["AUC", "value"])
-    assert summary.loc["AUC", "method"] == "only one class: no case without LVO"
-    assert summary.loc["segment accuracy end to end", "n"] == 1  # of the carotid's alone known
+    assert (cohort["lvo"] == 1).all()
+    known = (cohort["side"] != "unknown").groupby(cohort["split"]).sum()
+    for name, split in (("cross_validation", "development"), ("external_test", "external")):
+        summary = adopted.load(f"{name}.summary").set_index("title")
+        higher = summary.loc["occluded side higher within the patient"]
+        assert higher["n"] == known[split]
+        assert 0 <= higher["value"] <= 1
+        assert pd.isna(summary.loc["AUC", "value"])
+        assert summary.loc["AUC", "method"] == "only one class: no case without LVO"
+        assert summary.loc["segment accuracy end to end", "n"] >= 1
+        calls = adopted.load(f"{name}.detection")["scores"]()
+        assert (calls["call_known_occlusion"] == 1).all()
 
 
 def test_the_report_names_the_source_and_its_licence(adopted):
@@ -74,7 +104,16 @@ def test_the_report_names_the_source_and_its_licence(adopted):
 
 def test_every_angiography_gives_a_proposal_or_a_reason(adopted):
     proposals = adopted.load("cta_annotations")
-    external = [f"isles24-{patient.number:04d}" for patient in PATIENTS]
-    assert sorted([*proposals, *proposals.failed]) == external
+    assert sorted([*proposals, *proposals.failed]) == CASES
     page = adopted.load("annotation_page")
-    assert all(case in page for case in external)
+    assert all(case in page for case in CASES)
+
+
+def test_a_new_scan_gets_side_and_segment_and_no_probability(adopted):
+    scan = adopted.data / "01_raw" / "cases" / CASES[-1] / "ncct.nii.gz"
+    adopted.run("inference", new_scans=[str(scan)])
+    (outcome,) = adopted.load_new("outcome").to_dict("records")
+    assert outcome["findings"].startswith("the models were trained on occlusions alone")
+    assert outcome["probability"] == ""
+    assert outcome["side"] in ("left", "right")
+    assert "at_known_occlusion" not in outcome

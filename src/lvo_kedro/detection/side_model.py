@@ -132,7 +132,8 @@ class SideModel:
             method="L-BFGS-B",
             options={"maxiter": 1000},
         )
-        self.weights, self.constant = found.x[:-1], float(found.x[-1])
+        self.weights = found.x[:-1]
+        self.constant = float(found.x[-1]) if controls else 0.0  # then it cancels out
         return self
 
     def utilities(self, cases: Sequence[SideFeatures]) -> Floats:
@@ -314,7 +315,7 @@ def _loss(
     design: Floats,
     allowed: NDArray[np.bool_],
     penalty: float,
-    controls: bool,
+    controls: bool = True,
 ) -> tuple[float, Floats]:
     """Return the penalised negative log (marginal) likelihood and its gradient.
 
