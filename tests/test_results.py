@@ -34,8 +34,13 @@ def test_the_report_is_named_wherever_the_data_lie(
     monkeypatch.setitem(vars(settings), "EVALUATED_SPLITS", splits)
     row = {"title": "AUC", "value": 0.9, "low": 0.8, "high": 0.95, "n": 40}
     catalog = Catalog({f"{name}.summary": pd.DataFrame([row]) for name in splits})
-    checks = {"severity": ["error", "note"], "message": ["fold_2 did not begin", "fine"]}
-    catalog["study"] = {"findings": pd.DataFrame({**checks, "check": "trainings"})}
+    checks = [
+        ("trainings", "error", "fold_2 did not begin"),
+        ("trainings", "warning", "fine"),
+        ("trained_without_controls", "warning", "occlusions alone"),
+    ]
+    columns = ["check", "severity", "message"]
+    catalog["study"] = {"findings": pd.DataFrame(checks, columns=columns)}
     source = {"severity": ["error"], "message": ["label equals source"], "check": "sources"}
     for name in splits:
         catalog[f"{name}.detection"] = {"findings": lambda: pd.DataFrame(source)}
@@ -47,5 +52,6 @@ def test_the_report_is_named_wherever_the_data_lie(
     assert "Report:   " in out and f"{shown}/report.html\n" in out
     assert "Error: fold_2 did not begin\n" in out
     assert "Error: external test: label equals source\n" in out
+    assert "Warning: occlusions alone\n" in out
     assert "fine" not in out
     assert "say nothing about patients" in out

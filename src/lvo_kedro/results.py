@@ -8,7 +8,7 @@ import click
 import pandas as pd
 from kedro.framework.project import settings
 
-from lvo_kedro.evaluation import gravest_first
+from lvo_kedro.evaluation import WITHOUT_CONTROLS, gravest_first
 from lvo_kedro.tracking import shown
 from lvo_kedro.vocabulary import RESEARCH_ONLY
 
@@ -26,8 +26,8 @@ def show_results(catalog: Any, project: Path, tracking: str) -> None:
     """
     metrics = {name: catalog.load(f"{name}.summary") for name in settings.EVALUATED_SPLITS}
     click.echo(_as_table(pd.concat(metrics)))
-    for message in _errors(catalog):
-        click.echo(f"\nError: {message}")
+    for severity, message in _grave(catalog):
+        click.echo(f"\n{severity.capitalize()}: {message}")
     if catalog.exists("permutation_summary"):
         click.echo(
             f"\nAUC with shuffled labels:\n{_permutation(catalog.load('permutation_summary'))}"
@@ -42,15 +42,19 @@ def show_results(catalog: Any, project: Path, tracking: str) -> None:
     click.echo(RESEARCH_ONLY)
 
 
-def _errors(catalog: Any) -> list[str]:
-    """Say what makes metrics invalid: labels that equal the source first, then the others."""
-    told = []
+def _grave(catalog: Any) -> list[tuple[str, str]]:
+    """Say what makes metrics invalid, labels that equal the source first, and what no metric says.
+
+    Severity and message of each: errors, and that there were no controls to learn from.
+    """
+    parts = []
     for name in settings.EVALUATED_SPLITS:
         findings = catalog.load(f"{name}.detection")["findings"]()
         set_name = name.replace("_", " ")
-        told.append(findings.assign(message=f"{set_name}: " + findings["message"]))
-    together = gravest_first(pd.concat([*told, catalog.load("study")["findings"]]))
-    return together.loc[together["severity"] == "error", "message"].tolist()
+        parts.append(findings.assign(message=f"{set_name}: " + findings["message"]))
+    together = gravest_first(pd.concat([*parts, catalog.load("study")["findings"]]))
+    told = together[(together["severity"] == "error") | (together["check"] == WITHOUT_CONTROLS)]
+    return list(zip(told["severity"], told["message"], strict=True))
 
 
 def _as_table(metrics: pd.DataFrame) -> str:
