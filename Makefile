@@ -10,11 +10,12 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export KEDRO_DISABLE_TELEMETRY := true
 export PYTHONWARNINGS ?= ignore
 
-.PHONY: help install services demo test test-oldest coverage docs lint viz mlflow bench bench-demo clean-demo audit sbom licences
+.PHONY: help install services demo test test-all test-oldest coverage docs lint viz mlflow bench bench-demo clean-demo audit sbom licences
 
 help:
 	@echo "make demo     simulate a cohort, run all pipelines on it, print the results"
-	@echo "make test     lint and tests, about 11 minutes on two cores"
+	@echo "make test     lint and the tests that say most"
+	@echo "make test-all lint and all tests, as every change must pass"
 	@echo "make coverage  the tests with line coverage (slower)"
 	@echo "make services  programs that some tests speak to, from Debian's packages"
 	@echo "make test-oldest  quick tests with the lowest versions that are allowed; needs uv"
@@ -53,6 +54,11 @@ lint: install
 	$(BIN)/mypy
 
 test: install
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 -m "not long"
+
+test-all: install
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2

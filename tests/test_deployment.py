@@ -22,6 +22,7 @@ import json, os, sys
 from pathlib import Path
 import joblib
 from kedro.config import OmegaConfigLoader
+
 seen = {{"arguments": sys.argv[1:], "cores": joblib.cpu_count()}}
 if "--env" in sys.argv:
     env = sys.argv[sys.argv.index("--env") + 1]

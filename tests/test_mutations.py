@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from benchmarks.mutations import FORMATS, run
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.slow
 def test_no_damaged_or_hostile_input_does_harm(tmp_path):

@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 SWITCHES = ("DO_NOT_TRACK", "MLFLOW_DISABLE_TELEMETRY", "KEDRO_DISABLE_TELEMETRY")
 
 NOTING = """
@@ -44,6 +46,7 @@ def noted(then: str) -> tuple[list[str], dict[str, str | None]]:
     return tuple(json.loads(done.stdout.splitlines()[-1]))
 
 
+@pytest.mark.long
 def test_importing_all_of_it_asks_for_no_address_and_switches_telemetry_off():
     asked, switches = noted(ALL)
     assert asked == []

@@ -99,9 +99,10 @@ def started(tmp_path):
     ("number", "manner", "everybody"),
     [
         (signal.SIGTERM, "workers", False),
-        (signal.SIGINT, "workers", True),  # a terminal sends it to all
+        # a terminal sends it to all
+        pytest.param(signal.SIGINT, "workers", True, marks=pytest.mark.long),
         (signal.SIGINT, "stuck", True),
-        (signal.SIGKILL, "workers", False),
+        pytest.param(signal.SIGKILL, "workers", False, marks=pytest.mark.long),
     ],
 )
 def test_a_run_that_is_stopped_leaves_nothing(started, number, manner, everybody):

@@ -60,6 +60,7 @@ def unfinished(project):
     return list((project / "mlflow" / "unfinished").iterdir())
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_what_a_lost_server_missed_is_filled_in_by_the_next_run(
     tmp_path, server, monkeypatch, caplog, capfd
@@ -139,6 +140,7 @@ class Away:
         self._perform(place, entry)
 
 
+@pytest.mark.long
 def test_a_server_is_asked_only_now_and_then_and_gets_the_rest_at_the_end(tmp_path, monkeypatch):
     run = start_tracking(OPTIONS, tmp_path, "test", {})
     away = Away(monkeypatch)
@@ -252,6 +254,7 @@ end_run()
 """
 
 
+@pytest.mark.long
 def test_runs_that_were_killed_are_closed_and_those_that_live_are_left_alone(tmp_path):
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     command = [sys.executable, "-c", OTHER, str(tmp_path)]

@@ -448,6 +448,7 @@ def test_a_worker_ends_with_the_run_that_started_it():
         assert process.stdout.read() == ""  # returns when nobody has the pipe open any more
 
 
+@pytest.mark.long
 def test_a_worker_that_grows_as_one_does_that_trains_a_network_is_kept(tmp_path):
     cases = dataset(tmp_path / "d", workers=2)
     cases.save({f"case-{n}": functools.partial(grow, 400_000_000) for n in range(6)})

@@ -22,7 +22,7 @@ from lvo_kedro.datasets.records import read_record
 from .cluster_tasks import compute, die, wait_once
 
 distributed = pytest.importorskip("distributed")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.long, pytest.mark.slow, pytest.mark.timeout(120)]
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

@@ -29,6 +29,8 @@ from lvo_kedro.priors import PriorOptions, compute_priors, load_atlas
 from lvo_kedro.simulation import SimulationOptions, simulate_case
 from lvo_kedro.vocabulary import SEGMENT_CLASSES, Side
 
+pytestmark = pytest.mark.long
+
 CASES = 24
 QUICK = PriorOptions(spacing_mm=6.0, iterations=(10, 0, 0), mirror_iterations=(10, 0, 0))
 CHANNELS = ChannelOptions(

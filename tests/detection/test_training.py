@@ -46,6 +46,7 @@ def trained(stored, tmp_path_factory):
     return folder, summary, logged
 
 
+@pytest.mark.long
 def test_a_separable_set_is_learnt(stored, tmp_path):
     samples, labels, train, validation = fold_of(stored)
     options = QUICK.model_copy(update={"epochs": 40, "validate_every": 40, "ema_decay": 0.9})

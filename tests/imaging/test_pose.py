@@ -139,6 +139,7 @@ def test_a_real_head_on_its_side_is_refused(shared: Path) -> None:
         preprocess_scan(path, None, ScanLimits(), BrainOptions(), QualityLimits())
 
 
+@pytest.mark.long
 @pytest.mark.shared
 def test_a_real_head_in_all_rotations(shared: Path) -> None:
     ncct = read_ncct(shared / "data" / "ncct_ge_hispeed_1x1x3.nii.gz")

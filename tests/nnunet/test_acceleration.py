@@ -29,6 +29,8 @@ from lvo_kedro.nnunet.training import _make_trainer
 
 from .conftest import LABELS, SPLITS, TINY, phantom
 
+pytestmark = pytest.mark.long
+
 if TYPE_CHECKING:
     from pathlib import Path
 

@@ -53,6 +53,7 @@ def test_the_model_folder_says_what_it_was_made_of(models: list[Path]) -> None:
     assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"])
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_folds_trained_side_by_side_are_those_trained_in_turn(
     dataset: Path, models: list[Path], tmp_path: Path
@@ -68,6 +69,7 @@ def test_folds_trained_side_by_side_are_those_trained_in_turn(
         assert same(weights(folder, fold), weights(models[fold], fold))
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_network(
     dataset: Path, models: list[Path], tmp_path: Path
 ) -> None:
@@ -169,6 +171,7 @@ train_fold(Path(sys.argv[1]), 0, Path(sys.argv[2]), options, kill)
 """
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_process_that_the_system_kills(dataset: Path, models: list[Path], tmp_path: Path) -> None:
     command = [sys.executable, "-c", SUICIDE, str(dataset), str(tmp_path), TINY.model_dump_json()]

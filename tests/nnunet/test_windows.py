@@ -16,6 +16,8 @@ from lvo_kedro.nnunet.acceleration import windows
 from lvo_kedro.nnunet.acceleration.network import normalize_as_stored
 from lvo_kedro.nnunet.acceleration.windows import WindowPredictor
 
+pytestmark = pytest.mark.long
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path

@@ -208,6 +208,7 @@ def test_halves_need_channels_of_the_midline_frame(tmp_path, channels, features)
             tasks_of(given, features, SIDED)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_folds_on_a_dask_cluster_give_the_scores_of_folds_in_turn(
     tmp_path, channels, features, in_turn

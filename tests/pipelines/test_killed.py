@@ -11,6 +11,8 @@ import shutil
 import pytest
 from benchmarks.kills import content_of, done_cases, kill, start
 
+pytestmark = pytest.mark.long
+
 STEP = "03_primary/priors"
 LEFT, LOST = 1, 4
 RUN = ("run", "--env", "tiny", "--pipelines", "priors")

@@ -279,6 +279,7 @@ def test_a_scan_that_cannot_be_scored_is_shown_with_its_reason_and_the_status_sa
         assert result.stdout.count("\n  no call ") == result.stdout.count("\n  unreliable ")
 
 
+@pytest.mark.long
 @pytest.mark.shared
 def test_trained_models_score_a_real_scan_with_gantry_tilt(tiny, shared):
     folder = shared / "data" / "ncct_ge_hispeed_dicom"

@@ -32,6 +32,7 @@ def artifacts(run_id: str, path: str = "") -> set[str]:
     return found
 
 
+@pytest.mark.long
 def test_every_file_that_the_report_names_is_there_and_in_the_run_that_it_names(tiny):
     tiny.run("evaluation", evaluation={"confidence": 0.9, "operating_point": "sensitivity_90"})
     report = tiny.load("report")["report"]
@@ -95,6 +96,7 @@ def test_a_run_that_is_not_there_is_answered_with_those_that_are(tiny):
     assert run_of(tiny, "all") in str(caught.value)
 
 
+@pytest.mark.long
 def test_a_permutation_test_learns_labels_that_are_shuffled_anew_each_time(tiny):
     before = tiny.load("detection_scores")
     tiny.run("permutation_test")
@@ -123,6 +125,7 @@ def changed(tiny):
     return tiny
 
 
+@pytest.mark.long
 def test_changed_scans_are_scored_by_the_same_models_and_shown_on_a_page(changed):
     table = changed.load("robustness")
     channels = ("ncct", "vessels", "territory", "difference")

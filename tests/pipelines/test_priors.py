@@ -17,6 +17,8 @@ from lvo_kedro.pipelines.priors.nodes import (
 from tests.pipelines.conftest import ROOT
 from tests.priors.phantoms import COARSE, centred_grid, make_phantom
 
+pytestmark = pytest.mark.long
+
 MAPS = ("territory_probability", "hemispheres", "signed_difference")
 
 

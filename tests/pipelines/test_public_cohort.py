@@ -13,17 +13,17 @@ from lvo_kedro.cli import cli
 from lvo_kedro.simulation.public_layouts.isles24 import Isles24Patient, write_isles24
 from tests.pipelines.conftest import ROOT, Project
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
+pytestmark = [pytest.mark.long, pytest.mark.slow, pytest.mark.timeout(500)]
 
-SEGMENTS = ("M1", "C7", "M1+M2", "M1", "M1", "C7+M1", "M1", "C7")
+SEGMENTS = ("M1", "C7", "M1+M2", "M1", "M1", "C7")
 PATIENTS = [
     Isles24Patient(
         number,
         "left" if number % 2 else "right",
         segment,
-        center="1" if number <= 6 else "2",
+        center="1" if number <= 4 else "2",
         orientation="RAS" if number == 2 else "LPS",
-        quirks=frozenset({"empty marker"} if number in (3, 7) else ()),
+        quirks=frozenset({"empty marker"} if number == 3 else ()),
     )
     for number, segment in enumerate(SEGMENTS, start=1)
 ]
@@ -60,7 +60,7 @@ def test_an_accepted_clot_names_what_a_marker_did_not(adopted):
     assert "by the accepted clot" in adopted.taken.output
     named = table[table["occlusion_mask"] != ""]
     truth = dict(zip(CASES, PATIENTS, strict=True))
-    assert len(named) >= 5
+    assert len(named) >= 4
     assert all(row.side == truth[case].side for case, row in named.iterrows())
 
 
@@ -114,6 +114,6 @@ def test_a_new_scan_gets_side_and_segment_and_no_probability(adopted):
     adopted.run("inference", new_scans=[str(scan)])
     (outcome,) = adopted.load_new("outcome").to_dict("records")
     assert outcome["findings"].startswith("the models were trained on occlusions alone")
-    assert outcome["probability"] == ""
+    assert pd.isna(outcome["probability"])
     assert outcome["side"] in ("left", "right")
     assert "at_known_occlusion" not in outcome

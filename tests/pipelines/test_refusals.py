@@ -82,6 +82,7 @@ def test_a_database_that_cannot_be_opened_is_a_clear_error(project):
         tiny.run()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such limit")
 def test_a_disk_that_is_full_in_mid_run_is_a_clear_error_and_the_next_run_goes_on(project):
     import resource
@@ -102,6 +103,7 @@ def test_a_disk_that_is_full_in_mid_run_is_a_clear_error_and_the_next_run_goes_o
     assert sorted(run.info.status for run in runs) == ["FINISHED", "KILLED"]
 
 
+@pytest.mark.long
 def test_a_failure_leaves_no_run_and_no_guard(project):
     def fail() -> None:
         raise ValueError("broken")

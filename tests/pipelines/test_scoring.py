@@ -23,7 +23,7 @@ from lvo_kedro.scoring import Scorer, check_record, open_bundle
 from lvo_kedro.serving import log_signature
 from tests.mlflow_server import ModelServer
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.long, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")

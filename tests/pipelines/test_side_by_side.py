@@ -18,6 +18,8 @@ from lvo_kedro.lock import RUNS
 from lvo_kedro.pipelines.inference.nodes import gather_outcome
 from tests.pipelines.side_by_side import REGISTRY, attempt, beside, registry
 
+pytestmark = pytest.mark.long
+
 SHOWN = re.compile(r"^(/.*)  \((scan-\w+)\)\n  localization +(\w+)$", re.MULTILINE)
 PLACE = re.compile(r"Masks, maps and pictures: (.*)")
 

@@ -161,6 +161,7 @@ def test_published_atlas(shared):
     np.testing.assert_array_equal(ours[ours > 0] == 1, np.asarray(moved.dataobj)[ours > 0] == 2)
 
 
+@pytest.mark.long
 @pytest.mark.shared
 @pytest.mark.parametrize(
     ("template", "wrong", "dice"),

@@ -11,6 +11,8 @@ from lvo_kedro.imaging.geometry import grid_of
 from lvo_kedro.priors import PriorOptions, compute_priors, load_atlas
 from lvo_kedro.simulation import SimulationOptions, simulate_case
 
+pytestmark = pytest.mark.long
+
 QUICK = PriorOptions(spacing_mm=4.0)
 SCANNER = {"difficulty": "realistic", "spacing_mm": 2.0, "slice_thickness_mm": (4.0,)}
 

@@ -17,6 +17,8 @@ from lvo_kedro.imaging.geometry import make_image
 from lvo_kedro.priors import PriorOptions, Priors, compute_priors, load_atlas
 from lvo_kedro.simulation import SimulatedCase, SimulationOptions, simulate_case
 
+pytestmark = pytest.mark.long
+
 QUICK = PriorOptions(spacing_mm=4.0, mirror_iterations=(20, 10, 0))
 SCANNER = {"spacing_mm": 2.0, "slice_thickness_mm": (4.0,), "orientations": ("RAS",)}
 

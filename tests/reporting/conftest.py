@@ -27,7 +27,10 @@ from lvo_kedro.reporting import (
     SplitTables,
     plot_case,
     render_report,
+    report,
+    split_views,
     to_png,
+    views,
 )
 from tests.synthetic_study import OPERATING_POINTS, Study, make_study
 
@@ -147,3 +150,15 @@ def content() -> ReportContent:
 @pytest.fixture(scope="session")
 def html(content: ReportContent) -> str:
     return render_report(content)
+
+
+@pytest.fixture
+def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the figures out of a further rendering: they take nearly all of its time."""
+
+    def described(make: object, *words: str, source: str = "", wide: bool = False) -> views.Picture:
+        return views.Picture("data:,", *words, wide=wide, origin=source)
+
+    monkeypatch.setattr(views, "draw", described)
+    monkeypatch.setattr(report, "draw", views.draw)
+    monkeypatch.setattr(split_views, "draw", views.draw)

@@ -13,6 +13,8 @@ import pytest
 
 from lvo_kedro.reporting import ReportContent, render_report, report, split_views, views
 
+pytestmark = pytest.mark.long
+
 FLAGS = (
     "--headless",
     "--no-sandbox",

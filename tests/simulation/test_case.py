@@ -87,6 +87,7 @@ def test_clot_replaces_the_lumen_over_its_length(occluded: SimulatedCase) -> Non
     assert abs(np.median(sick[~clot]) - np.median(healthy)) < 12
 
 
+@pytest.mark.long
 def test_bone_never_swallows_the_arteries() -> None:
     for seed in range(8):
         options = SimulationOptions(

@@ -61,6 +61,7 @@ def test_without_an_occlusion_both_sides_are_filled():
     assert found.collaterals == 1.0
 
 
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_bytes():
     first, second = (simulate_cta(5, STROKE).cta for _ in range(2))
     assert np.array_equal(first.dataobj, second.dataobj)

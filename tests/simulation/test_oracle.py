@@ -12,6 +12,8 @@ from sklearn.preprocessing import StandardScaler
 from lvo_kedro.evaluation import auc_interval
 from lvo_kedro.simulation import artefact_features
 
+pytestmark = pytest.mark.long
+
 NOT_ARTEFACTS = ["lvo", "clot", "territory", "oracle", "position"]
 
 

@@ -21,6 +21,8 @@ from lvo_kedro.tracking_database import DATABASE
 from tests.pipelines.conftest import Project
 from tests.studies.leaks import find_leaks, secrets_of
 
+pytestmark = pytest.mark.long
+
 WORDS = "words.log"
 """Standard output and error of all commands."""
 

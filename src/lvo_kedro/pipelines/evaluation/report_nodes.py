@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lvo_kedro.datasets.cases import Case, Cases, Task
-from lvo_kedro.evaluation import EvaluationOptions, choose_cases
+from lvo_kedro.evaluation import WITHOUT_CONTROLS, EvaluationOptions, choose_cases
 from lvo_kedro.imaging.midplane import midplane_of
 from lvo_kedro.localization import ProjectionOptions, mark_called, project_vessels
 from lvo_kedro.options import Options
@@ -151,8 +151,11 @@ def write_report(
         ],
         parameters=known["options"],
         operating_points_from=(
-            "On out-of-fold scores of the development cases: for external cases on all of them, "
-            "for a development case on those of the other folds."
+            "On nothing: without cases without an occlusion to learn from, every case is taken for "
+            "occluded."
+            if (study["findings"]["check"] == WITHOUT_CONTROLS).any()
+            else "On out-of-fold scores of the development cases: for external cases on all of "
+            "them, for a development case on those of the other folds."
         ),
         versions=known["versions"],
         provenance=known["origin"],
