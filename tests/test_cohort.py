@@ -340,6 +340,12 @@ def test_shuffled_labels_keep_each_folds_share_and_tell_nothing():
     assert 0.3 < (shuffled["lvo"] == cohort["lvo"]).mean() < 0.7
 
 
+@pytest.mark.parametrize("lvo", [0, 1])
+def test_labels_of_one_class_are_not_shuffled(lvo):
+    with pytest.raises(TableError, match="one class alone"):
+        shuffle_labels(cohort_of(8).assign(lvo=lvo, fold=0), seed=1)
+
+
 def test_new_scans_get_ids_that_tell_nothing(tmp_path):
     paths = [str(tmp_path / name) for name in ("Smith^John.nii", "b.nii")]
     for number, path in enumerate(paths):

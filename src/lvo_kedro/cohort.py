@@ -263,7 +263,16 @@ def shuffle_labels(cohort: pd.DataFrame, seed: int) -> pd.DataFrame:
 
     Patients are shuffled among those of the same fold, or of the external split, so that every
     fold keeps its number of occlusions.
+
+    Raises:
+        TableError: Development cases of one class alone, whose labels stay what they were.
     """
+    if not has_controls(cohort) or (cohort["lvo"] == 0).all():
+        raise TableError(
+            "development cases of one class alone",
+            "some with and some without an occlusion, so that shuffled labels are other labels",
+            "add cases of the other class, or leave the permutation test out",
+        )
     columns = ["lvo", "side", "segment"]
     group = cohort["fold"].fillna(-1)
     patients = cohort.assign(group=group).drop_duplicates("patient_id").set_index("patient_id")

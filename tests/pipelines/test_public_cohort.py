@@ -1,8 +1,9 @@
-"""A public archive of occlusions alone: adopted, annotated, learned of and evaluated by itself."""
+"""Public archives: occlusions learned of by themselves, and with controls of another archive."""
 
 from __future__ import annotations
 
 import json
+import shutil
 
 import pandas as pd
 import pytest
@@ -10,6 +11,7 @@ import yaml
 from click.testing import CliRunner
 
 from lvo_kedro.cli import cli
+from lvo_kedro.simulation.public_layouts.cq500 import Cq500Scan, write_cq500
 from lvo_kedro.simulation.public_layouts.isles24 import Isles24Patient, write_isles24
 from tests.pipelines.conftest import ROOT, Project
 
@@ -117,3 +119,47 @@ def test_a_new_scan_gets_side_and_segment_and_no_probability(adopted):
     assert pd.isna(outcome["probability"])
     assert outcome["side"] in ("left", "right")
     assert "at_known_occlusion" not in outcome
+
+
+@pytest.fixture(scope="module")
+def with_controls(adopted, tmp_path_factory):
+    """The same with a simulated CQ500 beside it, from which all controls come."""
+    folder = tmp_path_factory.mktemp("controls")
+    scans = [Cq500Scan(number, category=f"B{1 + number % 2}") for number in (1, 2, 3, 4)]
+    write_cq500(folder / "cq500", [*scans, Cq500Scan(5, {"ICH": 3})])
+    project = Project(folder / "project")
+    shutil.copytree(adopted.data, project.data)
+    shutil.rmtree(project.data / "mlflow")
+    patch = pytest.MonkeyPatch()
+    patch.chdir(project.folder)
+    out = str(project.data / "01_raw")
+    told = CliRunner().invoke(cli, ["adopt", "cq500", str(folder / "cq500"), "--out", out])
+    assert told.exit_code == 0, told.output
+    project.run(detection={"method": "sides", "network": False})
+    yield project
+    patch.undo()
+
+
+def test_an_area_between_two_archives_is_withheld_and_sides_stand(with_controls):
+    cohort = with_controls.load("cohort")
+    assert cohort.groupby("lvo")["source"].nunique().tolist() == [1, 1]
+    for name in ("cross_validation", "external_test"):
+        found = with_controls.load(f"{name}.detection")["findings"]()
+        error = found[found["check"] == "label_equals_source"]
+        assert error["severity"].tolist() == ["error"]
+        summary = with_controls.load(f"{name}.summary").set_index("title")
+        assert pd.isna(summary.loc["AUC", "value"])
+        assert "label equals source" in summary.loc["AUC", "method"]
+        assert summary.loc["side accuracy end to end", "n"] >= 1
+        assert summary.loc["occluded side higher within the patient", "n"] >= 2
+    report = with_controls.load("report")["report"]
+    for archive in ("ISLES", "CQ500"):
+        assert f"Simulated folder in the layout of {archive}" in report
+
+
+def test_with_controls_detection_is_learned(with_controls):
+    assert "controls" not in with_controls.load("calibration")
+    for detector in with_controls.load("detectors").values():
+        stored = json.loads((detector.folder / "side_model.json").read_text())
+        assert "controls" not in stored["side_model"]
+        assert stored["side_model"]["constant"] != 0
