@@ -17,13 +17,13 @@ from tests.pipelines.conftest import ROOT, Project
 
 pytestmark = [pytest.mark.long, pytest.mark.slow, pytest.mark.timeout(500)]
 
-SEGMENTS = ("M1", "C7", "M1+M2", "M1", "M1", "C7")
+SEGMENTS = ("M1", "C7", "M1+M2", "M1", "M1+M2", "M1", "C7")
 PATIENTS = [
     Isles24Patient(
         number,
         "left" if number % 2 else "right",
         segment,
-        center="1" if number <= 4 else "2",
+        center="1" if number <= 5 else "2",
         orientation="RAS" if number == 2 else "LPS",
         quirks=frozenset({"empty marker"} if number == 3 else ()),
     )
@@ -44,6 +44,7 @@ def adopted(tmp_path_factory):
     told = CliRunner().invoke(cli, ["adopt", "isles24", str(folder / "train"), "--out", str(raw)])
     assert told.exit_code == 0, told.output
     options = yaml.safe_load((ROOT / "conf/isles24/parameters.yml").read_text())
+    options["detection"]["scope"] = {"enabled": False}  # nothing is like so few cases
     project.run("preprocessing", "annotation", **options)
     decisions = folder / "decisions.csv"
     pd.DataFrame({"case_id": CASES, "decision": "accept", "clot": "yes"}).to_csv(
@@ -125,8 +126,9 @@ def test_a_new_scan_gets_side_and_segment_and_no_probability(adopted):
 def with_controls(adopted, tmp_path_factory):
     """The same with a simulated CQ500 beside it, from which all controls come."""
     folder = tmp_path_factory.mktemp("controls")
-    scans = [Cq500Scan(number, category=f"B{1 + number % 2}") for number in (1, 2, 3, 4)]
-    write_cq500(folder / "cq500", [*scans, Cq500Scan(5, {"ICH": 3})])
+    # five of each class in the development set: of fewer, nobody says what tells the label
+    scans = [Cq500Scan(number) for number in range(1, 6)]
+    write_cq500(folder / "cq500", [*scans, Cq500Scan(6, category="B2"), Cq500Scan(7, {"ICH": 3})])
     project = Project(folder / "project")
     shutil.copytree(adopted.data, project.data)
     shutil.rmtree(project.data / "mlflow")
@@ -143,15 +145,14 @@ def with_controls(adopted, tmp_path_factory):
 def test_an_area_between_two_archives_is_withheld_and_sides_stand(with_controls):
     cohort = with_controls.load("cohort")
     assert cohort.groupby("lvo")["source"].nunique().tolist() == [1, 1]
-    for name in ("cross_validation", "external_test"):
-        found = with_controls.load(f"{name}.detection")["findings"]()
-        error = found[found["check"] == "label_equals_source"]
-        assert error["severity"].tolist() == ["error"]
-        summary = with_controls.load(f"{name}.summary").set_index("title")
-        assert pd.isna(summary.loc["AUC", "value"])
-        assert "label equals source" in summary.loc["AUC", "method"]
-        assert summary.loc["side accuracy end to end", "n"] >= 1
-        assert summary.loc["occluded side higher within the patient", "n"] >= 2
+    found = with_controls.load("cross_validation.detection")["findings"]()
+    error = found[found["check"] == "label_equals_source"]
+    assert error["severity"].tolist() == ["error"]
+    summary = with_controls.load("cross_validation.summary").set_index("title")
+    assert pd.isna(summary.loc["AUC", "value"])
+    assert "label equals source" in summary.loc["AUC", "method"]
+    assert summary.loc["side accuracy end to end", "n"] >= 4
+    assert summary.loc["occluded side higher within the patient", "n"] >= 4
     report = with_controls.load("report")["report"]
     for archive in ("ISLES", "CQ500"):
         assert f"Simulated folder in the layout of {archive}" in report
