@@ -52,6 +52,7 @@ def adopted(tmp_path_factory):
     )
     project.taken = CliRunner().invoke(cli, ["take-annotations", str(decisions), "--env", "tiny"])
     project.run(**options)
+    project.options = options
     yield project
     patch.undo()
 
@@ -114,7 +115,7 @@ def test_every_angiography_gives_a_proposal_or_a_reason(adopted):
 
 def test_a_new_scan_gets_side_and_segment_and_no_probability(adopted):
     scan = adopted.data / "01_raw" / "cases" / CASES[-1] / "ncct.nii.gz"
-    adopted.run("inference", new_scans=[str(scan)])
+    adopted.run("inference", new_scans=[str(scan)], **adopted.options)
     (outcome,) = adopted.load_new("outcome").to_dict("records")
     assert outcome["findings"].startswith("the models were trained on occlusions alone")
     assert pd.isna(outcome["probability"])
