@@ -13,10 +13,14 @@ import pytest
 
 from lvo_kedro.detection import DetectionOptions, TrainingOptions
 from lvo_kedro.errors import TableError
-from lvo_kedro.evaluation import NOT_BEGUN, EvaluationOptions
+from lvo_kedro.evaluation import NOT_BEGUN, WITHOUT_CONTROLS, EvaluationOptions
 from lvo_kedro.localization import BaselineOptions, LocalizationOptions, measure_points
 from lvo_kedro.localization.baseline import WEIGHED
-from lvo_kedro.pipelines.detection_training.nodes import network_tasks, side_model_tasks
+from lvo_kedro.pipelines.detection_training.nodes import (
+    network_tasks,
+    side_model_tasks,
+    train_detectors,
+)
 from lvo_kedro.pipelines.evaluation.nodes import check_design, count_errors
 from lvo_kedro.pipelines.evaluation.report_nodes import _caption
 from lvo_kedro.pipelines.localization_training.nodes import (
@@ -100,6 +104,7 @@ def sound_study() -> tuple[pd.DataFrame, dict[str, str], dict[str, Any]]:
     models["fold_1"] = {"trained_on": ["a"], "chosen_on": []}
     stage = {"models": models, "networks": {"a": ["fold_0"], "b": ["fold_1"]}, "scores": cohort}
     stages: Any = dict.fromkeys(("segmentation", "detection", "localization"), stage)
+    stages["detection"] = stage | {"calibration": {"all": {}, "folds": {}}}
     return cohort, {"a": "a", "b": "b"}, stages
 
 
@@ -134,6 +139,22 @@ def test_a_detector_that_did_not_begin_is_an_error_and_does_not_stop_the_run(
     assert found["severity"].tolist() == ["note", "error"]
     assert count_errors(found) == {"errors": 1, NOT_BEGUN: 1}
     assert "fold_0: training loss 0.69" in caplog.text
+
+
+def test_that_there_were_no_controls_to_learn_from_is_a_warning() -> None:
+    cohort, hashes, stages = sound_study()
+    stages["detection"] = stages["detection"] | {"calibration": {"controls": False}}
+    found = check_design(cohort, hashes, stages, EvaluationOptions())
+    assert found["check"].tolist() == ["no_external_split", WITHOUT_CONTROLS]
+    assert found["severity"].tolist() == ["note", "warning"]
+
+
+def test_networks_and_clinical_values_need_controls() -> None:
+    cohort = cohort_with_nameless()
+    occluded = cohort[cohort["lvo"] == 1]
+    for options in (DetectionOptions(), DetectionOptions(network=False, clinical=("nihss",))):
+        with pytest.raises(TableError, match="no development case without an occlusion"):
+            train_detectors(cases({}), cases({}), cases({}), occluded, options, TrainingOptions())
 
 
 def test_a_leak_stops_the_run_whatever_the_detectors_learnt() -> None:
