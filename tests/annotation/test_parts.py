@@ -58,7 +58,7 @@ def test_a_clot_of_all_three_is_none_of_the_five_classes():
     assert proposal.segment is None
 
 
-@pytest.mark.parametrize("gap", [(20, 22), (40, 60)])
+@pytest.mark.parametrize("gap", [(20, 21.5), (40, 60)])
 def test_what_is_too_short_is_no_gap(gap):
     assert find_gap(tube([gap]), ways(), "left", OPTIONS) is None
 
@@ -80,6 +80,16 @@ def test_the_change_from_clot_to_blood_shows_the_far_end():
 def test_a_gap_that_looks_like_no_lumen_is_none():
     dark = Ways((LINE,), (np.zeros(len(LINE)),), 20, 60)
     assert find_gap(tube([(14, 24)]), dark, "left", OPTIONS) is None
+
+
+def test_a_stretch_counts_by_how_much_of_it_looks_like_a_lumen():
+    clear = np.where(np.arange(len(LINE)) < 60, 1.0, 0.4)  # a way astray behind 30 mm
+    astray = Ways((LINE,), (clear,), 20, 60)
+    assert find_gap(tube([(33, 39)]), astray, "left", OPTIONS) is None
+    assert find_gap(tube([(33, 60)]), astray, "left", OPTIONS) is None
+    assert find_gap(tube([(33, 39)]), ways(), "left", OPTIONS).lumen == pytest.approx(6, abs=1.5)
+    hole = find_gap(tube([(15, 19), (33, 43)]), astray, "left", OPTIONS)
+    assert hole.start == pytest.approx(30, abs=2)  # the shorter one, in a clear lumen
 
 
 def test_points_of_a_way_are_named_in_order():

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 LUMEN_HU: Final = 80.0
 """Where density is cut off when a lumen is looked for, whatever fills it."""
+_CLOT_HU: Final = 60.0
+"""Density that blood and clot have by themselves. A thick slice of the plain scan blurs them with
+the fluid around, a thin one of the angiography does not: the difference is no contrast."""
 _FLUID_HU: Final = 8.0
 _LEVEL_PART: Final = 0.005
 """Part of the voxels along the arteries' courses that are lumen, at the least."""
@@ -81,7 +84,8 @@ def enhancement(
     filled = _sample(moved, grid)
     distance = _distance_to(courses, grid, options.corridor_mm)
     bone = ndimage.binary_dilation(plain > options.bone_hu)
-    added = np.where(bone | np.isinf(distance), 0.0, np.maximum(filled - np.maximum(plain, 0), 0))
+    rise = np.maximum(filled - np.maximum(plain, _CLOT_HU), 0)
+    added = np.where(bone | np.isinf(distance), 0.0, rise)
     along = added[distance <= options.corridor_mm / 2]
     level = float(np.quantile(along, 1 - _LEVEL_PART)) if along.size else 0.0
     if level < options.least_contrast_hu:

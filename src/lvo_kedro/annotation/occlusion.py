@@ -59,9 +59,14 @@ class Gap(NamedTuple):
         """Length in mm."""
         return (self.stop - self.start) * STEP_MM
 
+    @property
+    def lumen(self) -> float:
+        """Length in mm that looks like a lumen: a way astray, in fluid, has hardly any."""
+        return self.length * self.clear
+
     def weight(self, options: TracingOptions) -> float:
-        """Return its length (mm) beyond what may be missing without an occlusion."""
-        return self.length - (0.0 if self.refilled else options.least_end_mm)
+        """Return its lumen (mm) beyond what may be missing without an occlusion."""
+        return self.lumen - (0.0 if self.refilled else options.least_end_mm)
 
 
 class Proposal(NamedTuple):
@@ -103,7 +108,8 @@ def find_gap(found: Enhancement, ways: Ways, side: Side, options: TracingOptions
     """Find the longest stretch without contrast on one side.
 
     An artery that is merely shorter than its counterpart ends without contrast, too: a stretch that
-    nothing fills behind counts from ``least_end_mm`` on.
+    nothing fills behind counts from ``least_end_mm`` on. What counts is how much of a stretch looks
+    like a lumen, as a way to where this side has no artery does not.
 
     Args:
         found: Both scans around the arteries.
@@ -122,7 +128,7 @@ def find_gap(found: Enhancement, ways: Ways, side: Side, options: TracingOptions
             clear = float(ways.clear[number][start:stop].mean())
             gap = Gap(side, number, start, stop, stop < len(line), clear)
             least = options.least_gap_mm if gap.refilled else options.least_end_mm
-            if gap.length >= least and clear >= options.least_clear:
+            if gap.lumen >= least and clear >= options.least_clear:
                 gaps.append(gap)
     return max(gaps, key=lambda gap: gap.weight(options), default=None)
 

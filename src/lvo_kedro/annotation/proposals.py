@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lvo_kedro.annotation.completion import find_guide, find_ways
+from lvo_kedro.annotation.completion import find_ways
 from lvo_kedro.annotation.contrast import enhancement
 from lvo_kedro.annotation.courses import STEP_MM
 from lvo_kedro.annotation.drawing import draw_lines
+from lvo_kedro.annotation.guides import find_guide
 from lvo_kedro.annotation.labelled import add_completed, labelled_branches
 from lvo_kedro.annotation.occlusion import find_gap, is_filled, propose, way_segments
 from lvo_kedro.annotation.options import TracingOptions
@@ -105,7 +106,8 @@ def _look_for_gap(
 ) -> tuple[Gap | None, Ways]:
     """Look for missing contrast on the first of two sides, guided by the second."""
     side, other = sides
-    ways = find_ways(found, find_guide(side, traces[other], mapping), traces[side])
+    guide = find_guide(side, traces[other], mapping)
+    ways = find_ways(found, guide, traces[side], options)
     return find_gap(found, ways, side, options), ways
 
 
