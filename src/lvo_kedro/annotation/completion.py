@@ -39,7 +39,7 @@ _TRUST_MM: Final = 5.0
 _FLOOR: Final = 0.05
 """What a place without any lumen counts, against 1 for a clear one."""
 _LEAST_SEEN: Final = 0.5
-"""Part of the anterior cerebral artery that is filled, at the least, to show the carotid's end."""
+"""Mean contrast along the anterior cerebral artery, against a filled lumen's, that shows it."""
 _NEAR_MM: Final = 6.0
 """How far from where it usually runs the anterior cerebral artery is entered."""
 _APART_MM: Final = 1.0
@@ -112,13 +112,13 @@ def _mouth(
     Args:
         main: (N, 3) world mm, from the carotid's start to the end of M2.
         across: (M, 3) world mm, from the anterior cerebral artery to the same end.
-        seen: (M,) of its points: contrast, 1 from where a lumen counts as filled.
+        seen: (M,) of its points: contrast, at most 1, which is a filled lumen.
 
     Returns:
         (3,) world mm where both ways come together; None where contrast does not lead there.
     """
     apart = np.flatnonzero(cKDTree(main).query(across)[0] > _APART_MM)
-    if len(apart) == 0 or np.mean(seen[: apart[-1] + 1] >= 1) < _LEAST_SEEN:
+    if len(apart) == 0 or seen[: apart[-1] + 1].mean() < _LEAST_SEEN:
         return None
     return np.asarray(across[apart[-1]])
 
