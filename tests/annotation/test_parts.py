@@ -77,6 +77,21 @@ def test_the_change_from_clot_to_blood_shows_the_far_end():
     assert len(proposal.points) * 0.5 == pytest.approx(9.0, abs=1.0)
 
 
+@pytest.mark.parametrize("branch", [0, 1])
+def test_of_two_unfilled_branches_the_clot_lies_in_the_denser(branch):
+    aside = LINE.copy()
+    aside[60:, 1] = np.minimum(5 + np.arange(40) * 0.5, 9)
+    lines = LINE[:-5], aside  # the second, longer one need not be it
+    both = Ways(lines, tuple(np.ones(len(line)) for line in lines), 20, 60)
+    found = tube([(22, 60)])
+    x, y = np.arange(GRID.shape[0])[:, None] * 0.5 - 5, np.arange(GRID.shape[1]) * 0.5
+    clot = (x >= 22) & (x < 30) | (x >= 30) & (x < 38) & ((y > 7) == (branch == 1))
+    found.lumen[clot] = 65.0
+    proposal = propose(found, both, find_gap(found, both, "left", OPTIONS))
+    assert (proposal.gap.way, proposal.segment) == (branch, "M1+M2")
+    assert len(proposal.points) * 0.5 == pytest.approx(17, abs=2.0)
+
+
 def test_a_gap_that_looks_like_no_lumen_is_none():
     dark = Ways((LINE,), (np.zeros(len(LINE)),), 20, 60)
     assert find_gap(tube([(14, 24)]), dark, "left", OPTIONS) is None

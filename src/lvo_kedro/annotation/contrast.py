@@ -30,6 +30,8 @@ LUMEN_HU: Final = 80.0
 _CLOT_HU: Final = 60.0
 """Density that blood and clot have by themselves. A thick slice of the plain scan blurs them with
 the fluid around, a thin one of the angiography does not: the difference is no contrast."""
+_AROUND_MM: Final = 0.7
+"""How far beside a line the lumen may lie."""
 _FLUID_HU: Final = 8.0
 _LEVEL_PART: Final = 0.005
 """Part of the voxels along the arteries' courses that are lumen, at the least."""
@@ -52,6 +54,16 @@ class Enhancement:
         """Return the HU added at world points (N, 3)."""
         values = engine.sample(self.added, self.grid, np.asarray(points, np.float32).T)
         return np.asarray(values)
+
+    def peak(self, values: NDArray[np.float32], points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the largest of the values (X, Y, Z) on the grid near each of world points (N, 3).
+
+        A line may run a little beside the middle of its lumen.
+        """
+        around = _AROUND_MM * np.concatenate([np.zeros((1, 3)), np.eye(3), -np.eye(3)])
+        near = (points[:, None] + around).reshape(-1, 3).T.astype(np.float32)
+        sampled = engine.sample(values, self.grid, near)
+        return np.asarray(sampled.reshape(len(points), -1).max(axis=1), dtype=float)
 
 
 def enhancement(
