@@ -63,6 +63,14 @@ def test_what_is_too_short_is_no_gap(gap):
     assert find_gap(tube([gap]), ways(), "left", OPTIONS) is None
 
 
+def test_faint_contrast_is_a_gap_for_a_stricter_look_alone():
+    found = tube([])
+    found.added[60:] = 75.0  # a quarter, from 25 mm on to the end
+    assert find_gap(found, ways(), "left", OPTIONS) is None
+    hole = find_gap(found, ways(), "left", OPTIONS, OPTIONS.filled)
+    assert (hole.refilled, hole.start) == (False, pytest.approx(50, abs=2))
+
+
 def test_an_end_without_contrast_is_a_gap_once_it_is_long():
     found = tube([(20, 60)])
     hole = find_gap(found, ways(), "right", OPTIONS)

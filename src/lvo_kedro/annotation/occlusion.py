@@ -97,7 +97,13 @@ def way_segments(ways: Ways, number: int) -> list[Segment]:
     ]
 
 
-def find_gap(found: Enhancement, ways: Ways, side: Side, options: TracingOptions) -> Gap | None:
+def find_gap(
+    found: Enhancement,
+    ways: Ways,
+    side: Side,
+    options: TracingOptions,
+    least: float | None = None,
+) -> Gap | None:
     """Find the longest stretch without contrast on one side.
 
     Behind a clot at a bifurcation nothing may be filled in either branch: that of the two stretches
@@ -112,19 +118,22 @@ def find_gap(found: Enhancement, ways: Ways, side: Side, options: TracingOptions
         ways: Lines along that side's arteries.
         side: The patient's.
         options: Which enhancement and length count.
+        least: Enhancement, as part of that of the large arteries, up to which nothing counts as
+            filled; without it the options' ``refilled``.
 
     Returns:
         The gap, or None where contrast goes all the way.
     """
+    limit = (options.refilled if least is None else least) * found.level
     gaps = []
     for number, line in enumerate(ways.lateral):
         added = found.peak(found.added, line)
-        for run in _runs(added <= options.refilled * found.level, _mouths(ways, line)):
+        for run in _runs(added <= limit, _mouths(ways, line)):
             start, stop = _up_to_half(found.at(line).astype(float), *run)
             clear = float(ways.clear[number][start:stop].mean())
             gap = Gap(side, number, start, stop, stop < len(line), clear)
-            least = options.least_gap_mm if gap.refilled else options.least_end_mm
-            if gap.lumen >= least and clear >= options.least_clear:
+            shortest = options.least_gap_mm if gap.refilled else options.least_end_mm
+            if gap.lumen >= shortest and clear >= options.least_clear:
                 gaps.append(gap)
     longest = max(gaps, key=lambda gap: gap.weight(options), default=None)
     if longest is None or longest.refilled:
