@@ -7,6 +7,8 @@ from nibabel.affines import apply_affine
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
 from lvo_kedro.annotation import annotate
+from lvo_kedro.annotation.contrast import enhancement
+from lvo_kedro.annotation.options import TracingOptions
 from lvo_kedro.errors import ScanError
 from lvo_kedro.imaging.geometry import grid_of
 from lvo_kedro.simulation.arteries import label_arteries
@@ -80,6 +82,15 @@ def test_a_mirrored_patient_has_the_occlusion_on_the_other_side():
     assert proposal.parts[-1] == "M2"
     assert not proposal.gap.refilled
     assert study.case.head.to_mni(proposal.points)[:, 0].max() < 0
+
+
+def test_a_clot_that_thick_slices_blur_is_not_taken_for_contrast():
+    study = make_study(seed=21, slice_thickness_mm=(5.0,), clot_hu=(70.0, 70.0))
+    found = enhancement(
+        study.case.ncct, study.cta.cta, study.alignment, study.mapping, TracingOptions()
+    )
+    clot = np.concatenate([a.points[a.occluded] for a in study.case.arteries])
+    assert np.median(found.at(clot[4:-4])) < 0.08 * found.level
 
 
 def test_contrast_everywhere_is_no_occlusion():

@@ -58,9 +58,17 @@ def test_a_clot_of_all_three_is_none_of_the_five_classes():
     assert proposal.segment is None
 
 
-@pytest.mark.parametrize("gap", [(20, 22), (40, 60)])
+@pytest.mark.parametrize("gap", [(20, 21.5), (40, 60)])
 def test_what_is_too_short_is_no_gap(gap):
     assert find_gap(tube([gap]), ways(), "left", OPTIONS) is None
+
+
+def test_faint_contrast_is_a_gap_for_a_stricter_look_alone():
+    found = tube([])
+    found.added[60:] = 75.0  # a quarter, from 25 mm on to the end
+    assert find_gap(found, ways(), "left", OPTIONS) is None
+    hole = find_gap(found, ways(), "left", OPTIONS, OPTIONS.filled)
+    assert (hole.refilled, hole.start) == (False, pytest.approx(50, abs=2))
 
 
 def test_an_end_without_contrast_is_a_gap_once_it_is_long():
@@ -77,9 +85,34 @@ def test_the_change_from_clot_to_blood_shows_the_far_end():
     assert len(proposal.points) * 0.5 == pytest.approx(9.0, abs=1.0)
 
 
+@pytest.mark.parametrize("branch", [0, 1])
+def test_of_two_unfilled_branches_the_clot_lies_in_the_denser(branch):
+    aside = LINE.copy()
+    aside[60:, 1] = np.minimum(5 + np.arange(40) * 0.5, 9)
+    lines = LINE[:-5], aside  # the second, longer one need not be it
+    both = Ways(lines, tuple(np.ones(len(line)) for line in lines), 20, 60)
+    found = tube([(22, 60)])
+    x, y = np.arange(GRID.shape[0])[:, None] * 0.5 - 5, np.arange(GRID.shape[1]) * 0.5
+    clot = (x >= 22) & (x < 30) | (x >= 30) & (x < 38) & ((y > 7) == (branch == 1))
+    found.lumen[clot] = 65.0
+    proposal = propose(found, both, find_gap(found, both, "left", OPTIONS))
+    assert (proposal.gap.way, proposal.segment) == (branch, "M1+M2")
+    assert len(proposal.points) * 0.5 == pytest.approx(17, abs=2.0)
+
+
 def test_a_gap_that_looks_like_no_lumen_is_none():
     dark = Ways((LINE,), (np.zeros(len(LINE)),), 20, 60)
     assert find_gap(tube([(14, 24)]), dark, "left", OPTIONS) is None
+
+
+def test_a_stretch_counts_by_how_much_of_it_looks_like_a_lumen():
+    clear = np.where(np.arange(len(LINE)) < 60, 1.0, 0.4)  # a way astray behind 30 mm
+    astray = Ways((LINE,), (clear,), 20, 60)
+    assert find_gap(tube([(33, 39)]), astray, "left", OPTIONS) is None
+    assert find_gap(tube([(33, 60)]), astray, "left", OPTIONS) is None
+    assert find_gap(tube([(33, 39)]), ways(), "left", OPTIONS).lumen == pytest.approx(6, abs=1.5)
+    hole = find_gap(tube([(15, 19), (33, 43)]), astray, "left", OPTIONS)
+    assert hole.start == pytest.approx(30, abs=2)  # the shorter one, in a clear lumen
 
 
 def test_points_of_a_way_are_named_in_order():

@@ -15,7 +15,8 @@ from scipy.spatial import cKDTree
 from skimage.filters import sato
 from skimage.graph import MCP_Geometric
 
-from lvo_kedro.annotation.courses import course_points, mirror, resample_line, to_scan
+from lvo_kedro.annotation.courses import resample_line
+from lvo_kedro.annotation.guides import carotid_end, carotid_start
 from lvo_kedro.annotation.tracing import smooth_line
 from lvo_kedro.imaging.boxes import covering_box
 from lvo_kedro.priors import engine
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lvo_kedro.annotation.contrast import Enhancement
+    from lvo_kedro.annotation.guides import Guide
+    from lvo_kedro.annotation.options import TracingOptions
     from lvo_kedro.annotation.tracing import SideTrace
     from lvo_kedro.imaging.geometry import Grid
-    from lvo_kedro.priors.engine import Mapping
-    from lvo_kedro.vocabulary import Side
 
 LUMEN_MM: Final = (1.0, 1.5)
 """Standard deviations of the Gaussians at which a lumen is looked for: 2 to 4 mm wide."""
@@ -37,33 +38,16 @@ _TRUST_MM: Final = 5.0
 """Standard deviation of a guide's error."""
 _FLOOR: Final = 0.05
 """What a place without any lumen counts, against 1 for a clear one."""
-_LEAST_GUIDE_MM: Final = 15.0
-"""Length of M2 on the other side below which the atlas' course is the better guide."""
-_ROOT_MM: Final = 5.0
-"""A carotid that begins farther beyond its counterpart than this lies behind a clot."""
-_JOINS_MM: Final = 6.0
-"""How far the end of the carotid may lie from its counterpart."""
+_LEAST_SEEN: Final = 0.5
+"""Mean contrast along the anterior cerebral artery, against a filled lumen's, that shows it."""
+_NEAR_MM: Final = 6.0
+"""How far from where it usually runs the anterior cerebral artery is entered."""
+_APART_MM: Final = 1.0
+"""How far apart two ways to one end are before they come together."""
 _CENTRE_MM: Final = 1.6
 """How far from a way the middle of its lumen may lie."""
 _BESIDE_MM: Final = 1.5
 """Ways nearer to one another than this run in one lumen."""
-
-
-class Guide(NamedTuple):
-    """About where one side's arteries run, in world mm."""
-
-    source: str
-    """``other side`` or ``atlas``."""
-    start: NDArray[np.float64]
-    """(3,) of the carotid."""
-    ends: tuple[NDArray[np.float64], ...]
-    """(3,) each, of the branches of M2."""
-    points: NDArray[np.float64]
-    """(N, 3) along all of them."""
-    terminus: NDArray[np.float64]
-    """(3,) the end of the carotid."""
-    bifurcation: NDArray[np.float64]
-    """(3,) the end of M1."""
 
 
 class Ways(NamedTuple):
@@ -79,67 +63,73 @@ class Ways(NamedTuple):
     """Where M1 ends, likewise."""
 
 
-def find_guide(side: Side, other: SideTrace, mapping: Mapping) -> Guide:
-    """Take the other side's arteries, mirrored, as guide, or the atlas' courses.
-
-    Args:
-        side: The patient's, whose arteries are looked for.
-        other: What was followed on the opposite side.
-        mapping: World of the plain scan to MNI.
-    """
-    usual = {
-        name: to_scan(mapping, course_points(name, side))
-        for name in ("C7", "M1", "M2 superior", "M2 inferior")
-    }
-    if other.length("M2") < _LEAST_GUIDE_MM or other.terminus is None:
-        ends = (usual["M2 superior"][-1], usual["M2 inferior"][-1])
-        points = np.concatenate(list(usual.values()))
-        borders = usual["M1"][0], usual["M1"][-1]
-        return Guide("atlas", usual["C7"][0], ends, points, *borders)
-    mirrored = [mirror(mapping, branch.points) for branch in other.branches]
-    branches = list(zip(other.branches, mirrored, strict=True))
-    ends = tuple(points[-1] for branch, points in branches if branch.segment == "M2")
-    m1 = np.concatenate([points for branch, points in branches if branch.segment == "M1"])
-    start = mirrored[0][0]
-    return Guide("other side", start, ends, np.concatenate(mirrored), m1[0], m1[-1])
-
-
-def find_ways(found: Enhancement, guide: Guide, own: SideTrace) -> Ways:
+def find_ways(found: Enhancement, guide: Guide, own: SideTrace, options: TracingOptions) -> Ways:
     """Find the least costly ways from the carotid to all ends of the guide.
 
     Args:
         found: Both scans around the arteries.
         guide: Where about to go.
         own: What was followed on this side, which knows better where the carotid begins and ends.
+        options: From which enhancement on a lumen is filled.
 
     Returns:
-        The ways and where they part: M1 ends where those to the branches of M2 part, the carotid
-        where the followed contrast does; both where the guide says if neither shows it.
+        The ways and where they part. M1 ends where those to the branches of M2 part. The carotid
+        ends where the followed contrast does; behind a clot, where the anterior cerebral artery,
+        which is filled from the other side, meets the way. The guide says what neither shows.
     """
     box = covering_box(guide.points, found.grid, np.full(3, REACH_MM / found.grid.spacing[0]))
     grid = found.grid.part(box)
     tube = _tube(found.lumen[box], grid, guide.points)
-    search = MCP_Geometric(_cost(tube, grid, guide.points))
-    search.find_costs([_voxel(_start(guide, own), grid)])
-    lateral = sorted(
-        (_centred(np.array(search.traceback(_voxel(end, grid))), tube, grid) for end in guide.ends),
-        key=len,
-        reverse=True,
-    )
+    seen = np.clip(found.added[box] / (options.filled * found.level), 0, 1)
+    cost = _cost(tube, seen, grid, guide.points)
+
+    def ways(start: NDArray[np.float64], *ends: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        search = MCP_Geometric(cost)
+        search.find_costs([_voxel(start, grid)])
+        found_ways = [np.array(search.traceback(_voxel(end, grid))) for end in ends]
+        return [_centred(way, tube, grid) for way in found_ways]
+
+    lateral = sorted(ways(carotid_start(guide, own), *guide.ends), key=len, reverse=True)
     main = resample_line(lateral[0])
-    terminus = _nearest(main, _terminus(guide, own))
+    terminus = carotid_end(guide, own)
+    if terminus is None:
+        across = resample_line(ways(_into_contrast(guide.medial, seen, grid), main[-1])[0])
+        terminus = _mouth(main, across, _sample(seen, grid, across))
+    first = _nearest(main, guide.terminus if terminus is None else terminus)
     bifurcation = _part(main, lateral[1:])
-    if bifurcation is None or bifurcation <= terminus:
-        bifurcation = max(_nearest(main, guide.bifurcation), terminus)
+    if bifurcation is None or bifurcation <= first:
+        bifurcation = max(_nearest(main, guide.bifurcation), first)
     lines = (main, *map(resample_line, lateral[1:]))
     clear = tuple(_sample(tube, grid, line) for line in lines)
-    return Ways(lines, clear, terminus, bifurcation)
+    return Ways(lines, clear, first, bifurcation)
 
 
-def _terminus(guide: Guide, own: SideTrace) -> NDArray[np.float64]:
-    if own.terminus is None or np.linalg.norm(own.terminus - guide.terminus) > _JOINS_MM:
-        return guide.terminus
-    return own.terminus
+def _mouth(
+    main: NDArray[np.float64], across: NDArray[np.float64], seen: NDArray[np.float64]
+) -> NDArray[np.float64] | None:
+    """Return where the anterior cerebral artery, filled from the other side, meets the carotid.
+
+    Args:
+        main: (N, 3) world mm, from the carotid's start to the end of M2.
+        across: (M, 3) world mm, from the anterior cerebral artery to the same end.
+        seen: (M,) of its points: contrast, at most 1, which is a filled lumen.
+
+    Returns:
+        (3,) world mm where both ways come together; None where contrast does not lead there.
+    """
+    apart = np.flatnonzero(cKDTree(main).query(across)[0] > _APART_MM)
+    if len(apart) == 0 or seen[: apart[-1] + 1].mean() < _LEAST_SEEN:
+        return None
+    return np.asarray(across[apart[-1]])
+
+
+def _into_contrast(
+    point: NDArray[np.float64], seen: NDArray[np.float64], grid: Grid
+) -> NDArray[np.float64]:
+    """Move a point to the nearest contrast, if there is any near it."""
+    filled = apply_affine(grid.affine, np.argwhere(seen >= 1))
+    away = np.linalg.norm(filled - point, axis=1)
+    return filled[np.argmin(away)] if away.size and away.min() < _NEAR_MM else point
 
 
 def _tube(
@@ -152,11 +142,20 @@ def _tube(
     return np.clip(tube / max(float(clear), 1e-6), 0, 1)
 
 
-def _cost(tube: NDArray[np.float64], grid: Grid, guide: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return what a step in each voxel costs: little in a tube that runs near the guide."""
+def _cost(
+    tube: NDArray[np.float64],
+    seen: NDArray[np.float64],
+    grid: Grid,
+    guide: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return what a step in each voxel costs: little in a tube near the guide or full of contrast.
+
+    Contrast needs no guide: both sides differ by more than a way astray from it would cost.
+    """
     distance = _distance(grid, guide)
     near = np.exp(-0.5 * (np.where(np.isinf(distance), 0, distance) / _TRUST_MM) ** 2)
-    return np.where(np.isinf(distance), 2.0 / _FLOOR, 1.0 / (_FLOOR + tube * near))
+    likely = tube * np.maximum(near, seen)
+    return np.where(np.isinf(distance), 2.0 / _FLOOR, 1.0 / (_FLOOR + likely))
 
 
 def _distance(grid: Grid, guide: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -187,13 +186,6 @@ def _sample(
 ) -> NDArray[np.float64]:
     sampled = engine.sample(values.astype(np.float32), grid, line.T.astype(np.float32))
     return np.asarray(sampled, dtype=float)
-
-
-def _start(guide: Guide, own: SideTrace) -> NDArray[np.float64]:
-    if len(own.branches) == 0:
-        return guide.start
-    first = own.branches[0].points[0]
-    return first if np.linalg.norm(first - guide.start) < _ROOT_MM else guide.start
 
 
 def _voxel(point: NDArray[np.float64], grid: Grid) -> tuple[int, ...]:

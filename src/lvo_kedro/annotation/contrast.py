@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
 LUMEN_HU: Final = 80.0
 """Where density is cut off when a lumen is looked for, whatever fills it."""
+_CLOT_HU: Final = 60.0
+"""Density that blood and clot have by themselves. A thick slice of the plain scan blurs them with
+the fluid around, a thin one of the angiography does not: the difference is no contrast."""
+_AROUND_MM: Final = 0.7
+"""How far beside a line the lumen may lie."""
 _FLUID_HU: Final = 8.0
 _LEVEL_PART: Final = 0.005
 """Part of the voxels along the arteries' courses that are lumen, at the least."""
@@ -49,6 +54,16 @@ class Enhancement:
         """Return the HU added at world points (N, 3)."""
         values = engine.sample(self.added, self.grid, np.asarray(points, np.float32).T)
         return np.asarray(values)
+
+    def peak(self, values: NDArray[np.float32], points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the largest of the values (X, Y, Z) on the grid near each of world points (N, 3).
+
+        A line may run a little beside the middle of its lumen.
+        """
+        around = _AROUND_MM * np.concatenate([np.zeros((1, 3)), np.eye(3), -np.eye(3)])
+        near = (points[:, None] + around).reshape(-1, 3).T.astype(np.float32)
+        sampled = engine.sample(values, self.grid, near)
+        return np.asarray(sampled.reshape(len(points), -1).max(axis=1), dtype=float)
 
 
 def enhancement(
@@ -81,7 +96,8 @@ def enhancement(
     filled = _sample(moved, grid)
     distance = _distance_to(courses, grid, options.corridor_mm)
     bone = ndimage.binary_dilation(plain > options.bone_hu)
-    added = np.where(bone | np.isinf(distance), 0.0, np.maximum(filled - np.maximum(plain, 0), 0))
+    rise = np.maximum(filled - np.maximum(plain, _CLOT_HU), 0)
+    added = np.where(bone | np.isinf(distance), 0.0, rise)
     along = added[distance <= options.corridor_mm / 2]
     level = float(np.quantile(along, 1 - _LEVEL_PART)) if along.size else 0.0
     if level < options.least_contrast_hu:

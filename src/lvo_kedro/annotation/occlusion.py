@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from lvo_kedro.annotation.courses import STEP_MM
-from lvo_kedro.priors import engine
+from lvo_kedro.annotation.density import dense_points
 from lvo_kedro.vocabulary import SEGMENT_CLASSES, SEGMENTS
 
 if TYPE_CHECKING:
@@ -19,15 +19,8 @@ if TYPE_CHECKING:
     from lvo_kedro.annotation.options import TracingOptions
     from lvo_kedro.vocabulary import Segment, SegmentClass, Side
 
-_AROUND_MM: Final = 0.7
-"""How far beside a line the lumen may lie."""
-_LONGEST_CLOT_MM: Final = 25.0
-"""Of a clot whose far end no contrast shows."""
-_SHORTEST_CLOT_MM: Final = 5.0
 _USUAL_CLOT_MM: Final = 12.0
 """Length of a clot whose far end nothing shows."""
-_DENSER_HU: Final = 4.0
-"""How much denser than the blood beyond a clot must be to show its far end."""
 _LEAST_PART_MM: Final = 1.5
 _LEAST_PART: Final = 0.2
 """Length of a clot in a segment, and its part of the whole, from which the segment is occluded."""
@@ -59,9 +52,14 @@ class Gap(NamedTuple):
         """Length in mm."""
         return (self.stop - self.start) * STEP_MM
 
+    @property
+    def lumen(self) -> float:
+        """Length in mm that looks like a lumen: a way astray, in fluid, has hardly any."""
+        return self.length * self.clear
+
     def weight(self, options: TracingOptions) -> float:
-        """Return its length (mm) beyond what may be missing without an occlusion."""
-        return self.length - (0.0 if self.refilled else options.least_end_mm)
+        """Return its lumen (mm) beyond what may be missing without an occlusion."""
+        return self.lumen - (0.0 if self.refilled else options.least_end_mm)
 
 
 class Proposal(NamedTuple):
@@ -99,32 +97,50 @@ def way_segments(ways: Ways, number: int) -> list[Segment]:
     ]
 
 
-def find_gap(found: Enhancement, ways: Ways, side: Side, options: TracingOptions) -> Gap | None:
+def find_gap(
+    found: Enhancement,
+    ways: Ways,
+    side: Side,
+    options: TracingOptions,
+    least: float | None = None,
+) -> Gap | None:
     """Find the longest stretch without contrast on one side.
 
+    Behind a clot at a bifurcation nothing may be filled in either branch: that of the two stretches
+    is taken in which the clot, dense by itself, reaches farther.
+
     An artery that is merely shorter than its counterpart ends without contrast, too: a stretch that
-    nothing fills behind counts from ``least_end_mm`` on.
+    nothing fills behind counts from ``least_end_mm`` on. What counts is how much of a stretch looks
+    like a lumen, as a way to where this side has no artery does not.
 
     Args:
         found: Both scans around the arteries.
         ways: Lines along that side's arteries.
         side: The patient's.
         options: Which enhancement and length count.
+        least: Enhancement, as part of that of the large arteries, up to which nothing counts as
+            filled; without it the options' ``refilled``.
 
     Returns:
         The gap, or None where contrast goes all the way.
     """
+    limit = (options.refilled if least is None else least) * found.level
     gaps = []
     for number, line in enumerate(ways.lateral):
-        added = _peak(found.added, found, line)
-        for run in _runs(added <= options.refilled * found.level, _mouths(ways, line)):
+        added = found.peak(found.added, line)
+        for run in _runs(added <= limit, _mouths(ways, line)):
             start, stop = _up_to_half(found.at(line).astype(float), *run)
             clear = float(ways.clear[number][start:stop].mean())
             gap = Gap(side, number, start, stop, stop < len(line), clear)
-            least = options.least_gap_mm if gap.refilled else options.least_end_mm
-            if gap.length >= least and clear >= options.least_clear:
+            shortest = options.least_gap_mm if gap.refilled else options.least_end_mm
+            if gap.lumen >= shortest and clear >= options.least_clear:
                 gaps.append(gap)
-    return max(gaps, key=lambda gap: gap.weight(options), default=None)
+    longest = max(gaps, key=lambda gap: gap.weight(options), default=None)
+    if longest is None or longest.refilled:
+        return longest
+    begin = ways.lateral[longest.way][longest.start]
+    alike = [gap for gap in gaps if not gap.refilled and _apart(ways, gap, begin) <= _JOINED_MM]
+    return max([longest, *alike], key=lambda gap: _clot_end(found, ways, gap) or 0)
 
 
 def is_filled(
@@ -137,7 +153,7 @@ def is_filled(
         line: Along an artery.
         options: How little contrast counts.
     """
-    return _peak(found.added, found, line) > options.refilled * found.level
+    return found.peak(found.added, line) > options.refilled * found.level
 
 
 def propose(found: Enhancement, ways: Ways, gap: Gap) -> Proposal:
@@ -152,7 +168,8 @@ def propose(found: Enhancement, ways: Ways, gap: Gap) -> Proposal:
         gap: Of :func:`find_gap`.
     """
     line = ways.lateral[gap.way]
-    stop = gap.stop if gap.refilled else gap.start + _clot_points(found, line[gap.start : gap.stop])
+    usual = min(round(_USUAL_CLOT_MM / STEP_MM), gap.stop - gap.start)
+    stop = gap.stop if gap.refilled else gap.start + (_clot_end(found, ways, gap) or usual)
     labels = tuple(way_segments(ways, gap.way)[gap.start : stop])
     lengths = {segment: labels.count(segment) * STEP_MM for segment in SEGMENTS}
     least = min(max(_LEAST_PART_MM, _LEAST_PART * len(labels) * STEP_MM), max(lengths.values()))
@@ -162,17 +179,13 @@ def propose(found: Enhancement, ways: Ways, gap: Gap) -> Proposal:
     return Proposal(gap.side, named, parts, line[gap.start : stop], labels, gap)
 
 
-def _clot_points(found: Enhancement, line: NDArray[np.float64]) -> int:
-    """Return how many points of an unfilled stretch the clot takes, by density."""
-    density = _peak(found.lumen, found, line)[: round(2 * _LONGEST_CLOT_MM / STEP_MM)]
-    low, high = (round(mm / STEP_MM) for mm in (_SHORTEST_CLOT_MM, _LONGEST_CLOT_MM))
-    best, count, largest = min(round(_USUAL_CLOT_MM / STEP_MM), len(line)), len(density), 0.0
-    for place in range(low, min(high, count - low)):
-        fall = float(density[:place].mean() - density[place:].mean())
-        between = fall**2 * place * (count - place)  # the variance that the border explains
-        if fall > _DENSER_HU and between > largest:
-            best, largest = place, between
-    return max(best, 1)
+def _apart(ways: Ways, gap: Gap, point: NDArray[np.float64]) -> float:
+    """Return how far (mm) a gap begins from a point."""
+    return float(np.linalg.norm(ways.lateral[gap.way][gap.start] - point))
+
+
+def _clot_end(found: Enhancement, ways: Ways, gap: Gap) -> int | None:
+    return dense_points(found, ways.lateral[gap.way][gap.start : gap.stop])
 
 
 def _up_to_half(added: NDArray[np.float64], start: int, stop: int) -> tuple[int, int]:
@@ -184,16 +197,6 @@ def _up_to_half(added: NDArray[np.float64], start: int, stop: int) -> tuple[int,
     while stop < len(added) and added[stop] < np.max(behind) / 2:
         stop += 1
     return start, stop
-
-
-def _peak(
-    values: NDArray[np.float32], found: Enhancement, line: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return the largest value near each point of a line (N, 3)."""
-    around = _AROUND_MM * np.concatenate([np.zeros((1, 3)), np.eye(3), -np.eye(3)])
-    points = (line[:, None] + around).reshape(-1, 3).T.astype(np.float32)
-    sampled = engine.sample(values, found.grid, points)
-    return np.asarray(sampled.reshape(len(line), -1).max(axis=1), dtype=float)
 
 
 def _mouths(ways: Ways, line: NDArray[np.float64]) -> list[int]:

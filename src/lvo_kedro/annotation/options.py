@@ -40,9 +40,9 @@ class TracingOptions(Options):
     """The same beyond a clot, where collaterals fill it backwards."""
     least_branch_mm: float = Field(default=8.0, gt=0)
     """Length from which a side branch counts as one."""
-    least_gap_mm: float = Field(default=4.0, gt=0)
-    """Length from which a stretch without contrast counts as a clot."""
-    least_end_mm: float = Field(default=15.0, gt=0)
+    least_gap_mm: float = Field(default=3.0, gt=0)
+    """Length of lumen from which a stretch without contrast counts as a clot."""
+    least_end_mm: float = Field(default=12.0, gt=0)
     """The same at the end of a branch, where nothing is filled behind: it may just be shorter."""
     least_clear: float = Field(default=0.35, ge=0, le=1)
     """How much like a lumen the course of a gap must look, 0 to 1, to be one of an artery's."""

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lvo_kedro.annotation.completion import find_guide, find_ways
+from lvo_kedro.annotation.completion import find_ways
 from lvo_kedro.annotation.contrast import enhancement
 from lvo_kedro.annotation.courses import STEP_MM
 from lvo_kedro.annotation.drawing import draw_lines
+from lvo_kedro.annotation.guides import find_guide
 from lvo_kedro.annotation.labelled import add_completed, labelled_branches
 from lvo_kedro.annotation.occlusion import find_gap, is_filled, propose, way_segments
 from lvo_kedro.annotation.options import TracingOptions
@@ -83,30 +84,33 @@ def annotate(
     skeleton = find_skeleton(found.added > options.filled * found.level, found.grid)
     traces = {side: trace_side(skeleton, mapping, side, options) for side in SIDES}
     branches = {side: trace.branches for side, trace in traces.items()}
-    looked = [_look_for_gap(found, traces, mapping, pair, options) for pair in (SIDES, SIDES[::-1])]
-    gaps = [(gap, ways) for gap, ways in looked if gap is not None]
+    ways = {
+        side: find_ways(found, find_guide(side, traces[other], mapping), traces[side], options)
+        for side, other in (SIDES, SIDES[::-1])
+    }
+    gap = _heavier_gap(found, ways, options)
     proposal = None
-    if gaps:
-        gap, ways = max(gaps, key=lambda one: one[0].weight(options))
-        proposal = propose(found, ways, gap)
-        branches[gap.side] = _complete(found, ways, traces[gap.side], options)
+    if gap is not None:
+        proposal = propose(found, ways[gap.side], gap)
+        branches[gap.side] = _complete(found, ways[gap.side], traces[gap.side], options)
     if labels is not None:
         drawn = labelled_branches(labels, alignment, mapping)
         branches = {side: add_completed(drawn[side], branches[side]) for side in SIDES}
     return _draw(ncct, branches, proposal, options)
 
 
-def _look_for_gap(
-    found: Enhancement,
-    traces: dict[Side, SideTrace],
-    mapping: Mapping,
-    sides: tuple[Side, Side],
-    options: TracingOptions,
-) -> tuple[Gap | None, Ways]:
-    """Look for missing contrast on the first of two sides, guided by the second."""
-    side, other = sides
-    ways = find_ways(found, find_guide(side, traces[other], mapping), traces[side])
-    return find_gap(found, ways, side, options), ways
+def _heavier_gap(found: Enhancement, ways: dict[Side, Ways], options: TracingOptions) -> Gap | None:
+    """Return the heavier of both sides' gaps.
+
+    Where contrast goes all the way, it may still be faint behind a short clot that hides between
+    two branches: such a stretch counts only if there is no other.
+    """
+    for least in (options.refilled, options.filled):
+        looked = [find_gap(found, ways[side], side, options, least) for side in SIDES]
+        gaps = [gap for gap in looked if gap is not None]
+        if gaps:
+            return max(gaps, key=lambda gap: gap.weight(options))
+    return None
 
 
 def _complete(
