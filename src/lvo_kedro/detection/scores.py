@@ -117,10 +117,13 @@ def cross_fit_calibration(
 
 
 def knows_controls(calibration: Mapping[str, Any]) -> bool:
-    """Tell whether probabilities mean anything: the detectors have learned from controls, too.
+    """Tell whether probabilities mean anything.
 
     Args:
         calibration: Of :func:`cross_fit_calibration`.
+
+    Returns:
+        Whether the detectors have learned from cases without an occlusion, too.
     """
     return bool(calibration.get("controls", True))
 
