@@ -101,7 +101,7 @@ def started(tmp_path):
         (signal.SIGTERM, "workers", False),
         # a terminal sends it to all
         pytest.param(signal.SIGINT, "workers", True, marks=pytest.mark.long),
-        (signal.SIGINT, "stuck", True),
+        pytest.param(signal.SIGINT, "stuck", True, marks=pytest.mark.long),
         pytest.param(signal.SIGKILL, "workers", False, marks=pytest.mark.long),
     ],
 )

@@ -50,6 +50,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
     return root, out, truth.set_index("study"), gathered
 
 
+@pytest.mark.long
 def test_cores_lie_on_the_patients_side_whatever_the_order_of_axes(found: Found) -> None:
     _, out, truth, gathered = found
     table = read_infarct_table(out)

@@ -44,6 +44,7 @@ def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return scheme, root, out, gathered
 
 
+@pytest.mark.long
 def test_it_is_a_dataset_as_nnunet_reads_it(found: Found) -> None:
     scheme, root, out, _ = found
     dataset = json.loads((out / "dataset.json").read_text())

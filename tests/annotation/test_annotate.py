@@ -62,7 +62,10 @@ def test_the_gap_names_side_segment_and_place(study, found):
     assert dice(mask > 0, truth > 0) > 0.5
 
 
-@pytest.mark.parametrize(("of_ncct", "of_cta"), [("RAS", "PIR"), ("LPI", "LAS")])
+@pytest.mark.parametrize(
+    ("of_ncct", "of_cta"),
+    [("RAS", "PIR"), pytest.param("LPI", "LAS", marks=pytest.mark.long)],
+)
 def test_the_order_of_the_arrays_makes_no_difference(study, found, of_ncct, of_cta):
     def reorient(image, codes):
         change = ornt_transform(io_orientation(image.affine), axcodes2ornt(codes))
@@ -75,6 +78,7 @@ def test_the_order_of_the_arrays_makes_no_difference(study, found, of_ncct, of_c
     assert dice(*(np.asarray(i.dataobj) > 0 for i in (again.vessel_labels, expected))) > 0.99
 
 
+@pytest.mark.long
 def test_a_mirrored_patient_has_the_occlusion_on_the_other_side():
     study = make_study(side="left", segment="M2", collaterals=None, seed=16)
     proposal = run(study).proposal
@@ -84,6 +88,7 @@ def test_a_mirrored_patient_has_the_occlusion_on_the_other_side():
     assert study.case.head.to_mni(proposal.points)[:, 0].max() < 0
 
 
+@pytest.mark.long
 def test_a_clot_that_thick_slices_blur_is_not_taken_for_contrast():
     study = make_study(seed=21, slice_thickness_mm=(5.0,), clot_hu=(70.0, 70.0))
     found = enhancement(

@@ -41,6 +41,7 @@ def test_the_models_labels_come_to_the_plain_scan(study):
     assert found.proposal.side == "right"
 
 
+@pytest.mark.long
 def test_what_the_model_did_not_draw_beside_the_clot_is_completed(study):
     labels = name_labels(drawn_by_a_model(study, sides=("left",)), TOPCOW)
     found = annotate(study.case.ncct, study.cta.cta, study.alignment, study.mapping, labels=labels)

@@ -19,7 +19,12 @@ def reorient(image, codes):
 
 
 @pytest.mark.parametrize(
-    ("seed", "of_ncct", "of_cta"), [(1, "RAS", "LPS"), (2, "LPI", "PIR"), (3, "SPL", "RAS")]
+    ("seed", "of_ncct", "of_cta"),
+    [
+        (1, "RAS", "LPS"),
+        pytest.param(2, "LPI", "PIR", marks=pytest.mark.long),
+        pytest.param(3, "SPL", "RAS", marks=pytest.mark.long),
+    ],
 )
 def test_a_movement_of_8_mm_and_8_degrees_is_found(seed, of_ncct, of_cta):
     case, cta = simulate_case(seed, HEAD), simulate_cta(seed, HEAD, COARSE)

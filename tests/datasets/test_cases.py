@@ -456,6 +456,7 @@ def test_a_worker_that_grows_as_one_does_that_trains_a_network_is_kept(tmp_path)
     assert len(set(processes)) <= 2
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_threads_are_those_asked_for_whatever_the_number_of_workers(tmp_path, workers, threads):

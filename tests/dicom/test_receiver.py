@@ -307,6 +307,7 @@ class Served:
         self.process.wait(10)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_nothing_that_was_acknowledged_is_lost_when_the_receiver_is_killed(
     tmp_path, images, archive

@@ -196,6 +196,7 @@ def test_shipped_weights_are_small_and_widened(dataset, models, tmp_path):
     assert {value.dtype for value in begun.values()} == {torch.float32}
 
 
+@pytest.mark.long
 def test_a_stopped_training_goes_on_from_its_own_checkpoint(dataset, models, tmp_path):
     options = TINY.model_copy(update={"start_from": StartOptions(weights=str(models[1]))})
     train_fold(dataset, 0, tmp_path / "whole", options)

@@ -15,7 +15,7 @@ from lvo_kedro.errors import RunError, TableError
 from lvo_kedro.settings import SHUFFLES
 from lvo_kedro.vocabulary import RESEARCH_ONLY
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(500)]
+pytestmark = [pytest.mark.long, pytest.mark.slow, pytest.mark.timeout(500)]
 
 
 def run_of(project, pipelines: str) -> str:
@@ -32,7 +32,6 @@ def artifacts(run_id: str, path: str = "") -> set[str]:
     return found
 
 
-@pytest.mark.long
 def test_every_file_that_the_report_names_is_there_and_in_the_run_that_it_names(tiny):
     tiny.run("evaluation", evaluation={"confidence": 0.9, "operating_point": "sensitivity_90"})
     report = tiny.load("report")["report"]
@@ -96,7 +95,6 @@ def test_a_run_that_is_not_there_is_answered_with_those_that_are(tiny):
     assert run_of(tiny, "all") in str(caught.value)
 
 
-@pytest.mark.long
 def test_a_permutation_test_learns_labels_that_are_shuffled_anew_each_time(tiny):
     before = tiny.load("detection_scores")
     tiny.run("permutation_test")
@@ -125,7 +123,6 @@ def changed(tiny):
     return tiny
 
 
-@pytest.mark.long
 def test_changed_scans_are_scored_by_the_same_models_and_shown_on_a_page(changed):
     table = changed.load("robustness")
     channels = ("ncct", "vessels", "territory", "difference")

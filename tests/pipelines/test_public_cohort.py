@@ -33,14 +33,15 @@ CASES = [f"isles24-{patient.number:04d}" for patient in PATIENTS]
 
 
 @pytest.fixture(scope="module")
-def adopted(tmp_path_factory):
+def adopted(tmp_path_factory, request):
     """All of it run on a simulated ISLES'24, as its documentation tells, with conf/isles24."""
     folder = tmp_path_factory.mktemp("public")
     write_isles24(folder / "train", PATIENTS)
     project = Project(folder / "project")
     raw = project.data / "01_raw"
-    patch = pytest.MonkeyPatch()
-    patch.chdir(project.folder)
+    monkeypatch = pytest.MonkeyPatch()
+    request.addfinalizer(monkeypatch.undo)  # also where what follows fails
+    monkeypatch.chdir(project.folder)
     told = CliRunner().invoke(cli, ["adopt", "isles24", str(folder / "train"), "--out", str(raw)])
     assert told.exit_code == 0, told.output
     options = yaml.safe_load((ROOT / "conf/isles24/parameters.yml").read_text())
@@ -53,8 +54,7 @@ def adopted(tmp_path_factory):
     project.taken = CliRunner().invoke(cli, ["take-annotations", str(decisions), "--env", "tiny"])
     project.run(**options)
     project.options = options
-    yield project
-    patch.undo()
+    return project
 
 
 def test_an_accepted_clot_names_what_a_marker_did_not(adopted):
@@ -124,7 +124,7 @@ def test_a_new_scan_gets_side_and_segment_and_no_probability(adopted):
 
 
 @pytest.fixture(scope="module")
-def with_controls(adopted, tmp_path_factory):
+def with_controls(adopted, tmp_path_factory, request):
     """The same with a simulated CQ500 beside it, from which all controls come."""
     folder = tmp_path_factory.mktemp("controls")
     # five of each class in the development set: of fewer, nobody says what tells the label
@@ -133,14 +133,14 @@ def with_controls(adopted, tmp_path_factory):
     project = Project(folder / "project")
     shutil.copytree(adopted.data, project.data)
     shutil.rmtree(project.data / "mlflow")
-    patch = pytest.MonkeyPatch()
-    patch.chdir(project.folder)
+    monkeypatch = pytest.MonkeyPatch()
+    request.addfinalizer(monkeypatch.undo)  # also where what follows fails
+    monkeypatch.chdir(project.folder)
     out = str(project.data / "01_raw")
     told = CliRunner().invoke(cli, ["adopt", "cq500", str(folder / "cq500"), "--out", out])
     assert told.exit_code == 0, told.output
     project.run(detection={"method": "sides", "network": False})
-    yield project
-    patch.undo()
+    return project
 
 
 def test_an_area_between_two_archives_is_withheld_and_sides_stand(with_controls):

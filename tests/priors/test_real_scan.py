@@ -13,7 +13,7 @@ from lvo_kedro.priors.engine import grid_points
 INFARCT = np.array([-36.0, -49.0, 14.0], dtype=np.float32)
 """World mm, inside the old left temporo-occipital infarct."""
 
-pytestmark = pytest.mark.shared
+pytestmark = [pytest.mark.long, pytest.mark.shared]
 
 
 @pytest.mark.parametrize("published_atlas", [False, True])

@@ -112,6 +112,7 @@ GRIDS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", GRIDS)
 def test_any_grid_keeps_its_sides(name):
     phantom = make_phantom(GRIDS[name], turn=(5, 5, -8), loss=8.0)
@@ -121,6 +122,7 @@ def test_any_grid_keeps_its_sides(name):
     assert np.asarray(priors.signed_difference.dataobj)[phantom.lesion].mean() < -3
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("cut", ["vertex", "base"])
 def test_part_of_a_head(cut):
     whole = make_phantom(turn=(5, 0, 5))

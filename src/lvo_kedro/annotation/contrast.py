@@ -96,19 +96,26 @@ def enhancement(
     filled = _sample(moved, grid)
     distance = _distance_to(courses, grid, options.corridor_mm)
     bone = ndimage.binary_dilation(plain > options.bone_hu)
-    rise = np.maximum(filled - np.maximum(plain, _CLOT_HU), 0)
-    added = np.where(bone | np.isinf(distance), 0.0, rise)
-    along = added[distance <= options.corridor_mm / 2]
-    level = float(np.quantile(along, 1 - _LEVEL_PART)) if along.size else 0.0
-    if level < options.least_contrast_hu:
+    apart = bone | np.isinf(distance)
+    denser = np.where(apart, 0.0, filled - np.maximum(plain, 0))
+    rise = np.where(apart, 0.0, filled - np.maximum(plain, _CLOT_HU))
+    added = np.maximum(rise, 0)
+    near = distance <= options.corridor_mm / 2
+    contrast, level = (_lumen_level(values[near]) for values in (denser, added))
+    if contrast < options.least_contrast_hu:
         raise ScanError(
-            f"an angiography in which the large arteries are {level:.0f} HU denser than before",
+            f"an angiography in which the large arteries are {contrast:.0f} HU denser than before",
             f"at least {options.least_contrast_hu:.0f} HU (cta_tracing.least_contrast_hu)",
             "look whether it is an arterial phase, and whether it shows the circle of Willis",
         )
     lumen = (np.clip(plain, 0, LUMEN_HU) + np.clip(filled, 0, LUMEN_HU)) / 2
     lumen[bone] = _FLUID_HU
     return Enhancement(grid, added.astype(np.float32), lumen.astype(np.float32), level)
+
+
+def _lumen_level(values: NDArray[np.floating]) -> float:
+    """Return the value of the large arteries among those along their courses."""
+    return float(np.quantile(values, 1 - _LEVEL_PART)) if values.size else 0.0
 
 
 def _sample(image: nib.Nifti1Image, grid: Grid) -> NDArray[np.float32]:
