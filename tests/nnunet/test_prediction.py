@@ -244,6 +244,18 @@ def test_plans_take_the_options(dataset: Path) -> None:
         )
 
 
+def test_plans_of_images_so_small_that_nothing_is_decoded_take_the_options(dataset: Path) -> None:
+    plans = json.loads(
+        (dataset / "preprocessed" / "Dataset001_lvo" / "nnUNetPlans.json").read_text()
+    )
+    network = plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"]
+    network |= {"n_stages": 1, "n_conv_per_stage": [2], "n_conv_per_stage_decoder": []}
+    plain = NnUNetOptions(patch_size=(16, 16, 16), features_per_stage=(8, 16))
+    adapted = adapt_plans(plans, plain)["configurations"]["3d_fullres"]["architecture"]
+    assert adapted["arch_kwargs"]["n_conv_per_stage"] == [2, 2]
+    assert adapted["arch_kwargs"]["n_conv_per_stage_decoder"] == [2]
+
+
 def test_isotropic_frame_uses_world_coordinates() -> None:
     image, _ = phantom(2)
     frame = Frame(turned(image, "LPS"), None, TINY.model_copy(update={"spacing_mm": 3.0}))

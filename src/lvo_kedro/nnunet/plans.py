@@ -94,7 +94,9 @@ def _adapt_network(
     ):
         if name in network:
             count = network["n_stages"] - shorter
-            depth = (list(network[name]) + [network[name][-1]] * count)[:count]
+            planned = list(network[name])
+            # of images so small that one stage is planned there is no decoder: nnU-Net's own number
+            depth = (planned + (planned[-1:] or [2]) * count)[:count]
             chosen = options.convolutions_per_stage
             network[name] = depth if chosen is None else [chosen] * count
     _check_patch(configuration["patch_size"], network["strides"])
