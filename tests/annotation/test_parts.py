@@ -45,6 +45,17 @@ def test_a_gap_is_named_by_the_segments_it_lies_in(gap, segment):
     assert proposal.centre[0] == pytest.approx(5 + sum(gap) / 2, abs=1.0)
 
 
+def test_of_a_known_occlusion_the_longest_stretch_is_proposed_however_short():
+    found = tube([(10, 12), (26, 27.5)])
+    assert find_gap(found, ways(), "left", OPTIONS) is None
+    hole = find_gap(found, ways(), "left", OPTIONS, known=True)
+    assert propose(found, ways(), hole).centre[0] == pytest.approx(16, abs=1.0)
+    astray = Ways((LINE,), (np.full(len(LINE), 0.1),), 20, 60)
+    assert find_gap(tube([(15, 40)]), astray, "left", OPTIONS) is None
+    assert find_gap(tube([(15, 40)]), astray, "left", OPTIONS, known=True).start < 45
+    assert find_gap(tube([]), ways(), "left", OPTIONS, known=True) is None
+
+
 def test_short_ends_in_the_neighbours_do_not_count():
     found = tube([(5, 33)])
     proposal = propose(found, ways(18, 58), find_gap(found, ways(18, 58), "left", OPTIONS))

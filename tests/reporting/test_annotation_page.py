@@ -9,7 +9,11 @@ MEASURES = {
     "skull_overlap": 0.94, "shift_mm": 3.0, "rotation_deg": 2.0, "cta_matrix": [[1.0]],
     "left_completed_mm": 12.0, "right_completed_mm": 0.0,
 }  # fmt: skip
-FOUND = {"proposed": True, "side": "left", "segment": "M1", "parts": ["M1"], **MEASURES}
+FOUND = {
+    "proposed": True, "side": "left", "segment": "M1", "parts": ["M1"], "below_limits": False,
+    **MEASURES,
+}  # fmt: skip
+SHORT = FOUND | {"below_limits": True}
 NONE = {"proposed": False, **MEASURES}
 OPEN = {"lvo": 0, "side": "", "segment": ""}
 
@@ -28,22 +32,26 @@ def test_a_proposal_is_compared_with_the_table():
     assert agreement(FOUND, row(segment="M2")) == "other segment than in the table"
     assert agreement(FOUND, OPEN) == "a gap is seen, the table names no occlusion"
     assert agreement(NONE, OPEN) == "agrees"
+    assert "shorter than one must be" in agreement(SHORT, row())
+    assert agreement(SHORT, row(side="right")) == "other side than in the table"
     assert agreement(NONE, row()) == "the table names an occlusion, no gap is seen"
 
 
 def test_what_disagrees_comes_first_and_nothing_is_fetched(tmp_path):
     picture = tmp_path / "picture.png"
     picture.write_bytes(b"\x89PNG")
-    told = {"a": (FOUND, row()), "b": (NONE, OPEN), "c": (FOUND, row(side="right"))}
+    told = {
+        "a": (FOUND, row()), "b": (NONE, OPEN), "c": (FOUND, row(side="right")), "e": (SHORT, row())
+    }  # fmt: skip
     rows = [{"case_id": case, **compare_with_table(*pair)} for case, pair in told.items()]
     html = render_annotation_page(
-        rows, dict.fromkeys("abc", picture), {"d": "found <no> contrast"}, simulated=True
+        rows, dict.fromkeys("abce", picture), {"d": "found <no> contrast"}, simulated=True
     )
-    assert re.findall(r'data-case="(\w)"', html) == ["c", "a", "b"]
+    assert re.findall(r'data-case="(\w)"', html) == ["c", "e", "a", "b"]
     assert "Proposed: no occlusion. In the table: no occlusion." in html
     assert "Proposed: left M1. In the table: right M1." in html
     assert "found &lt;no&gt; contrast" in html
     assert "SIMULATED" in html.upper()
     assert not re.search(r"""(?:src|href)=["']https?:""", html)
     # only a clot that agrees with the table may be taken
-    assert html.count("data-clot>") == 1
+    assert html.count("data-clot>") == 2

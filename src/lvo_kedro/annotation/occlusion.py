@@ -103,6 +103,8 @@ def find_gap(
     side: Side,
     options: TracingOptions,
     least: float | None = None,
+    *,
+    known: bool = False,
 ) -> Gap | None:
     """Find the longest stretch without contrast on one side.
 
@@ -120,6 +122,8 @@ def find_gap(
         options: Which enhancement and length count.
         least: Enhancement, as part of that of the large arteries, up to which nothing counts as
             filled; without it the options' ``refilled``.
+        known: Whether an artery is known to be occluded: the longest stretch is then one, wherever
+            it ends, from ``least_known_mm`` on.
 
     Returns:
         The gap, or None where contrast goes all the way.
@@ -132,8 +136,7 @@ def find_gap(
             start, stop = _up_to_half(found.at(line).astype(float), *run)
             clear = float(ways.clear[number][start:stop].mean())
             gap = Gap(side, number, start, stop, stop < len(line), clear)
-            shortest = options.least_gap_mm if gap.refilled else options.least_end_mm
-            if gap.lumen >= shortest and clear >= options.least_clear:
+            if gap.lumen >= _shortest(gap, options, known=known):
                 gaps.append(gap)
     longest = max(gaps, key=lambda gap: gap.weight(options), default=None)
     if longest is None or longest.refilled:
@@ -177,6 +180,15 @@ def propose(found: Enhancement, ways: Ways, gap: Gap) -> Proposal:
     name = "+".join(parts)
     named = next((known for known in SEGMENT_CLASSES if known == name), None)
     return Proposal(gap.side, named, parts, line[gap.start : stop], labels, gap)
+
+
+def _shortest(gap: Gap, options: TracingOptions, *, known: bool) -> float:
+    """Return how many mm of lumen a stretch must have to count."""
+    if known:
+        return options.least_known_mm
+    if gap.clear < options.least_clear:
+        return np.inf
+    return options.least_gap_mm if gap.refilled else options.least_end_mm
 
 
 def _apart(ways: Ways, gap: Gap, point: NDArray[np.float64]) -> float:

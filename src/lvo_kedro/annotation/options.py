@@ -44,6 +44,9 @@ class TracingOptions(Options):
     """Length of lumen from which a stretch without contrast counts as a clot."""
     least_end_mm: float = Field(default=12.0, gt=0)
     """The same at the end of a branch, where nothing is filled behind: it may just be shorter."""
+    least_known_mm: float = Field(default=1.0, gt=0)
+    """Length of lumen that is enough if the cohort table names an occlusion and nothing is longer,
+    wherever it lies and however unlike a lumen its course is."""
     least_clear: float = Field(default=0.35, ge=0, le=1)
     """How much like a lumen the course of a gap must look, 0 to 1, to be one of an artery's."""
     width_mm: float = Field(default=5.0, gt=0, le=10)

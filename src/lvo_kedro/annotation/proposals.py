@@ -49,7 +49,8 @@ class Annotation:
     proposal: Proposal | None
     """The proposed occlusion, None where contrast goes all the way."""
     record: dict[str, Any]
-    """Lengths in mm by side and segment, what was completed, and the proposal in words."""
+    """Lengths in mm by side and segment, what was completed, and the proposal in words;
+    ``below_limits`` where its gap is shorter than one must be, and an occlusion is known."""
 
 
 def annotate(
@@ -59,6 +60,7 @@ def annotate(
     mapping: Mapping,
     options: TracingOptions = TracingOptions(),
     *,
+    occluded: bool = False,
     labels: nib.Nifti1Image | None = None,
 ) -> Annotation:
     """Label C7, M1 and M2 on a plain scan by what contrast medium shows of them.
@@ -69,6 +71,8 @@ def annotate(
         alignment: Of :func:`~lvo_kedro.annotation.register_cta`.
         mapping: World of the plain scan to MNI, as the priors' registration finds it.
         options: What counts as filled, as a branch, as a gap.
+        occluded: Whether an artery is known to be occluded, wherever: if no stretch without
+            contrast is long enough to be a gap, the longest is then proposed.
         labels: What a model drew on the angiography (1 C7, 2 M1, 3 M2, 4 other, on its grid);
             taken in place of what is followed here, the gap and its completion stay.
 
@@ -89,6 +93,9 @@ def annotate(
         for side, other in (SIDES, SIDES[::-1])
     }
     gap = _heavier_gap(found, ways, options)
+    below_limits = gap is None and occluded
+    if below_limits:
+        gap = _heavier_gap(found, ways, options, known=True)
     proposal = None
     if gap is not None:
         proposal = propose(found, ways[gap.side], gap)
@@ -96,17 +103,22 @@ def annotate(
     if labels is not None:
         drawn = labelled_branches(labels, alignment, mapping)
         branches = {side: add_completed(drawn[side], branches[side]) for side in SIDES}
-    return _draw(ncct, branches, proposal, options)
+    annotation = _draw(ncct, branches, proposal, options)
+    if proposal is not None:
+        annotation.record["below_limits"] = below_limits
+    return annotation
 
 
-def _heavier_gap(found: Enhancement, ways: dict[Side, Ways], options: TracingOptions) -> Gap | None:
+def _heavier_gap(
+    found: Enhancement, ways: dict[Side, Ways], options: TracingOptions, *, known: bool = False
+) -> Gap | None:
     """Return the heavier of both sides' gaps.
 
     Where contrast goes all the way, it may still be faint behind a short clot that hides between
     two branches: such a stretch counts only if there is no other.
     """
     for least in (options.refilled, options.filled):
-        looked = [find_gap(found, ways[side], side, options, least) for side in SIDES]
+        looked = [find_gap(found, ways[side], side, options, least, known=known) for side in SIDES]
         gaps = [gap for gap in looked if gap is not None]
         if gaps:
             return max(gaps, key=lambda gap: gap.weight(options))

@@ -67,7 +67,9 @@ def annotate_scans(
         "model": Path(labeller.model_folder) if labeller.model_folder else None,
     }
     return {
-        row.case_id: partial(annotate_scan, scans[row.case_id], Path(row.cta), **shared)
+        row.case_id: partial(
+            annotate_scan, scans[row.case_id], Path(row.cta), occluded=int(row.lvo) == 1, **shared
+        )
         for row in rows.itertuples()
         if row.case_id in scans
     }
@@ -77,6 +79,7 @@ def annotate_scan(
     scan: Case,
     cta_path: Path,
     *,
+    occluded: bool,
     atlas_folder: Path | None,
     priors: PriorOptions,
     registration: CtaRegistrationOptions,
@@ -89,7 +92,7 @@ def annotate_scan(
     alignment = register_cta(cta, ncct, registration)
     atlas = register_atlas(ncct, brain_mask, load_atlas(atlas_folder), priors)
     labels = _label(cta, model, labeller) if model else None
-    found = annotate(ncct, cta, alignment, atlas.mapping, tracing, labels=labels)
+    found = annotate(ncct, cta, alignment, atlas.mapping, tracing, occluded=occluded, labels=labels)
     return {
         "vessel_labels": found.vessel_labels,
         "completed": found.completed,
