@@ -73,6 +73,7 @@ def test_a_job_on_one_node_takes_its_own_cores(project):
     assert seen == {"arguments": ["run", "--pipelines", "priors"], "cores": 1}
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("fails", ["0", "3"])
 def test_a_job_on_several_nodes_tells_the_run_its_scheduler(project, fails):

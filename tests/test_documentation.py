@@ -72,6 +72,7 @@ def site(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_the_site_shows_every_exported_name(site):
     missing = []
     for page in set((PROJECT / "docs" / "api").glob("*.md")) - {PROJECT / "docs/api/index.md"}:
@@ -93,6 +94,7 @@ def test_every_science_package_has_a_page():
     assert pages == packages
 
 
+@pytest.mark.long
 def test_the_site_loads_nothing_from_another_host(site):
     read = [path for path in site.rglob("*") if path.suffix in {".html", ".css"}]
     assert len(read) > 20

@@ -39,6 +39,7 @@ from lvo_kedro.tracking import (
     use_tracking,
 )
 from lvo_kedro.tracking_hooks import TrackingHooks
+from tests.lengths import one_of
 
 SHAPE = (32, 32, 32)
 
@@ -165,7 +166,7 @@ def snapshot(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-@pytest.mark.parametrize("name", ["plain", "with a blank", "per%20cent"])
+@pytest.mark.parametrize("name", one_of(3, ["plain", "with a blank", "per%20cent"]))
 def test_artifacts_follow_a_project_that_is_copied_and_moved(tmp_path, monkeypatch, name):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     first, copy, moved = (tmp_path / f"{name} {k}" for k in ("a", "b", "c"))
@@ -229,7 +230,7 @@ def test_files_of_a_run_come_back(run_id, tmp_path):
     assert described["Cohort (SHA-256)"] == "123"
 
 
-@pytest.mark.parametrize("wrong", ["", "f00", None])
+@pytest.mark.parametrize("wrong", one_of(3, ["", "f00", None]))
 def test_what_is_not_there_is_said_with_the_runs_that_are(run_id, tmp_path, wrong):
     name = "detection_scores.csv" if wrong is not None else "calibration.json"
     with pytest.raises(RunError, match="take one of") as caught:

@@ -286,6 +286,7 @@ def test_runs_that_were_killed_are_closed_and_those_that_live_are_left_alone(tmp
     assert unfinished(tmp_path) == []
 
 
+@pytest.mark.long
 def test_a_run_whose_last_call_was_cut_off_is_closed(tmp_path):
     run = start_tracking(OPTIONS, tmp_path, "test", {})
     entry = {"call": "metrics", "fold": "", "when": 1, "numbers": [["auc", 0.5, 0, 0]]}

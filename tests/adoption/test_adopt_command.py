@@ -28,6 +28,7 @@ def test_licence_counts_and_reviews_are_printed(older: Folder, tmp_path: Path) -
     assert os.path.samefile(scan, tmp_path / "01_raw" / "cases" / "isles24-0002" / "ncct.nii.gz")
 
 
+@pytest.mark.long
 def test_a_subject_that_failed_ends_with_status_1(newer: Folder, tmp_path: Path) -> None:
     result = adopt("isles24", newer.root.parent, "--out", tmp_path)
     assert result.exit_code == 1

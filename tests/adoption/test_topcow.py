@@ -16,6 +16,7 @@ from lvo_kedro.annotation import LabellerOptions, name_labels
 from lvo_kedro.cli_adoption import adopt_command
 from lvo_kedro.simulation.public_layouts import TopcowPatient, write_topcow
 from tests.adoption.test_isles24 import contents
+from tests.lengths import one_of
 
 QUIRKS = ("no labels", "mirrored", "unknown value", "another grid")
 PATIENTS = [
@@ -28,7 +29,7 @@ NAMES = {"topcow": "topcow24", "topbrain": "topbrain"}
 Found = tuple[str, Path, Path, Gathered]
 
 
-@pytest.fixture(scope="module", params=["topcow", "topbrain"])
+@pytest.fixture(scope="module", params=one_of(2, ["topcow", "topbrain"]))
 def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Found:
     scheme = request.param
     root = tmp_path_factory.mktemp(scheme)

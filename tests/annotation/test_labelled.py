@@ -31,6 +31,7 @@ def drawn_by_a_model(study, sides=("left", "right")):
     return make_image(data, grid.affine)
 
 
+@pytest.mark.long
 def test_the_models_labels_come_to_the_plain_scan(study):
     labels = name_labels(drawn_by_a_model(study), TOPCOW)
     found = annotate(study.case.ncct, study.cta.cta, study.alignment, study.mapping, labels=labels)

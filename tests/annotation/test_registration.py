@@ -37,6 +37,7 @@ def test_a_movement_of_8_mm_and_8_degrees_is_found(seed, of_ncct, of_cta):
     assert found.rotation_deg == pytest.approx(turn, abs=0.3)
 
 
+@pytest.mark.long
 def test_another_head_is_refused():
     case, cta = simulate_case(1, HEAD), simulate_cta(40, HEAD, COARSE)
     with pytest.raises(RegistrationError, match="skull overlaps the plain scan's by Dice"):

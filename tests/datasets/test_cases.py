@@ -280,6 +280,7 @@ def test_why_a_case_is_computed_is_told(tmp_path, trace):
     assert reasons(a=partial(blur, 1, Blur())) == ["quality.json is missing"]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.name == "nt", reason="there, nothing is killed by a signal")
 def test_a_case_that_takes_its_worker_down_costs_itself_alone(tmp_path, trace):
     cases = dataset(tmp_path / "d", workers=2)
@@ -433,6 +434,7 @@ def test_a_node_function_counts_with_the_science_it_calls():
     assert not [name for name in sources if name.startswith("lvo_kedro.datasets")]
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.name == "nt", reason="there, a killed parent takes its pipes along")
 def test_a_worker_ends_with_the_run_that_started_it():
     worker = (

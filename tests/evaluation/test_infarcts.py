@@ -125,6 +125,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return raw
 
 
+@pytest.mark.long
 def test_simulated_infarcts_are_found_on_their_side(raw: Path, tmp_path: Path) -> None:
     few = (10, 0, 0)
     options = InfarctEvaluationOptions(

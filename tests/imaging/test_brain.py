@@ -14,6 +14,7 @@ from lvo_kedro.imaging import BrainOptions, QualityLimits, describe_scan, extrac
 from lvo_kedro.imaging.geometry import Grid, grid_of, make_image, world_axis
 from lvo_kedro.imaging.resampling import resample
 from tests.imaging.phantoms import ellipsoid, head_grid, phantom_head
+from tests.lengths import one_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -204,7 +205,7 @@ FINDINGS: dict[str, tuple[Callable[[], nib.Nifti1Image], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", FINDINGS)
+@pytest.mark.parametrize("name", one_of(3, FINDINGS))
 def test_findings_in_words(name: str) -> None:
     make, words = FINDINGS[name]
     image = make()

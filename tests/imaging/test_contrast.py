@@ -13,6 +13,7 @@ from lvo_kedro.errors import ScanError
 from lvo_kedro.imaging import QualityLimits, describe_scan, extract_brain, refuse_scan
 from lvo_kedro.imaging.geometry import grid_of, make_image, to_ras, world_axis
 from lvo_kedro.simulation import SimulationOptions, simulate_case
+from tests.lengths import one_of
 
 NAMED = "a contrast agent is named in the header, but its vessels are not bright"
 
@@ -72,13 +73,17 @@ def test_a_mask_of_the_user_serves_as_well(angiography: tuple, plain: tuple) -> 
 
 @pytest.mark.parametrize(
     "blobs",
-    [
-        {(1, -15, -4): ((4, 5, 4), 400), (22, -26, 4): ((5, 9, 5), 300)},  # pineal gland, plexus
-        {(18, 12, -2): ((5, 8, 4), 250)},  # basal ganglia
-        {(0, 40, 40): ((1.5, 14, 10), 600), (0, -10, 55): ((1.5, 10, 6), 400)},  # falx
-        {(28, 18, -14): ((5, 5, 5), 2500)},  # clips or coils
-        {(30, 0, 8): ((26, 34, 26), 88)},  # dense bleeding
-    ],
+    one_of(
+        2,
+        [
+            # pineal gland, plexus
+            {(1, -15, -4): ((4, 5, 4), 400), (22, -26, 4): ((5, 9, 5), 300)},
+            {(18, 12, -2): ((5, 8, 4), 250)},  # basal ganglia
+            {(0, 40, 40): ((1.5, 14, 10), 600), (0, -10, 55): ((1.5, 10, 6), 400)},  # falx
+            {(28, 18, -14): ((5, 5, 5), 2500)},  # clips or coils
+            {(30, 0, 8): ((26, 34, 26), 88)},  # dense bleeding
+        ],
+    ),
 )
 def test_calcium_metal_and_blood_are_no_contrast(plain: tuple, blobs: dict) -> None:
     numbers = described(with_blobs(plain, blobs))

@@ -6,7 +6,7 @@ or found. The head is simulated.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -26,6 +26,7 @@ from tests.imaging.dressings import (
     head_of,
     write_nifti,
 )
+from tests.lengths import one_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,14 +39,6 @@ DICOM_CASES = [
 NIFTI_CASES = [(kind, form) for kind in NIFTI for form in range(2)]
 
 CHANGED_CASES = [(kind, form) for kind in CHANGED for form in range(2)]
-
-
-def every_sixth(cases: list[tuple[str, Any]]) -> list[Any]:
-    """Leave the others, which differ in little, to the long run."""
-    return [
-        pytest.param(*case, marks=() if number % 6 == 0 else pytest.mark.long)
-        for number, case in enumerate(cases)
-    ]
 
 
 QUALITY = QualityLimits(max_in_plane_mm=2.5)
@@ -72,7 +65,7 @@ def assert_same(head: Head, path: Path) -> None:
     assert data[~inside].max() < 0
 
 
-@pytest.mark.parametrize(("header", "files"), every_sixth(DICOM_CASES))
+@pytest.mark.parametrize(("header", "files"), one_of(6, DICOM_CASES))
 def test_the_same_head_in_dicom(head: Head, tmp_path: Path, header: str, files: str) -> None:
     rng = np.random.default_rng([SEED, HEADERS.index(header), FILES.index(files)])
     series = as_series(head, tmp_path / "dicom", rng)
@@ -81,14 +74,14 @@ def test_the_same_head_in_dicom(head: Head, tmp_path: Path, header: str, files: 
     assert_same(head, folder)
 
 
-@pytest.mark.parametrize(("kind", "form"), every_sixth(NIFTI_CASES))
+@pytest.mark.parametrize(("kind", "form"), one_of(6, NIFTI_CASES))
 def test_the_same_head_in_nifti(head: Head, tmp_path: Path, kind: str, form: int) -> None:
     rng = np.random.default_rng([SEED, list(NIFTI).index(kind), form])
     image = NIFTI[kind](as_image(head, rng), rng)
     assert_same(head, write_nifti(image, tmp_path, rng))
 
 
-@pytest.mark.parametrize(("kind", "form"), every_sixth(CHANGED_CASES))
+@pytest.mark.parametrize(("kind", "form"), one_of(6, CHANGED_CASES))
 def test_another_head_is_refused_or_found(head: Head, tmp_path: Path, kind: str, form: int) -> None:
     rng = np.random.default_rng([SEED, list(CHANGED).index(kind), form])
     path = CHANGED[kind](head, tmp_path, rng)

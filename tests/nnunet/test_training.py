@@ -22,6 +22,7 @@ from lvo_kedro.nnunet import NnUNetOptions, load_predictor, train_fold, training
 from lvo_kedro.nnunet.dataset import read_prepared
 from lvo_kedro.nnunet.options import MACHINE_FIELDS, PREDICTION_FIELDS
 from lvo_kedro.nnunet.trainer import FoldTrainer
+from tests.lengths import one_of
 
 from .conftest import LABELS, TINY, same, weights
 
@@ -136,7 +137,7 @@ MOMENTS = {
 """Where the training is stopped, after how many calls, and which epochs are left to train."""
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", one_of(3, MOMENTS))
 def test_a_stopped_training_goes_on_and_ends_the_same(
     dataset: Path, models: list[Path], tmp_path: Path, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

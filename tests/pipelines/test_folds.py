@@ -38,6 +38,7 @@ from lvo_kedro.options import StartOptions
 from lvo_kedro.pipelines.detection_training import nodes
 from lvo_kedro.pipelines.detection_training import scoring_nodes as scoring
 from lvo_kedro.weights import write_weights
+from tests.lengths import one_of
 
 from ..features.conftest import measured
 
@@ -229,6 +230,7 @@ def test_each_training_gets_a_device_of_its_own(channels, features):
     assert devices == ["cuda:0", "cuda:1"] * 3
 
 
+@pytest.mark.long
 def test_scores_of_several_seeds_are_averaged_and_their_spread_is_tabulated(
     tmp_path, channels, features, in_turn
 ):
@@ -299,7 +301,7 @@ def test_every_score_is_explained_by_the_models_that_gave_it(tmp_path, channels,
         assert case["contributions_picture"].stat().st_size > 5000
 
 
-@pytest.mark.parametrize("method", ["network", "sides", "ensemble"])
+@pytest.mark.parametrize("method", one_of(2, ["network", "sides", "ensemble"]))
 def test_the_chosen_method_gives_the_score_and_the_others_stand_beside_it(
     tmp_path, channels, features, in_turn, method
 ):

@@ -133,6 +133,7 @@ def test_poor_first_start_is_repaired_by_the_second(phantom, monkeypatch):
     assert territory_dice(repaired, phantom) > 0.88
 
 
+@pytest.mark.long
 def test_hopeless_registration_is_refused(phantom):
     starts = StartLimits(overlap=1.0, hopeless_overlap=1.0)
     with pytest.raises(RegistrationError, match="after two starts"):
@@ -141,6 +142,7 @@ def test_hopeless_registration_is_refused(phantom):
         )
 
 
+@pytest.mark.long
 def test_odd_masks_do_not_crash(phantom):
     empty = make_image(np.zeros(phantom.ncct.shape, np.uint8), phantom.ncct.affine)
     with pytest.raises(ScanError, match="empty"):

@@ -7,6 +7,7 @@ from nibabel.affines import apply_affine
 from scipy.ndimage import map_coordinates
 
 from lvo_kedro.simulation import CtaOptions, SimulationOptions, simulate_case, simulate_cta
+from tests.lengths import one_of
 
 STROKE = SimulationOptions(
     lvo=True, side="right", segment="M1", spacing_mm=2.0, slice_thickness_mm=(4.0,), veins=1.0
@@ -25,7 +26,7 @@ def density(image, points):
     return map_coordinates(image.get_fdata(), index.T, order=1)
 
 
-@pytest.mark.parametrize("orientation", ["RAS", "LPS", "PIR"])
+@pytest.mark.parametrize("orientation", one_of(3, ["RAS", "LPS", "PIR"]))
 def test_contrast_fills_the_arteries_up_to_the_clot(case, orientation):
     options = STROKE.model_copy(update={"orientations": (orientation,)})
     found = simulate_cta(11, options, SHARP)
@@ -67,6 +68,7 @@ def test_the_same_seed_gives_the_same_bytes():
     assert np.array_equal(first.dataobj, second.dataobj)
 
 
+@pytest.mark.long
 def test_the_head_moves_no_further_than_asked():
     still = simulate_cta(3, STROKE, CtaOptions(movement_mm=0.0, movement_deg=0.0))
     assert np.array_equal(still.movement, np.eye(4))

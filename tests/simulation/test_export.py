@@ -23,6 +23,8 @@ from lvo_kedro.studies.label_tables import read_label_table
 from lvo_kedro.studies.labels import join_labels, read_mapping
 from tests.studies.leaks import find_leaks, secrets_of
 
+pytestmark = pytest.mark.long
+
 COARSE = {"spacing_mm": 3.0, "plane_mm": 3.0}
 
 

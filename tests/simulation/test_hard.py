@@ -162,6 +162,7 @@ def test_veins_know_no_occlusion_and_differ_between_sides() -> None:
     assert means[0] < 0.9 * means[1]
 
 
+@pytest.mark.long
 def test_the_brain_between_the_petrous_bones_is_darkened() -> None:
     changes: dict[str, Any] = {"streak_hu": (0.0, 0.0), "cupping_hu": (0.0, 0.0)}
     for seed in range(3):
@@ -218,6 +219,7 @@ def test_ventricles_sulci_and_skull_differ_between_the_sides() -> None:
     assert shift[0] > 1 and shift[1] < -1 and shift[2] == 0
 
 
+@pytest.mark.long
 def test_the_hard_heads_map_is_invertible() -> None:
     points = np.random.default_rng(0).uniform([-60, -90, -40], [60, 60, 70], (200, 3))
     for seed in range(6):
