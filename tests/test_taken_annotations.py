@@ -1,6 +1,7 @@
 """What a person decides about proposals, and what is never overwritten."""
 
 import json
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -138,8 +139,11 @@ def test_a_wrong_table_takes_nothing(folder, rows):
         ({"segment": "other"}, "an occlusion of segment other"),
         ({"side": "both"}, "an occlusion of side both"),
         ({"side": "both", "segment": "unknown"}, "an occlusion of side both and segment unknown"),
-        ({"side": "right"}, "a clot on the left, of an occlusion on the right"),
-        ({"side": "right", "segment": "unknown"}, "a clot on the left"),
+        ({"side": "right"}, "a clot of side left, of an occlusion of side right"),
+        ({"side": "right", "segment": "unknown"}, "a clot of side left"),
+        ({"segment": "M2"}, "a clot of segment M1, of an occlusion of segment M2"),
+        ({"side": "unknown", "segment": "M1+M2"}, "a clot of segment M1"),
+        ({"lvo": "0", "side": "", "segment": ""}, "a case without an occlusion"),
     ],
 )
 def test_a_clot_that_does_not_fit_the_table_is_refused_and_the_others_go_on(folder, known, problem):
@@ -171,6 +175,53 @@ def test_labels_alone_or_a_corrected_clot_name_nothing(folder, tmp_path):
         labels(start=5).to_filename(tmp_path / f"new/a/{name}.nii.gz")
     taken = take(decide(("a", "correct", "yes")), folder, cohort, tmp_path / "new")
     assert "write them into cases.csv" in taken.problems["a"]
+
+
+def test_an_unchanged_clot_beside_corrected_labels_must_fit_the_table_too(folder, tmp_path):
+    (tmp_path / "new/a").mkdir(parents=True)
+    labels(start=5).to_filename(tmp_path / "new/a/vessel_labels.nii.gz")
+    labels().to_filename(tmp_path / "new/a/occlusion_mask.nii.gz")
+    given = decide(("a", "correct", "yes"))
+    taken = take(given, folder, table(side="right"), tmp_path / "new")
+    assert "a clot of side left" in taken.problems["a"]
+    taken = take(given, folder, table(side="unknown"), tmp_path / "new")
+    assert taken.table.loc[0, "side"] == "left"
+
+
+@pytest.mark.parametrize("later", [("a", "reject", ""), ("a", "accept", "")])
+def test_what_a_clot_named_goes_with_it(folder, later):
+    first = take(decide(("a", "accept", "yes")), folder, table(side="unknown", segment="unknown"))
+    second = take(decide(later), folder, first.table)
+    assert second.table.loc[0, ["side", "segment"]].tolist() == ["unknown", "unknown"]
+    assert second.table.loc[0, "occlusion_mask"] == ""
+    assert not (folder / "annotations/a/occlusion_mask.nii.gz").exists()
+    looked = first.table.assign(segment="M1+M2")  # somebody looked and knows better
+    assert take(decide(later), folder, looked).table.loc[0, "segment"] == "M1+M2"
+
+
+def test_a_newer_clot_names_anew(folder):
+    first = take(decide(("a", "accept", "yes")), folder, table(side="unknown", segment="unknown"))
+    newer = replace(proposal(), record=RECORD | {"segment": "M2", "side": "right"})
+    second = take_annotations(decide(("a", "accept", "yes")), {"a": newer}, first.table, folder)
+    assert second.table.loc[0, ["side", "segment"]].tolist() == ["right", "M2"]
+
+
+@pytest.mark.parametrize("decision", ["accept", "reject"])
+def test_a_drawn_clot_stays(folder, decision):
+    cohort = table(occlusion_mask="drawn.nii.gz")
+    taken = take(decide(("a", decision, "")), folder, cohort.fillna(""))
+    assert taken.table.loc[0, "occlusion_mask"] == "drawn.nii.gz"
+    taken = take(decide(("a", "accept", "yes")), folder, cohort.fillna(""))
+    assert "a clot that somebody drew" in taken.problems["a"]
+
+
+def test_a_case_that_left_the_table_is_listed_and_blanks_do_not_count(folder):
+    cohort = table(case_id="a ")
+    taken = take(decide(("a", "accept", "yes"), ("b", "accept", "")), folder, cohort)
+    assert taken.counts["accept"] == 2
+    taken = take(decide(("a", "accept", "yes"), ("b", "accept", "")), folder, cohort.iloc[1:])
+    assert "cases.csv no longer names" in taken.problems["a"]
+    assert taken.counts["accept"] == 1
 
 
 def test_a_rejected_proposal_takes_its_labels_back(folder):

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from lvo_kedro import __version__
+from lvo_kedro.annotation import names_by_clot
 from lvo_kedro.artifacts import replacing, write_json
 from lvo_kedro.cohort import IDENTIFIER, validate_cohort
 from lvo_kedro.errors import CaseError, TableError
 from lvo_kedro.imaging import read_labels
-from lvo_kedro.truth import NO_CLASS, NO_SIDE
-from lvo_kedro.vocabulary import OCCLUSION_LABELS, SIDES, VESSEL_LABELS
+from lvo_kedro.truth import UNKNOWN
+from lvo_kedro.vocabulary import OCCLUSION_LABELS, VESSEL_LABELS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,8 +35,6 @@ DECISIONS: Final = ("accept", "correct", "reject")
 PROVENANCE: Final = "provenance.json"
 LABELS: Final = "vessel_labels"
 CLOT: Final = "occlusion_mask"
-UNKNOWN: Final = "unknown"
-"""In the table's columns side and segment: what an accepted clot may name."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ def take_annotations(
         TableError: The decisions are no table of decisions.
     """
     check_decisions(decisions, set(proposals))
-    taken = Taken(table.copy())
+    taken = Taken(table.apply(lambda column: column.str.strip()))  # as the cohort is read
     for column in (LABELS, CLOT):
         if column not in taken.table:
             taken.table[column] = ""
@@ -142,43 +141,47 @@ def _take(
     folder: Path,
     corrected: Path | None,
 ) -> None:
-    case, decision = row["case_id"], row["decision"]
+    case, decision, with_clot = row["case_id"], row["decision"], bool(row.get("clot"))
     own = folder / FOLDER / case
     here = taken.table.index[taken.table["case_id"] == case]
-    former = str(taken.table.loc[here[0], LABELS])
-    if former and not former.startswith(f"{FOLDER}/{case}/"):
+    if here.empty:
         raise TableError(
-            f"labels that somebody drew ({former})",
-            "a case without labels, or with labels of an earlier proposal",
-            "empty its vessel_labels in cases.csv if the proposal shall take their place",
+            "a proposal for a case that cases.csv no longer names",
+            "one of its cases",
+            "kedro run --pipelines annotation, and decide on its new page",
         )
-    if decision != "correct" and source_of(own) == "corrected":
-        raise TableError(
-            "labels that a person corrected",
-            "the decision correct, with a newer file",
-            f"remove {FOLDER}/{case} if the correction shall be lost",
-        )
+    cells = dict(taken.table.loc[here[0]])
+    drawn = [name for name in (LABELS, CLOT) if _is_drawn(str(cells[name]), case)]
+    _keep_what_people_did(case, cells, drawn, own, decision, with_clot=with_clot)
+    cells |= _unname(cells, own)
+    own_clot = {} if CLOT in drawn else {CLOT: ""}
     if decision == "reject":
-        taken.table.loc[here, [LABELS, CLOT]] = ""
-        _forget(own)
+        taken.table.loc[here, list(cells)] = list((cells | {LABELS: ""} | own_clot).values())
+        _forget(own, LABELS, CLOT)
+        (own / PROVENANCE).unlink(missing_ok=True)
+        if own.is_dir() and not any(own.iterdir()):
+            own.rmdir()
         taken.counts[decision] += 1
         return
-    named = _name(taken.table.loc[here[0]], proposal.record, decision) if row.get("clot") else {}
-    labels, clot = proposal.vessel_labels, proposal.occlusion_mask
+    labels, clot, named = proposal.vessel_labels, proposal.occlusion_mask, {}
     if decision == "correct":
         labels = _corrected(case, LABELS, proposal, corrected)
-        if row.get("clot"):
+    if with_clot:
+        if decision == "correct":
             clot = _corrected(case, CLOT, proposal, corrected, may_be_same=True)
+        as_proposed = np.array_equal(clot.dataobj, proposal.occlusion_mask.dataobj)
+        named = names_by_clot(cells, proposal.record, as_proposed=as_proposed)
+        own_clot = {CLOT: f"{FOLDER}/{case}/{CLOT}.nii.gz"}
     own.mkdir(parents=True, exist_ok=True)
     _write(labels, own / f"{LABELS}.nii.gz")
-    taken.table.loc[here, LABELS] = f"{FOLDER}/{case}/{LABELS}.nii.gz"
-    taken.table.loc[here, CLOT] = ""
-    if row.get("clot"):
+    if with_clot:
         _write(clot, own / f"{CLOT}.nii.gz")
-        taken.table.loc[here, CLOT] = f"{FOLDER}/{case}/{CLOT}.nii.gz"
-        taken.table.loc[here, list(named)] = list(named.values())
-        if named:
-            taken.named[case] = " ".join(named.values())
+    else:
+        _forget(own, CLOT)
+    cells |= {LABELS: f"{FOLDER}/{case}/{LABELS}.nii.gz"} | own_clot | named
+    taken.table.loc[here, list(cells)] = list(cells.values())
+    if named:
+        taken.named[case] = " ".join(named.values())
     source = "corrected" if decision == "correct" else "proposal"
     facts = {"source": source, "method": "contrast traced on the paired CT angiography"}
     record = {"version": __version__, **facts, "named": named, "proposal": dict(proposal.record)}
@@ -186,31 +189,43 @@ def _take(
     taken.counts[decision] += 1
 
 
-def _name(case: pd.Series, record: Mapping[str, Any], decision: str) -> dict[str, str]:
-    """Return side and segment by the accepted clot, where the table says that they are unknown.
+def _is_drawn(cell: str, case: str) -> bool:
+    """Tell whether a cell names a file that came from elsewhere than a decision."""
+    return cell != "" and not cell.startswith(f"{FOLDER}/{case}/")
 
-    What the table knows stays. A corrected clot names nothing: where it lies now, only the person
-    who drew it has seen.
+
+def _keep_what_people_did(
+    case: str,
+    cells: Mapping[str, Any],
+    drawn: list[str],
+    own: Path,
+    decision: str,
+    *,
+    with_clot: bool,
+) -> None:
+    """Refuse a decision that would replace what a person drew or corrected."""
+    for name in drawn:
+        if name == LABELS or with_clot:
+            raise TableError(
+                f"{'labels' if name == LABELS else 'a clot'} that somebody drew ({cells[name]})",
+                f"a case without {name}, or with one of an earlier proposal",
+                f"empty its {name} in cases.csv if the proposal shall take its place",
+            )
+    if decision != "correct" and source_of(own) == "corrected":
+        raise TableError(
+            "labels that a person corrected",
+            "the decision correct, with a newer file",
+            f"remove {FOLDER}/{case} if the correction shall be lost",
+        )
+
+
+def _unname(cells: Mapping[str, Any], own: Path) -> dict[str, str]:
+    """Return side and segment as they were before an earlier clot of this case named them.
+
+    That clot goes with this decision; what somebody has changed since stays.
     """
-    words = {"side": NO_SIDE, "segment": NO_CLASS}
-    told = {name: str(case.get(name, "")) for name in words}
-    found = {name: str(record.get(name, "")) for name in words}
-    lacking = [name for name, none in words.items() if told[name] in none]
-    by_clot = decision == "accept" and all(told[name] == UNKNOWN for name in lacking)
-    unnamed = any(found[name] in (*words[name], "") for name in lacking)
-    if lacking and (not by_clot or unnamed):
-        raise TableError(
-            f"a clot for an occlusion of {' and '.join(f'{n} {told[n]}' for n in lacking)}",
-            "one side and one of the five classes, so that the clot has a name",
-            "write them into cases.csv, or leave the column clot empty",
-        )
-    if decision == "accept" and told["side"] in SIDES and found["side"] != told["side"]:
-        raise TableError(
-            f"a clot on the {found['side']}, of an occlusion on the {told['side']} (cases.csv)",
-            "a clot on the patient's side that the table names",
-            "correct the table or the clot, or leave the column clot empty",
-        )
-    return {name: found[name] for name in lacking}
+    named = _provenance(own).get("named", {})
+    return {name: UNKNOWN for name, word in named.items() if cells.get(name) == word}
 
 
 def source_of(folder: Path) -> str:
@@ -219,10 +234,12 @@ def source_of(folder: Path) -> str:
     Args:
         folder: Of the case, in ``annotations``.
     """
+    return str(_provenance(folder).get("source", ""))
+
+
+def _provenance(folder: Path) -> dict[str, Any]:
     path = folder / PROVENANCE
-    if not path.is_file():
-        return ""
-    return str(json.loads(path.read_text(encoding="utf-8")).get("source", ""))
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
 def _corrected(
@@ -252,8 +269,6 @@ def _write(image: nib.Nifti1Image, path: Path) -> None:
         part.write_bytes(gzip.compress(image.to_bytes(), mtime=0))
 
 
-def _forget(folder: Path) -> None:
-    for name in (f"{LABELS}.nii.gz", f"{CLOT}.nii.gz", PROVENANCE):
-        (folder / name).unlink(missing_ok=True)
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+def _forget(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / f"{name}.nii.gz").unlink(missing_ok=True)

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     import pandas as pd
 
-NO_SIDE: Final = ("both", "unknown")
+UNKNOWN: Final = "unknown"
+"""Word of both columns for what nobody has looked at: labels that come later may name it."""
+NO_SIDE: Final = ("both", UNKNOWN)
 """Words of the column ``side`` for an occlusion that is not known to lie on one side alone."""
-NO_CLASS: Final = ("other", "unknown")
+NO_CLASS: Final = ("other", UNKNOWN)
 """Words of the column ``segment`` for an occlusion that is not known to be of the five classes."""
 
 

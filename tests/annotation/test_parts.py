@@ -53,6 +53,8 @@ def test_of_a_known_occlusion_the_longest_stretch_is_proposed_however_short():
     astray = Ways((LINE,), (np.full(len(LINE), 0.1),), 20, 60)
     assert find_gap(tube([(15, 40)]), astray, "left", OPTIONS) is None
     assert find_gap(tube([(15, 40)]), astray, "left", OPTIONS, known=True).start < 45
+    end = find_gap(tube([(10, 12), (39.5, 60)]), ways(), "left", OPTIONS, known=True)
+    assert not end.refilled  # of 11 mm: too short to count, but longer than the other
     assert find_gap(tube([]), ways(), "left", OPTIONS, known=True) is None
 
 

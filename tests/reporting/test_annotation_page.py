@@ -2,7 +2,10 @@
 
 import re
 
-from lvo_kedro.annotation import compare_with_table
+import pytest
+
+from lvo_kedro.annotation import compare_with_table, names_by_clot
+from lvo_kedro.errors import TableError
 from lvo_kedro.reporting import render_annotation_page
 
 MEASURES = {
@@ -35,6 +38,30 @@ def test_a_proposal_is_compared_with_the_table():
     assert "shorter than one must be" in agreement(SHORT, row())
     assert agreement(SHORT, row(side="right")) == "other side than in the table"
     assert agreement(NONE, row()) == "the table names an occlusion, no gap is seen"
+
+
+@pytest.mark.parametrize(
+    ("changes", "told", "fits"),
+    [
+        ({}, row(), True),
+        ({"below_limits": True}, row(), True),
+        ({}, row(side="unknown", segment="unknown"), True),
+        ({}, row(side="both"), False),
+        ({}, row(segment="other"), False),
+        ({"segment": "other"}, row(segment="unknown"), False),
+        ({}, row(segment="M2"), False),
+        ({}, OPEN, False),
+    ],
+)
+def test_a_clot_is_offered_where_it_may_be_taken(changes, told, fits):
+    record = FOUND | changes
+    assert (compare_with_table(record, told)["fits"] == "yes") == fits
+    given = {name: str(value) for name, value in told.items()}
+    if fits:
+        names_by_clot(given, record, as_proposed=True)
+    else:
+        with pytest.raises(TableError):
+            names_by_clot(given, record, as_proposed=True)
 
 
 def test_what_disagrees_comes_first_and_nothing_is_fetched(tmp_path):

@@ -17,7 +17,7 @@ from lvo_kedro.annotation.options import (
 from lvo_kedro.annotation.proposals import Annotation, annotate
 from lvo_kedro.annotation.reading import read_cta
 from lvo_kedro.annotation.registration import CtaAlignment, register_cta
-from lvo_kedro.annotation.review import compare_with_table
+from lvo_kedro.annotation.review import compare_with_table, names_by_clot
 
 __all__ = [
     "Annotation",
@@ -30,6 +30,7 @@ __all__ = [
     "compare_with_table",
     "export_proposal",
     "name_labels",
+    "names_by_clot",
     "read_cta",
     "register_cta",
     "write_colours",

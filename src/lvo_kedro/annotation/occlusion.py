@@ -57,9 +57,12 @@ class Gap(NamedTuple):
         """Length in mm that looks like a lumen: a way astray, in fluid, has hardly any."""
         return self.length * self.clear
 
-    def weight(self, options: TracingOptions) -> float:
-        """Return its lumen (mm) beyond what may be missing without an occlusion."""
-        return self.lumen - (0.0 if self.refilled else options.least_end_mm)
+    def weight(self, options: TracingOptions, *, known: bool = False) -> float:
+        """Return its lumen (mm) beyond what may be missing without an occlusion.
+
+        All of it counts where an occlusion is known.
+        """
+        return self.lumen - (0.0 if self.refilled or known else options.least_end_mm)
 
 
 class Proposal(NamedTuple):
@@ -138,7 +141,7 @@ def find_gap(
             gap = Gap(side, number, start, stop, stop < len(line), clear)
             if gap.lumen >= _shortest(gap, options, known=known):
                 gaps.append(gap)
-    longest = max(gaps, key=lambda gap: gap.weight(options), default=None)
+    longest = max(gaps, key=lambda gap: gap.weight(options, known=known), default=None)
     if longest is None or longest.refilled:
         return longest
     begin = ways.lateral[longest.way][longest.start]

@@ -121,7 +121,7 @@ def _heavier_gap(
         looked = [find_gap(found, ways[side], side, options, least, known=known) for side in SIDES]
         gaps = [gap for gap in looked if gap is not None]
         if gaps:
-            return max(gaps, key=lambda gap: gap.weight(options))
+            return max(gaps, key=lambda gap: gap.weight(options, known=known))
     return None
 
 
