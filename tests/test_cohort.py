@@ -254,6 +254,9 @@ def test_occlusions_alone_are_divided_where_that_is_asked_for():
         divide(cohort[cohort["lvo"] == 0], options)
     with pytest.raises(TableError, match="development patients without an occlusion"):
         divide(pd.concat([alone, cohort[cohort["lvo"] == 0].head(1)]), options)
+    later = alone.head(1).assign(case_id="later", lvo=0, side="", segment="")
+    with pytest.raises(TableError, match="where no development case is without one"):
+        divide(pd.concat([alone, later]), options)
 
 
 def test_the_same_table_again_has_the_same_folds_and_new_patients_leave_the_others_alone():

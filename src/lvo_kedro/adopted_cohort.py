@@ -101,6 +101,7 @@ def adopt_cohort(
             "at least one",
             "see the reason, and unpack the archive again",
         )
+    rows += _rows_of_failed(result.failed, writer)
     rows, result.changed_by_hand = _with_changes(rows, former, before)
     derived += [
         {"source_id": subject, "rule": rule, "reason": why, "source": source}
@@ -129,6 +130,21 @@ def _former(path: Path) -> pd.DataFrame:
             f"a {path.name} that cannot be read", "a table", "move it away, or correct it"
         ) from error
     return table if "source" in table else table.assign(source="")
+
+
+def _rows_of_failed(failed: Mapping[str, str], writer: CaseWriter) -> list[dict[str, str]]:
+    """Return the rows of subjects that failed now and were adopted before.
+
+    Their files are still there, and what a person changed in the table is not lost.
+    """
+    source = writer.adapter.source.name
+    return [
+        record["row"]
+        for record in writer.former.values()
+        if record["row"]["source"] == source
+        and record["derivation"]["source_id"] in failed
+        and writer.is_complete(record["row"])
+    ]
 
 
 def _with_changes(

@@ -64,7 +64,7 @@ class CaseWriter:
         """
         mark = self._mark(subject)
         for record in self.former.values():
-            if record["mark"] == mark and self._complete(record["row"]):
+            if record["mark"] == mark and self.is_complete(record["row"]):
                 return record, True
         return self._write(self.archive.case(subject), mark), False
 
@@ -75,7 +75,12 @@ class CaseWriter:
         options = self.options.model_dump(mode="json")
         return digest_of([__version__, self.adapter.source.name, subject, files, options])
 
-    def _complete(self, row: Mapping[str, str]) -> bool:
+    def is_complete(self, row: Mapping[str, str]) -> bool:
+        """Tell whether all files of a case are there.
+
+        Args:
+            row: Of the cohort table.
+        """
         own = f"{CASES}/{row['case_id']}/"
         return all((self.out / value).exists() for value in row.values() if value.startswith(own))
 
@@ -83,6 +88,13 @@ class CaseWriter:
         if not IDENTIFIER.fullmatch(adopted.case_id):
             raise AdoptionError(
                 f"the case id {adopted.case_id!r}", "letters, digits, '.', '_' or '-'", "report it"
+            )
+        there = self.former.get(adopted.case_id, {}).get("row", {}).get("source")
+        if there not in (None, self.adapter.source.name):
+            raise AdoptionError(
+                f"a case {adopted.case_id} of {there} in {self.out.name}",
+                f"a folder without cases of that name, or with those of {self.adapter.source.name}",
+                "give another folder (--out)",
             )
         folder = self.out / CASES / adopted.case_id
         folder.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ import pandas as pd
 from pydantic import Field
 from sklearn.model_selection import StratifiedKFold
 
+from lvo_kedro.cohort import has_controls
 from lvo_kedro.errors import TableError
 from lvo_kedro.options import Options
 
@@ -72,7 +73,7 @@ def deal_folds(
     else:
         places = _deal(patients["patient_id"], strata, options)
     held_out = patients["patient_id"].map(places)
-    for lvo, kind in _kinds(patients, options).items():
+    for lvo, kind in _kinds(cohort, options).items():
         left = sorted(set(range(options.count)) - set(held_out[patients["lvo"] == lvo]))
         if left:
             raise TableError(
@@ -107,7 +108,7 @@ def development_patients(cohort: pd.DataFrame, options: FoldOptions) -> pd.DataF
         )
     development = cohort[cohort["split"] == "development"]
     patients = development.sort_values("lvo", ascending=False).drop_duplicates("patient_id")
-    for lvo, kind in _kinds(patients, options).items():
+    for lvo, kind in _kinds(cohort, options).items():
         number = int((patients["lvo"] == lvo).sum())
         if not number:
             raise TableError(
@@ -116,7 +117,8 @@ def development_patients(cohort: pd.DataFrame, options: FoldOptions) -> pd.DataF
                 "operating points are learned from patients with and without",
                 f"add development cases {kind} an occlusion, best of the same sources; occlusions "
                 "alone can be evaluated as split external, by models of a cohort that has both; "
-                "folds.controls: false lets vessels, sides and segments be learned of them alone",
+                "folds.controls: false lets vessels, sides and segments be learned of them alone, "
+                "where no development case is without one",
             )
         if number < options.count:
             raise TableError(
@@ -127,9 +129,12 @@ def development_patients(cohort: pd.DataFrame, options: FoldOptions) -> pd.DataF
     return patients.sort_values("patient_id")
 
 
-def _kinds(patients: pd.DataFrame, options: FoldOptions) -> dict[int, str]:
-    """Return the kinds of patients that every fold must have."""
-    alone = not options.controls and bool((patients["lvo"] == 1).all())
+def _kinds(cohort: pd.DataFrame, options: FoldOptions) -> dict[int, str]:
+    """Return the kinds of patients that every fold must have.
+
+    A single case without an occlusion makes it a cohort with controls, an open second scan, too.
+    """
+    alone = not options.controls and not has_controls(cohort)
     return {lvo: kind for lvo, kind in KINDS.items() if lvo or not alone}
 
 

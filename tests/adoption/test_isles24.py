@@ -179,9 +179,27 @@ def test_a_damaged_subject_ends_nothing_but_itself(older: Folder, tmp_path: Path
     shutil.copy(next(older.root.rglob("*0002*_ncct.nii.gz")), scan)
     again = Folder(root, older.truth).adopt(tmp_path / "out")
     assert len(again.table) == 2 and again.kept == 1 and not again.failed
+    table = again.table.assign(side="left")  # somebody looked, and then the file was damaged again
+    table.to_csv(tmp_path / "out" / "cases.csv", index=False)
+    scan.write_bytes(scan.read_bytes()[:500])
+    worse = Folder(root, older.truth).adopt(tmp_path / "out")
+    assert set(worse.failed) == {"sub-stroke0002"}
     (tmp_path / "out" / "source.json").write_text("{", encoding="utf-8")
+    assert worse.table.set_index("case_id").at["isles24-0002", "side"] == "left"
     with pytest.raises(TableError, match="move it away"):
         Folder(root, older.truth).adopt(tmp_path / "out")
+
+
+def test_a_folder_of_the_same_cases_of_another_source_is_left_alone(
+    older: Folder, tmp_path: Path
+) -> None:
+    older.adopt(tmp_path)
+    real = Path(shutil.copytree(older.root, tmp_path / "archive"))
+    next(real.rglob("SIMULATED.txt")).unlink()
+    before = contents(tmp_path / "cases")
+    with pytest.raises(AdoptionError, match="give another folder"):
+        Folder(real, older.truth).adopt(tmp_path)
+    assert contents(tmp_path / "cases") == before
 
 
 def test_a_simulated_folder_is_never_called_isles(adopted: Result) -> None:
@@ -228,8 +246,9 @@ def test_columns_of_other_times_are_not_taken(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("AGE;Gender;NIHSS 24h;Centre\n71,5;w;3;2\n", encoding="utf-8")
     assert read_baseline(path) == {"age": "71.5", "sex": "female", "center": "2"}
-    path.write_text("age,sex,nihss at admission\n190,x,\n", encoding="utf-8")
-    assert read_baseline(path) == {}
+    for text in ("age,sex,nihss at admission\n190,x,\n", "age,sex,nihss\n,,\n"):
+        path.write_text(text, encoding="utf-8")
+        assert read_baseline(path) == {}
 
 
 def test_a_workbook_that_describes_columns_names_nobody(tmp_path: Path) -> None:

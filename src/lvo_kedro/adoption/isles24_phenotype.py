@@ -42,7 +42,7 @@ def read_baseline(path: Path) -> dict[str, str]:
         TableError: The table cannot be read.
     """
     table = read_label_table(path)
-    return _facts(dict(table.iloc[0]))
+    return {} if table.empty else _facts(dict(table.iloc[0]))
 
 
 def read_workbook(path: Path) -> dict[str, dict[str, str]]:
