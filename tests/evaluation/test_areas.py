@@ -14,7 +14,7 @@ from lvo_kedro.evaluation import (
     evaluate_robustness,
     evaluate_shuffles,
 )
-from lvo_kedro.evaluation.areas import CURVES, ONE_CLASS
+from lvo_kedro.evaluation.areas import ALONE, CURVES, ONE_CLASS
 from tests.synthetic_study import OPERATING_POINTS, Study, make_study, value
 
 OPTIONS = EvaluationOptions(resamples=100)
@@ -75,6 +75,28 @@ def test_a_set_of_controls_alone_is_evaluated() -> None:
     assert named.summary["value"].isna().all()
     assert named.metrics == {}
     assert "specificity stands" in result.findings.set_index("check").loc[ONE_CLASS, "message"]
+
+
+@pytest.mark.parametrize("with_controls", [True, False])
+def test_models_of_occlusions_alone_answer_nothing_that_controls_would_ask(
+    with_controls: bool,
+) -> None:
+    study = make_study(60, split="external") if with_controls else only(1)
+    points = {"known_occlusion": 0.0}
+    result = evaluate_detection(study.scores, study.cohort, points, OPTIONS, controls=False)
+    both = evaluate_detection(study.scores, study.cohort, OPERATING_POINTS, OPTIONS)
+    counts = {"cases", "cases_with_lvo", "prevalence", "n", "tp", "fp", "tn", "fn"}
+    for name in ("summary", "operating", "calibration", "methods", "subgroups", "folds", "seeds"):
+        table = result.tables()[name]
+        assert list(table) == list(both.tables()[name])
+        assert set(table.loc[table["value"].notna(), "metric"]) <= counts, name
+    assert value(result.summary, "cases") == len(study.scores)
+    assert result.summary.set_index("metric").loc["auc", "method"] == ALONE
+    for name in (*CURVES, "reliability", "failures"):
+        assert result.tables()[name].empty
+    assert 0.7 < value(result.hemispheres, "occluded_side_higher") <= 1
+    answered = ("auc", "sens", "spec", "brier", "slope", "ppv", "accuracy", "average")
+    assert not [name for name in result.metrics if name.startswith(answered)]
 
 
 def test_a_set_of_both_classes_is_not_told_so() -> None:

@@ -92,7 +92,9 @@ def test_sides_and_segments_are_evaluated_and_areas_are_absent(adopted):
         assert higher["n"] == known[split]
         assert 0 <= higher["value"] <= 1
         assert pd.isna(summary.loc["AUC", "value"])
-        assert summary.loc["AUC", "method"] == "only one class: no case without LVO"
+        assert summary.loc["AUC", "method"] == "trained on occlusions alone"
+        points = adopted.load(f"{name}.detection")["operating"]().set_index("metric")
+        assert pd.isna(points.loc["sensitivity", "value"])  # 1 by construction
         assert summary.loc["segment accuracy end to end", "n"] >= 1
         calls = adopted.load(f"{name}.detection")["scores"]()
         assert (calls["call_known_occlusion"] == 1).all()
@@ -103,7 +105,7 @@ def test_the_report_names_the_source_and_its_licence(adopted):
     assert "Simulated folder in the layout of ISLES" in report
     assert "Apache-2.0, as this software" in report  # the archive's own licence: tests/adoption
     assert "Occluded against opposite side" in report
-    assert "no case without LVO" in report
+    assert "trained on occlusions alone" in report
 
 
 def test_every_angiography_gives_a_proposal_or_a_reason(adopted):

@@ -46,9 +46,15 @@ def split_tables(
     exclusions: pd.DataFrame,
     *,
     options: EvaluationOptions = OPTIONS,
+    controls: bool = True,
 ) -> SplitTables:
     detection = evaluate_detection(
-        study.scores, study.cohort, OPERATING_POINTS, options, quality=study.quality
+        study.scores,
+        study.cohort,
+        OPERATING_POINTS,
+        options,
+        quality=study.quality,
+        controls=controls,
     )
     localization = evaluate_localization(study.calls, study.scores, OPERATING_POINTS, OPTIONS)
     methods = compare_methods(study.calls, study.scores, OPERATING_POINTS, OPTIONS)

@@ -8,7 +8,12 @@ import re
 import pandas as pd
 import pytest
 
-from lvo_kedro.evaluation import LABEL_EQUALS_SOURCE, EvaluationOptions
+from lvo_kedro.evaluation import (
+    LABEL_EQUALS_SOURCE,
+    EvaluationOptions,
+    check_controls,
+    findings_table,
+)
 from lvo_kedro.reporting import (
     ReportContent,
     plot_decision_curve,
@@ -17,6 +22,7 @@ from lvo_kedro.reporting import (
     plot_predictive_values,
     plot_roc,
     plot_subgroups,
+    render_checklist,
     render_model_card,
     render_report,
 )
@@ -84,6 +90,27 @@ def test_occlusions_alone_make_a_report(content: ReportContent) -> None:
         ]
     assert plot_detectors(detection).axes
     assert plot_subgroups(detection).axes
+
+
+@pytest.mark.usefixtures("no_drawing")
+def test_models_of_occlusions_alone_make_a_report_without_probabilities(
+    content: ReportContent,
+) -> None:
+    splits = [
+        split_tables(study, s.name, s.split, study.cohort, content.exclusions, controls=False)
+        for s, study in zip(content.splits, (occlusions(), make_study(40, seed=3)), strict=True)
+    ]
+    findings = findings_table([*check_controls(controls=False)])
+    changed = dataclasses.replace(content, splits=splits, findings=findings)
+    text = plain(render_report(changed))
+    assert text.count("trained on occlusions alone") > 3
+    card = render_model_card(changed)
+    assert "AUC | not estimable: trained on occlusions alone" in card
+    assert "no probability" in card + render_checklist(changed)
+    assert "probability of LVO, side, segment" not in card + render_checklist(changed)
+    assert "left, right and no occlusion" not in card + render_checklist(changed)
+    for plot in CURVES:
+        assert plot(splits[1].detection).axes
 
 
 @pytest.mark.usefixtures("no_drawing")

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from lvo_kedro.evaluation.options import EvaluationOptions
     from lvo_kedro.evaluation.statistics.arrays import CountArray
 
+ALONE: Final = "trained on occlusions alone"
+"""Why nothing that asks whether there is an occlusion is estimable."""
 ONE_CLASS: Final = "one_class"
 """Name of the check."""
 AREAS: Final = ("auc", "auc_bootstrap", "auc_difference", "average_precision")
@@ -86,12 +88,26 @@ def withhold_areas(table: pd.DataFrame, reason: str) -> pd.DataFrame:
     """
     if not reason:
         return table
+    return _withheld(table, table["metric"].isin(AREAS), reason)
+
+
+def withhold_answers(table: pd.DataFrame, reason: str) -> pd.DataFrame:
+    """Take everything but counts out of a tidy table, with the reason in its place.
+
+    Args:
+        table: Tidy table of what is answered to whether there is an occlusion.
+        reason: :data:`ALONE`; the table stays as it is where it is empty.
+    """
+    counted = (table["method"] == "count") | table["metric"].isin(["prevalence", "n"])
+    return _withheld(table, ~counted, reason) if reason else table
+
+
+def _withheld(table: pd.DataFrame, rows: pd.Series, reason: str) -> pd.DataFrame:
     numbers = [name for name in ("value", "low", "high", "p_value") if name in table]
     kept = table.copy()
-    areas = kept["metric"].isin(AREAS)
     kept[numbers] = kept[numbers].astype(float)
-    kept.loc[areas, numbers] = np.nan
-    kept.loc[areas, "method"] = reason
+    kept.loc[rows, numbers] = np.nan
+    kept.loc[rows, "method"] = reason
     return kept
 
 

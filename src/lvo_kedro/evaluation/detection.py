@@ -11,9 +11,11 @@ import pandas as pd
 
 from lvo_kedro.errors import TableError
 from lvo_kedro.evaluation.areas import (
+    ALONE,
     check_both_classes,
     curve_tables,
     why_no_areas,
+    withhold_answers,
     withhold_areas,
 )
 from lvo_kedro.evaluation.failures import quality_against_errors, rank_failures
@@ -113,6 +115,7 @@ def evaluate_detection(
     *,
     quality: pd.DataFrame | None = None,
     fitted_on: Collection[str] | Mapping[int, Collection[str]] | None = None,
+    controls: bool = True,
 ) -> DetectionEvaluation:
     """Evaluate the scores of one split.
 
@@ -126,9 +129,12 @@ def evaluate_detection(
         quality: Quality table (case_id, stage, finding) for the failure analysis.
         fitted_on: Cases on which the operating points and the calibration were fitted; for
             cross-fitted ones a mapping from fold to the cases used for that fold.
+        controls: Whether the models have learned from cases without an occlusion, too.
 
     Returns:
-        All tables, the findings of the self-checks, and flat metrics. Where a class has no case,
+        All tables, the findings of the self-checks, and flat metrics. Without controls nothing that
+        asks whether there is an occlusion is estimable, whatever cases there are: counts stand, and
+        the occluded sides against the opposite ones. Where a class has no case,
         or the label can be told from the source of a case and that is not acknowledged, areas are
         not estimable and curves have no points; the findings say so.
 
@@ -161,11 +167,16 @@ def evaluate_detection(
     findings += check_fitted_elsewhere(joined, fitted_on, "operating point and calibration")
     findings += _repeated_patients(joined) + scope_findings(prepared)
     threshold, confidence = operating_points[main], options.confidence
-    reason = why_no_areas(joined, findings)
-    summary = withhold_areas(_summary(joined, weights, options), reason)
-    operating = operating_table(joined, operating_points, confidence)
-    calibration = calibration_table(joined, weights, confidence)
-    methods = withhold_areas(method_table(joined, options), reason)
+    alone = "" if controls else ALONE
+    reason = alone or why_no_areas(joined, findings)
+
+    def kept(table: pd.DataFrame) -> pd.DataFrame:
+        return withhold_answers(withhold_areas(table, reason), alone)
+
+    summary = kept(_summary(joined, weights, options))
+    operating = kept(operating_table(joined, operating_points, confidence))
+    calibration = kept(calibration_table(joined, weights, confidence))
+    methods = kept(method_table(joined, options))
     hemispheres = hemisphere_table(joined, options)
     confounded = any(finding.check == LABEL_EQUALS_SOURCE for finding in findings)
     metrics = _flat_metrics(summary, operating, calibration, methods, hemispheres)
@@ -176,16 +187,16 @@ def evaluate_detection(
         calibration=calibration,
         reliability=reliability_table(
             joined, options.calibration_bins, options.minimum_bin, confidence
-        ),
+        ).iloc[: None if controls else 0],
         methods=methods,
         hemispheres=hemispheres,
-        subgroups=withhold_areas(
-            subgroup_table(joined, threshold, with_scope(joined, options)), reason
-        ),
-        folds=withhold_areas(fold_table(joined, threshold, options), reason),
-        seeds=withhold_areas(seed_table(joined, options), reason),
-        failures=rank_failures(joined, threshold, quality, options.failures),
-        quality=quality_against_errors(joined, threshold, quality, confidence),
+        subgroups=kept(subgroup_table(joined, threshold, with_scope(joined, options))),
+        folds=kept(fold_table(joined, threshold, options)),
+        seeds=kept(seed_table(joined, options)),
+        failures=rank_failures(joined, threshold, quality, options.failures).iloc[
+            : None if controls else 0
+        ],
+        quality=kept(quality_against_errors(joined, threshold, quality, confidence)),
         findings=findings_table(findings),
         scores=_with_calls(prepared, operating_points),
         metrics=metrics | {LABEL_EQUALS_SOURCE: float(confounded)},

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from lvo_kedro import __version__
 from lvo_kedro.adoption import Source, attributions
+from lvo_kedro.evaluation import WITHOUT_CONTROLS
 from lvo_kedro.evaluation.scope import SCOPE
 from lvo_kedro.reporting import wording as w
 from lvo_kedro.reporting.detectors import chosen_detector
@@ -21,6 +22,10 @@ MCRESNET: Final = "a 3D residual network with attention (McResNet) on four chann
 SIDE_MODEL: Final = (
     "a conditional logit over left, right and no occlusion on densities of the arteries and the "
     "tissue of both sides (side model)"
+)
+SIDES_ALONE: Final = (
+    "a logistic model of left against right, given an occlusion, on densities of the arteries and "
+    "the tissue of both sides (side model)"
 )
 DETECTORS: Final = {
     "network": MCRESNET,
@@ -57,12 +62,21 @@ def public_sources(cohort: pd.DataFrame) -> list[Source]:
     return attributions(cohort["source"].dropna()) if "source" in cohort else []
 
 
+def without_controls(content: ReportContent) -> bool:
+    """Tell whether the models have learned from occlusions alone."""
+    found = content.findings
+    return found is not None and bool((found["check"] == WITHOUT_CONTROLS).any())
+
+
 def run_facts(content: ReportContent) -> dict[str, str]:
     """What the software knows, by the key of the checklist's items."""
     flows = "; ".join(f"{split.name}: {flow_text(split)}" for split in content.splits) + "."
+    alone = without_controls(content)
     excluded = 0 if content.exclusions is None else content.exclusions["case_id"].nunique()
     facts = {
-        "goal": "Detection of large-vessel occlusion on non-contrast head CT; side and segment.",
+        "goal": "Side and segment of a known large-vessel occlusion on non-contrast head CT."
+        if alone
+        else "Detection of large-vessel occlusion on non-contrast head CT; side and segment.",
         "preprocessing": "RAS+ orientation, HU, brain mask; parameters are listed in the report.",
         "flow": flows,
         "missing": f"{excluded} cases could not be processed"
@@ -72,8 +86,12 @@ def run_facts(content: ReportContent) -> dict[str, str]:
         "disjoint": "Patient; checked for folds, splits and copies of a scan.",
         "external": "; ".join(s.name for s in content.splits if s.split == "external"),
         "model": "Vessel segmentation (nnU-Net), territory and asymmetry priors, "
-        f"{_detector(content)}, localization on a projection (2D nnU-Net). "
-        "Output: probability of LVO, side, segment.",
+        f"{_detector(content, alone=alone)}, localization on a projection (2D nnU-Net). "
+        + (
+            "Output: side and segment, given an occlusion; no probability."
+            if alone
+            else "Output: probability of LVO, side, segment."
+        ),
         "versions": ", ".join(f"{name} {value}" for name, value in content.versions.items()),
         "initialization": "Given weights, named model by model under provenance; what they do not "
         "give, and all other models: random (Kaiming normal), seeded."
@@ -118,8 +136,10 @@ def run_facts(content: ReportContent) -> dict[str, str]:
     return facts
 
 
-def _detector(content: ReportContent) -> str:
+def _detector(content: ReportContent, *, alone: bool) -> str:
     """The detector whose score counts; McResNet where there was no other yet."""
+    if alone:
+        return SIDES_ALONE
     chosen = chosen_detector(content.splits[0]) or "network"
     if chosen == "ensemble_clinical":
         return f"{DETECTORS['ensemble']}; with the evidence of the patient's NIHSS or age"

@@ -13,6 +13,7 @@ import jsonschema
 import pandas as pd
 
 from lvo_kedro import __version__
+from lvo_kedro.detection import knows_controls
 from lvo_kedro.tracking import package_versions
 from lvo_kedro.vocabulary import RESEARCH_ONLY
 
@@ -128,7 +129,10 @@ def _operating_points(computed: Computed, models: Models) -> list[dict[str, Any]
     """Say what is called at each operating point, and what that was worth."""
     if "calibration" not in computed.catalog:
         return []
-    points = computed.catalog.load("calibration")["all"]["operating_points"]
+    calibration = computed.catalog.load("calibration")
+    if not knows_controls(calibration):  # there is no call, and nothing that it was worth
+        return []
+    points = calibration["all"]["operating_points"]
     worth = models.figures["operating_points"]
     return [
         {

@@ -208,6 +208,7 @@ def report_detection(
         options,
         quality=study["quality"],
         fitted_on=fitted_on,
+        controls=knows_controls(detection["calibration"]),
     )
     wrong = evaluated.findings["severity"] == "error"
     for message in evaluated.findings.loc[wrong, "message"]:

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lvo_kedro.datasets.cases import Case, Cases, Task
+from lvo_kedro.detection import knows_controls
 from lvo_kedro.evaluation import WITHOUT_CONTROLS, EvaluationOptions, choose_cases
 from lvo_kedro.imaging.midplane import midplane_of
 from lvo_kedro.localization import ProjectionOptions, mark_called, project_vessels
@@ -74,16 +75,18 @@ def choose_gallery(
     places = [f"{name}_{axis}" for name in ("point", "clot") for axis in "xyz"]
     named = ["case_id", "kind", "probability", "called_side", "called_segment", "caption"]
     columns = [*named, *places]
-    return pd.DataFrame([row | {"caption": _caption(row)} for row in rows], columns=columns)
+    told = knows_controls(detection["calibration"])
+    captions = [row | {"caption": _caption(row, with_probability=told)} for row in rows]
+    return pd.DataFrame(captions, columns=columns)
 
 
-def _caption(row: Mapping[Any, Any]) -> str:
+def _caption(row: Mapping[Any, Any], *, with_probability: bool) -> str:
     truth = f"{row['side']} {row['segment']}" if row["lvo"] == 1 else "no LVO"
     if row["side"] in NO_SIDE or row["segment"] in NO_CLASS:
         truth = f"side {row['side']}, segment {row['segment']}"
     named = f"{row['called_side']} {row['called_segment']}".strip() or "nothing"
-    probability = f"probability {row['probability']:.2f}"
-    return f"{row['kind'].capitalize()}; truth: {truth}; named: {named}; {probability}"
+    probability = f"; probability {row['probability']:.2f}" if with_probability else ""
+    return f"{row['kind'].capitalize()}; truth: {truth}; named: {named}{probability}"
 
 
 def draw_gallery(
