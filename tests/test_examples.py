@@ -20,6 +20,7 @@ WITH_EXAMPLE = {
 """What notebooks and the README call first; others may have an example as well."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("package", WITH_EXAMPLE)
 def test_examples(package):
     public = import_module(f"lvo_kedro.{package}")

@@ -15,7 +15,6 @@ from lvo_kedro import progress
 from lvo_kedro.console import BarHandler, Log, WhereFormatter
 from lvo_kedro.datasets import CaseDataset
 from lvo_kedro.progress import Clock, Left, Step, duration
-from tests.lengths import one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -138,7 +137,8 @@ def train(epochs: int, *, folder: Path) -> dict[str, Any]:
     return {}
 
 
-@pytest.mark.parametrize("workers", one_of(2, [2, 1]))
+@pytest.mark.long
+@pytest.mark.parametrize("workers", [2, 1])
 def test_epochs_of_trainings_are_told_from_any_process(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, workers: int
 ) -> None:

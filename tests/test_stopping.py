@@ -98,7 +98,7 @@ def started(tmp_path):
 @pytest.mark.parametrize(
     ("number", "manner", "everybody"),
     [
-        (signal.SIGTERM, "workers", False),
+        pytest.param(signal.SIGTERM, "workers", False, marks=pytest.mark.long),
         # a terminal sends it to all
         pytest.param(signal.SIGINT, "workers", True, marks=pytest.mark.long),
         pytest.param(signal.SIGINT, "stuck", True, marks=pytest.mark.long),

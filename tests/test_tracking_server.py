@@ -158,6 +158,7 @@ def test_a_server_is_asked_only_now_and_then_and_gets_the_rest_at_the_end(tmp_pa
     assert unfinished(tmp_path) == []
 
 
+@pytest.mark.long
 def test_a_call_that_is_sent_twice_changes_nothing(tmp_path):
     run = start_tracking(OPTIONS, tmp_path, "test", {})
     numbers = [["loss", 0.5, 1, 0], ["loss", 0.25, 1, 1]]

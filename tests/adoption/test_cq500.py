@@ -60,6 +60,7 @@ def adopted(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
     return out, result
 
 
+@pytest.mark.long
 def test_controls_are_valid_cases_that_say_what_they_were_not_read_for(
     adopted: tuple[Path, Adopted],
 ) -> None:
@@ -74,6 +75,7 @@ def test_controls_are_valid_cases_that_say_what_they_were_not_read_for(
     assert "not read for vessel occlusion or ischaemia" in reasons["CQ500CT1"]
 
 
+@pytest.mark.long
 def test_the_importers_rules_choose_the_series(adopted: tuple[Path, Adopted]) -> None:
     out, _ = adopted
     thin = read_ncct(out / "cases" / "cq500-001" / "ncct.nii.gz")
@@ -86,6 +88,7 @@ def test_the_importers_rules_choose_the_series(adopted: tuple[Path, Adopted]) ->
     assert not (out / "cases" / "cq500-001" / "cta.nii.gz").exists()
 
 
+@pytest.mark.long
 def test_findings_of_a_majority_are_left_out_with_their_votes(
     adopted: tuple[Path, Adopted],
 ) -> None:
@@ -103,6 +106,7 @@ def test_findings_of_a_majority_are_left_out_with_their_votes(
     assert rows.loc["CQ500CT12", "rule"] == "left out"
 
 
+@pytest.mark.long
 def test_the_second_call_does_nothing_and_options_are_rules(
     root: Path, adopted: tuple[Path, Adopted], tmp_path: Path
 ) -> None:

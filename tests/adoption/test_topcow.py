@@ -63,6 +63,7 @@ def test_it_is_a_dataset_as_nnunet_reads_it(found: Found) -> None:
     assert ("M1" in dataset["labels"]) == (scheme == "topbrain")
 
 
+@pytest.mark.long
 def test_both_sides_become_one_label_and_the_middle_cerebral_artery_only_what_it_is(
     found: Found,
 ) -> None:

@@ -62,9 +62,10 @@ def test_the_gap_names_side_segment_and_place(study, found):
     assert dice(mask > 0, truth > 0) > 0.5
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("of_ncct", "of_cta"),
-    [("RAS", "PIR"), pytest.param("LPI", "LAS", marks=pytest.mark.long)],
+    [("RAS", "PIR"), ("LPI", "LAS")],
 )
 def test_the_order_of_the_arrays_makes_no_difference(study, found, of_ncct, of_cta):
     def reorient(image, codes):
@@ -98,6 +99,7 @@ def test_a_clot_that_thick_slices_blur_is_not_taken_for_contrast():
     assert np.median(found.at(clot[4:-4])) < 0.08 * found.level
 
 
+@pytest.mark.long
 def test_contrast_everywhere_is_no_occlusion():
     found = run(make_study(lvo=False, seed=4))
     assert found.proposal is None

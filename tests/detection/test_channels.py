@@ -14,6 +14,7 @@ from lvo_kedro.detection.channels import normalize_ncct, normalize_nonzero
 from lvo_kedro.errors import CaseError, ScanError
 from lvo_kedro.imaging.geometry import Grid, make_image
 from lvo_kedro.imaging.sampling import Sampler
+from tests.lengths import one_of
 
 from ..localization.conftest import CLOT, PATENT, draw_head, grid_with
 from .conftest import make_case, reorient
@@ -161,7 +162,7 @@ def test_hyperdensity_is_what_the_clot_has_above_the_patients_blood(side):
     assert not stack_channels(head.ncct, empty, priors, options=options).any()
 
 
-@pytest.mark.parametrize("codes", ORIENTATIONS)
+@pytest.mark.parametrize("codes", one_of(5, ORIENTATIONS))
 def test_sides_are_kept_in_every_orientation(case, codes):
     ncct, vessels, priors = case
     turned = SimpleNamespace(

@@ -26,6 +26,7 @@ def shuffles(generator: np.random.Generator, signal: float, number: int = 3, cas
     return tables
 
 
+@pytest.mark.long
 def test_the_mean_of_shuffles_covers_a_coin_nineteen_times_of_twenty():
     generator = np.random.default_rng(5)
     tables = [evaluate_shuffles(shuffles(generator, 0.0), FAST).iloc[-1] for _ in range(200)]

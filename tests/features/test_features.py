@@ -21,6 +21,7 @@ from lvo_kedro.features import (
 )
 from lvo_kedro.imaging.geometry import make_image
 from lvo_kedro.vocabulary import SEGMENTS
+from tests.lengths import one_of
 
 from ..localization.conftest import CLOT, ORIENTATIONS, PATENT, draw_head, grid_with
 from .conftest import maps_of, measured
@@ -29,7 +30,7 @@ OTHER = {"left": "right", "right": "left"}
 ROW = {"left": 0, "right": 1}
 
 
-@pytest.mark.parametrize("axes", ORIENTATIONS)
+@pytest.mark.parametrize("axes", one_of(5, ORIENTATIONS))
 def test_a_clot_is_denser_than_the_patients_blood_on_the_patients_side(axes) -> None:
     arteries = measured(("M1",), "right", axes=axes).arteries.set_index(["side", "segment"])
     assert arteries[BLOOD].nunique() == 1

@@ -110,6 +110,7 @@ def test_arms_above_the_head_are_cut_off_as_well(tmp_path: Path) -> None:
     assert low[2] < -150 and 80 < high[2] < 140
 
 
+@pytest.mark.long
 def test_an_oblique_and_a_sheared_scan(tmp_path: Path) -> None:
     angle = np.radians(15)
     turn = np.eye(4)
@@ -162,6 +163,7 @@ def test_a_dicom_series_of_head_and_chest(tmp_path: Path) -> None:
     assert scan.ncct.shape[2] * 6 < 330
 
 
+@pytest.mark.long
 def test_only_the_head_is_held_as_floats(body: nib.Nifti1Image, tmp_path: Path) -> None:
     coarse = np.asarray(body.dataobj)
     fine = np.repeat(np.repeat(np.repeat(coarse, 3, 0), 3, 1), 3, 2)

@@ -18,6 +18,7 @@ from lvo_kedro.localization import (
 )
 from lvo_kedro.localization.baseline import WEIGHED
 from lvo_kedro.vocabulary import HEMISPHERES, VESSEL_LABELS
+from tests.lengths import one_of
 
 from .conftest import CLOT, ORIENTATIONS, PATENT, Head, draw_head, grid_with
 
@@ -96,7 +97,7 @@ def test_it_points_to_the_clot(baseline: SegmentBaseline, segments, side) -> Non
     assert away.min() < (4 if len(segments) == 1 else 10)
 
 
-@pytest.mark.parametrize("axes", ORIENTATIONS)
+@pytest.mark.parametrize("axes", one_of(5, ORIENTATIONS))
 def test_the_side_is_the_patients_in_every_orientation(baseline: SegmentBaseline, axes) -> None:
     call = baseline.call(described(("M1",), "right", 3, axes))
     assert (call.best_segment, call.best_side) == ("M1", "right")

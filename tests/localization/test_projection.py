@@ -17,11 +17,12 @@ from lvo_kedro.localization import (
     project_vessels,
 )
 from lvo_kedro.vocabulary import VESSEL_LABELS
+from tests.lengths import one_of
 
 from .conftest import BOXES, CLOT, ORIENTATIONS, PATENT, draw_head, grid_with
 
 
-@pytest.mark.parametrize("axes", ORIENTATIONS)
+@pytest.mark.parametrize("axes", one_of(5, ORIENTATIONS))
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_every_orientation_and_side_gives_the_same_call(axes: str, side: str) -> None:
     head = draw_head(grid_with(axes, spacing=(2.0, 2.0, 2.5)), ("M1",), side)

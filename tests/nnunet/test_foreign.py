@@ -22,6 +22,7 @@ def folder(tmp_path, models):
     return tmp_path
 
 
+@pytest.mark.long
 def test_it_labels_an_image_as_the_models_own_loader_does(folder, models):
     image, _ = phantom(0)
     found = np.asarray(load_foreign(folder, CPU).predict(image).dataobj)

@@ -264,6 +264,7 @@ def test_trained_models_score_a_new_scan(tiny):
     assert 0 <= number_of(outcome.iloc[0]) <= 1
 
 
+@pytest.mark.long
 def test_a_scan_that_cannot_be_scored_is_shown_with_its_reason_and_the_status_says_so(tiny):
     cohort = tiny.load("cohort")
     sound, broken = cohort["ncct"].iloc[0], cohort["ncct"].iloc[-1]

@@ -112,6 +112,7 @@ def test_jacobian_of_a_known_stretch():
     assert low == pytest.approx(0.88, abs=1e-3) and high == pytest.approx(0.88, abs=1e-3)
 
 
+@pytest.mark.long
 def test_poor_first_start_is_repaired_by_the_second(phantom, monkeypatch):
     real = registration.engine.register
     calls = []

@@ -52,6 +52,7 @@ def test_collaterals_fill_what_lies_beyond_the_clot(case):
     assert np.median(there) > 0.5 * found.arterial_hu
 
 
+@pytest.mark.long
 def test_without_an_occlusion_both_sides_are_filled():
     options = STROKE.model_copy(update={"lvo": False})
     case, found = simulate_case(11, options), simulate_cta(11, options, SHARP)
