@@ -84,6 +84,7 @@ def finished(tmp_path: Path, detectors: CaseDataset, monkeypatch) -> Iterator[An
     end_run()
 
 
+@pytest.mark.long
 def test_a_registered_detector_loads_by_name_and_knows_its_input(finished, detectors):
     client = finished({"detectors": "lvo-detector"})
     versions = {v.tags["fold"]: v for v in client.search_model_versions("name = 'lvo-detector'")}

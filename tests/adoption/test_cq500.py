@@ -127,6 +127,7 @@ def test_the_second_call_does_nothing_and_options_are_rules(
         adopt(few, tmp_path / "none", series={"CQ500CT9": "2"})
 
 
+@pytest.mark.long
 def test_the_command_lists_who_is_left_out(root: Path, tmp_path: Path) -> None:
     few = tmp_path / "part" / "qct01"
     few.mkdir(parents=True)

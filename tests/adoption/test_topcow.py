@@ -77,6 +77,7 @@ def test_both_sides_become_one_label_and_the_middle_cerebral_artery_only_what_it
             assert set(merged[drawn == value].tolist()) == {values[expected]}
 
 
+@pytest.mark.long
 def test_the_mapping_is_what_the_labeller_takes(found: Found) -> None:
     scheme, _, out, _ = found
     options = LabellerOptions(
@@ -88,6 +89,7 @@ def test_the_mapping_is_what_the_labeller_takes(found: Found) -> None:
     assert set(np.unique(named).tolist()) == expected
 
 
+@pytest.mark.long
 def test_odd_patients_are_named(found: Found) -> None:
     failed = found[3].failed
     said = ("no labels", "to the left of the left one", "label values 99", "mm apart")

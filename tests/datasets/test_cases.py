@@ -193,6 +193,7 @@ def count_to_the_end(number: int, *, folder: Path) -> dict[str, object]:
     return {}
 
 
+@pytest.mark.long
 def test_folds_run_side_by_side(tmp_path):
     folds = dataset(tmp_path / "d", resumable=True, stop_on_error=True, workers=2)
     folds.save({"fold_0": partial(meet, "fold_1"), "fold_1": partial(meet, "fold_0")})
@@ -295,6 +296,7 @@ def test_a_case_that_takes_its_worker_down_costs_itself_alone(tmp_path, trace):
     assert set(trace.lines()[before:]) == {"c"}
 
 
+@pytest.mark.long
 @pytest.mark.skipif(os.name == "nt", reason="there, nothing is killed by a signal")
 def test_a_run_outlives_the_case_that_took_an_earlier_run_down(tmp_path, trace):
     cases = dataset(tmp_path / "d")

@@ -156,6 +156,7 @@ def test_several_networks_give_the_mean_of_their_utilities(cohort, trained, tmp_
         assert both.sides[side] == pytest.approx((one.sides[side] + two.sides[side]) / 2)
 
 
+@pytest.mark.long
 def test_a_killed_run_resumes_to_the_same_result(cohort, tmp_path):
     class Killed(Exception):
         pass

@@ -79,6 +79,7 @@ def test_labels_lie_on_the_head_in_the_original_frames(series: Series) -> None:
     assert np.median(offsets(series.folder)) <= 0.5
 
 
+@pytest.mark.long
 @pytest.mark.shared
 def test_labels_lie_on_the_frames_of_a_real_tilted_uneven_series(shared: Path) -> None:
     folder = shared / "data" / "ncct_ge_hispeed_dicom"

@@ -137,7 +137,7 @@ MOMENTS = {
 """Where the training is stopped, after how many calls, and which epochs are left to train."""
 
 
-@pytest.mark.parametrize("moment", one_of(3, MOMENTS))
+@pytest.mark.parametrize("moment", one_of(6, MOMENTS))
 def test_a_stopped_training_goes_on_and_ends_the_same(
     dataset: Path, models: list[Path], tmp_path: Path, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -157,6 +157,7 @@ def test_occlusions_without_a_name_are_detected_but_teach_and_test_no_naming(tin
         assert "side unknown or both: 1 (both 1, unknown 0); in detection alone: 1" in text
 
 
+@pytest.mark.long
 def test_what_the_maps_point_to_is_counted_and_shown(tiny):
     assert set(tiny.load("explanations")) == set(tiny.load("detection_scores")["case_id"])
     for split in ("cross_validation", "external_test"):

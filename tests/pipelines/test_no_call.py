@@ -137,6 +137,7 @@ def scorer(empty: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     return empty
 
 
+@pytest.mark.long
 def test_the_terminal_gives_the_reason_first_and_no_call(scorer: Any, two_scans: list[str]) -> None:
     for scans in (two_scans, two_scans[::-1]):
         result = CliRunner().invoke(cli, ["score", "--env", "tiny", *scans])

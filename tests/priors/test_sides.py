@@ -159,6 +159,7 @@ def test_same_input_gives_the_same_maps(posed, posed_priors):
     np.testing.assert_array_equal(np.random.get_state()[1], state)  # the caller's draws stay
 
 
+@pytest.mark.long
 def test_mask_on_another_grid_is_brought_over(posed, posed_priors):
     wider = nib.Nifti1Image(
         np.pad(np.asarray(posed.mask.dataobj), 2), _shifted(posed.mask.affine, -2)

@@ -113,6 +113,7 @@ def test_models_of_occlusions_alone_make_a_report_without_probabilities(
         assert plot(splits[1].detection).axes
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("no_drawing")
 def test_labels_that_equal_the_source_come_first_and_have_no_headline(
     content: ReportContent,
