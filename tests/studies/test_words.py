@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lvo_kedro.studies.words import read_finding, read_yes_or_no
+from lvo_kedro.studies.words import cell_key, read_finding, read_side, read_yes_or_no
 
 FINDINGS = {
     "linke MCA M1": "1 left M1",
@@ -64,6 +64,56 @@ FINDINGS = {
     "no LVO, but M3 left": "unknown left other",
     "M1 links?": "unknown left M1",
     "V.a. M2 rechts": "unknown right M2",
+    "No ICH. M1 occlusion left": "1 left M1",
+    "Keine Blutung, Mediaverschluss rechts": "1 right unknown",
+    "Keine ICB. Mediahauptstammverschluss links": "1 left M1",
+    "Pas d'hémorragie, occlusion gauche": "1 left -",
+    "LVO left, no evidence of hemorrhage": "1 left -",
+    "Großgefäßverschluss links, kein Nachweis einer Blutung": "1 left -",
+    "LVO links, keine Thrombolyse": "1 left -",
+    "Verschluss links, sonst normal": "unknown left -",
+    "Keine Blutung. Basilarisverschluss": "1 - other",
+    "nicht normal": "unknown - -",
+    "1, no thrombectomy": "1 - -",
+    "geen aanwijzingen voor occlusie": "0 - -",
+    "LVO ausgeschlossen": "0 - -",
+    "Ausschluss eines Gefäßverschlusses": "0 - -",
+    "Kein Anhalt für einen LVO": "0 - -",
+    "absence d'occlusion": "0 - -",
+    "no acute intracranial large vessel occlusion": "0 - -",
+    "LVO: 0": "0 - -",
+    "rule out LVO": "unknown - -",
+    "LVO unlikely": "unknown - -",
+    "M1 offen": "unknown - M1",
+    "M1 stenosis left": "unknown left M1",
+    "oclusión M1 derecha sin hemorragia": "1 right M1",
+    "M1 re-occlusion left": "1 left M1",
+    "M1 right, sx 3 h": "1 right M1",
+    "r/o M1 occlusion left": "unknown left M1",
+    "Hemiparese rechts, M1-Verschluss": "1 - M1",
+    "Left sided weakness, M1 occlusion": "1 - M1",
+    "M1-Verschluss links, ACI-Stenose rechts": "1 left M1",
+    "M2 superior trunk left": "1 left M2",
+    "Occlusion du tronc basilaire": "1 - other",
+    "brain stem infarct": "- - -",
+    "ICA-L": "1 - unknown",
+    "ICA-R": "1 right unknown",
+    "MCA trunk left": "1 left M1",
+    "ICA and distal M1 left": "1 left unknown",
+    "distal M1 left, ICA stenosis": "1 left M1",
+    "ICA occlusion left, cervical and intracranial": "1 left unknown",
+    "VA occlusion left": "1 left other",
+    "no hemorrhage or occlusion": "0 - -",
+    "No hemorrhage and M1 occlusion left": "unknown left M1",
+    "no flow in left M1 due to occlusion": "unknown left M1",
+    "M1 occlusion left, not treated": "1 left M1",
+    "M1 occlusion not seen": "unknown - M1",
+    "no M1, M2 or ICA occlusion": "unknown - unknown",
+    "kein LVO, M1 offen": "0 - -",
+    "Keine Blutung, kein Verschluss": "0 - -",
+    "M1 links. Keine Blutung. Kein Infarkt.": "1 left M1",
+    "M1 occlusion, right sided": "1 right M1",
+    "Karotis-L rechts": "1 right C7+M1",
     "see report": "- - -",
     "": "- - -",
 }
@@ -79,3 +129,20 @@ def test_yes_and_no() -> None:
     assert {read_yes_or_no(text) for text in ("1", "Ja", "yes", "OUI", "sí", "positiv")} == {"1"}
     assert {read_yes_or_no(text) for text in ("0", "Nein", "no", "NON", "não", "neg.")} == {"0"}
     assert {read_yes_or_no(text) for text in ("", "-", "2", "no LVO", "siehe Befund")} == {""}
+
+
+def test_a_side_that_is_doubted_is_none() -> None:
+    told = {
+        "left?": "unknown",
+        "not left": "unknown",
+        "M1 sin": "left",
+        "sin": "left",
+        "re.": "right",
+    }
+    assert {text: read_side(text) for text in told} == told
+
+
+def test_whole_cells_keep_their_signs_and_their_script() -> None:
+    cells = ("+", "-", "左", "右", "да", "нет", "M1+", "M1-")
+    assert len({cell_key(cell) for cell in cells}) == len(cells)
+    assert cell_key(" Ré. ") == cell_key("re") == "re"

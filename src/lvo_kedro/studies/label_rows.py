@@ -14,6 +14,7 @@ from lvo_kedro.studies.words import (
     OTHER,
     UNKNOWN,
     Finding,
+    cell_key,
     plain,
     read_finding,
     read_side,
@@ -90,7 +91,7 @@ class LabelMapping(Options):
             odd = sorted(set(words.values()) - {*_EXACT[role], ""})
             if odd:
                 raise ValueError(f"{role}: {odd} are none of {', '.join(_EXACT[role])}")
-        return {r: {plain(w): v for w, v in words.items()} for r, words in values.items()}
+        return {r: {cell_key(w): v for w, v in words.items()} for r, words in values.items()}
 
     def meaning(self, role: Role, cell: str) -> str | None:
         """Return what a whole cell means by this mapping or by itself, or None.
@@ -99,8 +100,8 @@ class LabelMapping(Options):
             role: Of its column.
             cell: As typed.
         """
-        known = {plain(value): value for value in _EXACT[role]} | dict(self.values.get(role, {}))
-        return known.get(plain(cell))
+        known = {cell_key(value): value for value in _EXACT[role]}
+        return (known | dict(self.values.get(role, {}))).get(cell_key(cell))
 
 
 def read_row(values: Mapping[Role, str], mapping: LabelMapping) -> tuple[Row | None, Problems]:
@@ -158,7 +159,7 @@ def _statement(role: Role, cell: str, mapping: LabelMapping, problems: Problems)
     """Return what a cell says."""
     exact = mapping.meaning(role, cell) if role in _EXACT else None
     if exact is not None:
-        occluded = "1" if role == "segment" and exact else ""
+        occluded = "1" if role == "segment" and exact not in ("", UNKNOWN) else ""
         return Finding(**{"lvo": occluded, role: exact})
     if role == "side":
         found = Finding(side=read_side(cell))

@@ -18,50 +18,17 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from lvo_kedro.studies import phrases as p
+from lvo_kedro.studies.phrases import BOTH
 from lvo_kedro.vocabulary import SEGMENT_CLASSES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 UNKNOWN: Final = "unknown"
 OTHER: Final = "other"
-BOTH: Final = "both"
-
-_CLASSES: Final = frozenset(SEGMENT_CLASSES)
-_SIDES: Final = {
-    "left": r"left|lt|l|li|links?|linke[mnrs]?|linksseitig\w*|gauche|izq|izquierd[ao]|sx|sin"
-    r"|sinistr[aio]|esquerd[ao]",
-    "right": r"right|rt|r|re|rechts?|rechte[mnrs]?|rechtsseitig\w*|droite?|derech[ao]|dx|dext\w*"
-    r"|destr[ao]|direit[ao]",
-    BOTH: r"both|bilat\w*|bds|beid(?:e[rns]?)?(?:seit\w*)?|ambos|ambas|entramb[ei]",
-}
-_CAROTID: Final = r"ica|aci|(?:internal )?carotid\w*|karotis|carotis(?: interna)?"
-_T: Final = (
-    rf"(?:{_CAROTID}) ?t|t (?:{_CAROTID})|t (?:occlusion|verschluss)"
-    r"|(?:top|apex) of (?:the )?(?:carotid|ica)"
-)
-_IN_THE_HEAD: Final = r"c7|intra[ck]ran\w*|termin\w*|distal\w*|supra[ck]lin\w*"
-_IN_THE_NECK: Final = (
-    r"c1|[cz]ervi[ck]al\w*|extra[ck]ran\w*|neck|hals\w*|bulb\w*|cca|common carotid|carotis communis"
-    rf"|proximal\w* (?:{_CAROTID})|(?:{_CAROTID}) proximal\w*"
-)
-_PARTS: Final = {"M1": r"m1|\w*hauptstamm|stem|trunk|tronc|main stem", "M2": r"m2"}
-_MCA: Final = r"mca|acm|media\w*|middle cerebral|cerebri media"
-_ELSEWHERE: Final = (
-    r"m[34]|a[1-5]|p[1-4]|v[1-4]|aca|pca|acp|basilar\w*|ba|va|vertebr\w*|pica|aica|sca|mevo|dvo"
-    r"|(?:anterior|posterior) cerebral|cerebri (?:anterior|posterior)"
-)
-_NONE: Final = (
-    r"(?:no|non|not|without|kein\w*|ohne|nicht|sans|pas|aucune?|sin|ningun\w*|sem|nao|nessun\w*)"
-    r" (?:\w+ ){0,2}?(?:lvo|occlu\w*|oclus\w*|\w*verschl\w*|nachweis\w*|evidence|thromb\w*)"
-    r"|negativ\w*|unauffallig\w*|normal\w*|none|nil|lvo (?:neg|no|nein)"
-)
-_DOUBT: Final = (
-    r"\?|possibl\w*|probabl\w*|fraglich\w*|v ?a|verdacht|suspect\w*|suspicion|unklar\w*|unclear"
-    r"|evtl|eventuell\w*|moglich\w*"
-)
-_OCCLUSION: Final = r"lvo|occlu\w*|oclus\w*|\w*verschl\w*|thromb\w*"
-_YES: Final = r"1|yes|y|ja|j|oui|si|sim|true|wahr|vrai|pos\w*"
-_NO: Final = r"0|no|n|nein|non|nao|false|falsch|faux|neg\w*"
 
 
 @dataclass(frozen=True)
@@ -82,20 +49,52 @@ def plain(text: str) -> str:
     Args:
         text: As typed.
     """
+    return _words(_letters(text))
+
+
+def cell_key(text: str) -> str:
+    """Return a whole cell without accents and capitals; signs and other scripts stay.
+
+    Args:
+        text: As typed; blanks and points at its ends do not count.
+    """
+    return _folded(text).strip(" .:,;")
+
+
+def _folded(text: str) -> str:
     parts = unicodedata.normalize("NFKD", text.replace("ß", "ss")).casefold()
-    letters = "".join(c for c in parts if not unicodedata.combining(c))
-    letters = re.sub(r"\b[ld]['’]", "", letters)  # l'occlusion is not on the left
-    letters = re.sub(rf"\b({_CAROTID})-[tl]\b", r"\1 t", letters)  # nor is a carotid-L
-    letters = letters.replace("?", " ? ")
-    return " ".join(re.sub(r"[^a-z0-9?]+", " ", letters).split())
+    return " ".join("".join(c for c in parts if not unicodedata.combining(c)).split())
+
+
+def _letters(text: str) -> str:
+    letters = _folded(text.replace("\n", " . "))
+    for pattern, words in p.ABBREVIATIONS.items():
+        letters = re.sub(pattern, words, letters)
+    # ICA-L is the carotid's T only if another side is named: it may be short for the left
+    other = _has(_words(letters), p.SIDES["right"]) or _has(
+        _words(letters), "left|links?|linke\\w*"
+    )
+    return re.sub(r"\b(ica|aci)-l\b", r"\1 t" if other else r"\1", letters)
+
+
+def _words(letters: str) -> str:
+    return " ".join(re.sub(r"[^a-z0-9?]+", " ", letters.replace("?", " ? ")).split())
 
 
 def _has(words: str, pattern: str) -> bool:
     return re.search(rf"(?<![a-z0-9])(?:{pattern})(?![a-z0-9])", words) is not None
 
 
+def _without(words: str, pattern: str, instead: str = " ") -> str:
+    found = re.sub(rf"(?<![a-z0-9])(?:{pattern})(?![a-z0-9])", instead, words)
+    return " ".join(found.split())
+
+
 def read_finding(text: str) -> Finding:
     """Read free text about one occlusion, or none.
+
+    Each clause is looked at for itself, since "no haemorrhage" denies no occlusion. What doubts or
+    contradicts itself is ``unknown``: a label that is not taken does less harm than a wrong one.
 
     Args:
         text: Such as "linke MCA M1" or "no LVO".
@@ -108,26 +107,83 @@ def read_finding(text: str) -> Finding:
         Finding(lvo='1', side='left', segment='M1')
         >>> read_finding("kein Verschluss")
         Finding(lvo='0', side='', segment='')
+        >>> read_finding("Keine Blutung. M1-Verschluss links")
+        Finding(lvo='1', side='left', segment='M1')
     """
-    words = plain(text)
-    rest = re.sub(rf"(?<![a-z0-9])(?:{_NONE})(?![a-z0-9])", " ", words)
-    denied = rest != words
-    segment, side = read_segment(rest), read_side(rest)
-    if _has(words, _DOUBT) or (denied and segment):
-        return Finding(UNKNOWN, side, segment)
-    if denied:
-        return Finding("0", side, segment)
-    return Finding("1" if segment or _has(rest, _OCCLUSION) else "", side, segment)
+    clauses = _clauses(text)
+    told = [(clause, _kind(clause, alone=len(clauses) == 1)) for clause in clauses]
+    kinds = {kind for _, kind in told}
+    if kinds & {"yes", "doubt"}:
+        lvo = UNKNOWN if "doubt" in kinds or "no" in kinds else "1"
+        wanted = {"yes", "doubt", "side"}
+    else:
+        lvo = "0" if "no" in kinds else UNKNOWN if "open" in kinds else ""
+        wanted = {"open"} if lvo == UNKNOWN else set()
+    about = [clause for clause, kind in told if kind in wanted]
+    return Finding(lvo, _united(map(_side_of, about)), _segment_of(" ".join(about)))
+
+
+def _clauses(text: str) -> list[str]:
+    """Return the plain words of each clause."""
+    parts = (_words(part) for part in re.split(r"[.;,()\[\]]+", _letters(text)))
+    return [part for part in parts if part]
+
+
+def _kind(clause: str, *, alone: bool) -> str:
+    """Tell what a clause says of an occlusion.
+
+    Returns:
+        ``yes``, ``no``, ``doubt``, ``open`` of an artery that is not occluded, ``side`` where there
+        is nothing else, or nothing.
+    """
+    if _has(clause, rf"(?:{p.DENIED_ELSE}) (?:and|und|et|y|e|en)"):
+        return "doubt"  # is what follows denied, too?
+    rest = _without(clause, rf"(?:{p.DENIED_ELSE}) (?:or|nor|oder|noch|ou|o|of)", " no ")
+    rest = _without(rest, p.DENIED_ELSE)
+    told = _has(rest, p.OCCLUSION) or bool(_segment_of(rest))
+    if _has(rest, p.DOUBT):
+        return "" if _has(rest, p.ELSE) and not told else "doubt"
+    left = _without(rest, p.DENIED)
+    if left != rest:
+        return "doubt" if _has(left, p.OCCLUSION) or _segment_of(left) else "no"
+    return _stated(rest, told=told, alone=alone)
+
+
+def _stated(rest: str, *, told: bool, alone: bool) -> str:
+    """Tell what a clause says in which no occlusion is denied."""
+    denies = _has(rest, p.DENY)
+    if _has(rest, p.NORMAL) or re.fullmatch(p.NOTHING_THERE, rest):
+        return "doubt" if _has(rest, p.NORMAL) and (told or denies) else "no"
+    if _has(rest, p.OPEN):
+        return "doubt" if _has(rest, p.OCCLUSION) else "open"
+    if told:
+        return "doubt" if denies else "yes"
+    if rest and not _without(rest, "|".join([*p.SIDES.values(), p.BESIDE_SIDES])):
+        return "side"
+    if alone:
+        return ""
+    return "yes" if re.fullmatch(p.YES, rest) else "no" if re.fullmatch(p.NO, rest) else ""
 
 
 def read_side(text: str) -> str:
-    """Return the side that words name: left, right, both, or nothing.
+    """Return the side that a cell names: left, right, both, ``unknown`` in doubt, or nothing.
 
     Args:
         text: As typed.
     """
-    words = plain(text)
-    named = [side for side, pattern in _SIDES.items() if _has(words, pattern)]
+    if _has(plain(text), rf"{p.DOUBT}|{p.DENY}"):
+        return UNKNOWN
+    return _united(map(_side_of, _clauses(text)))
+
+
+def _side_of(clause: str) -> str:
+    if _has(clause, p.CLINICAL):
+        return ""
+    return _united(side for side, pattern in p.SIDES.items() if _has(clause, pattern))
+
+
+def _united(sides: Iterable[str]) -> str:
+    named = {side for side in sides if side}
     return BOTH if len(named) > 1 else next(iter(named), "")
 
 
@@ -137,21 +193,24 @@ def read_segment(text: str) -> str:
     Args:
         text: As typed.
     """
-    words = plain(text)
-    parts = [name for name, pattern in _PARTS.items() if _has(words, pattern)]
-    neck = _has(words, _IN_THE_NECK) or _has(words, r"tandem\w*")
-    if _has(words, _T):
+    return _segment_of(plain(text))
+
+
+def _segment_of(words: str) -> str:
+    parts = [name for name, pattern in p.PARTS.items() if _has(words, pattern)]
+    neck = _has(words, p.IN_THE_NECK) or _has(words, r"tandem\w*")
+    if _has(words, p.T):
         parts = ["C7", "M1", *parts[parts[:1] == ["M1"] :]]
-    elif _has(words, "c7") or (not neck and _has(words, _CAROTID)):
-        if not _has(words, _IN_THE_HEAD):
-            return UNKNOWN
+    elif _has(words, p.C7):
         parts = ["C7", *parts]
+    elif _has(words, p.CAROTID) and (not neck or (_has(words, p.IN_THE_HEAD) and not parts)):
+        return UNKNOWN
     if parts:
         named = "+".join(parts)
-        return named if named in _CLASSES else OTHER
-    if _has(words, _ELSEWHERE) or _has(words, _IN_THE_NECK):
+        return named if named in SEGMENT_CLASSES else OTHER
+    if _has(words, p.ELSEWHERE) or _has(words, p.IN_THE_NECK):
         return OTHER
-    return UNKNOWN if neck or _has(words, _MCA) else ""
+    return UNKNOWN if neck or _has(words, p.MCA) else ""
 
 
 def read_yes_or_no(text: str) -> str:
@@ -161,6 +220,6 @@ def read_yes_or_no(text: str) -> str:
         text: A cell that says whether there is an occlusion.
     """
     cell = plain(text)
-    if re.fullmatch(_YES, cell):
+    if re.fullmatch(p.YES, cell):
         return "1"
-    return "0" if re.fullmatch(_NO, cell) else ""
+    return "0" if re.fullmatch(p.NO, cell) else ""
