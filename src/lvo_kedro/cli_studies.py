@@ -12,7 +12,7 @@ import click
 
 from lvo_kedro.disk import storage_error
 from lvo_kedro.errors import CaseError
-from lvo_kedro.imported_cohort import TABLE, Cohort, cohort_of, page_lines, write_table
+from lvo_kedro.imported_cohort import ROWS, TABLE, Cohort, cohort_of, page_lines, write_table
 from lvo_kedro.lock import working_on
 from lvo_kedro.progress import Clock, Step, duration
 from lvo_kedro.reporting.import_page import write_import_page
@@ -162,6 +162,7 @@ def _write(
     write_table(folder / CHOICES, choices_table(imported.outcomes, chosen))
     if joined is not None and not cohort.table.empty:
         write_table(out / TABLE, cohort.table)
+        write_table(out / ROWS, cohort.made)
     problems = [] if joined is None else [f"labels: {problem}" for problem in joined.problems]
     problems += [
         f"{count} file(s) passed over: {why}" for why, count in imported.passed_over.items()

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from lvo_kedro.studies.outcomes import SeriesOutcome
 
 TABLE: Final = "cases.csv"
+ROWS: Final = "import/rows.csv"
+"""What an import made of its rows: what differs in the table now, a person changed."""
+NOT_WRITTEN: Final = "no scan was written"
 _NOT_COPIED: Final = ("onset",)
 """A date; hours from onset to scan are copied."""
 
@@ -31,7 +34,9 @@ class Cohort(NamedTuple):
 
     table: pd.DataFrame
     left_out: dict[str, str]
-    """By case, why it is not in the table."""
+    """By case, why it is not in the table, or why its row is that of an earlier import."""
+    made: pd.DataFrame
+    """The rows as the import made them, before a person's changes; kept for the next import."""
 
 
 def cohort_of(
@@ -43,7 +48,9 @@ def cohort_of(
 ) -> Cohort:
     """Join what was written with its labels to a valid cohort table.
 
-    Rows of an earlier table that are no study of this import stay as they are.
+    Rows of an earlier table that are no study of this import stay as they are, and so does what a
+    person or another command changed in those that are. A study that an earlier import wrote and
+    this one did not keeps its row.
 
     Args:
         imported: Of :func:`~lvo_kedro.studies.import_studies`.
@@ -58,12 +65,13 @@ def cohort_of(
     former = _former(folder)
     if labels is None:
         without = {o.case_id for o in imported.outcomes} - set(former["case_id"])
-        return Cohort(former, dict.fromkeys(sorted(without), "no label"))
+        made = _former(folder, ROWS)
+        return Cohort(former, dict.fromkeys(sorted(without), "no label"), made)
     rows, left_out = [], {}
     for study, outcome in zip(imported.studies["study_uid"], imported.outcomes, strict=True):
         label = dict(labels.loc[study]) if study in labels.index else {}
         if outcome.state != "written":
-            left_out[outcome.case_id] = "no scan was written"
+            left_out[outcome.case_id] = NOT_WRITTEN
         elif label.get("lvo") not in ("0", "1"):
             left_out[outcome.case_id] = (
                 "its label says that it is unknown whether there is an occlusion"
@@ -72,11 +80,49 @@ def cohort_of(
             )
         else:
             rows.append(_row(outcome, label, with_age_and_sex=with_age_and_sex))
-    table = pd.DataFrame(rows, columns=None if rows else list(REQUIRED)).fillna("")
+    before = _former(folder, ROWS)
+    kept = [
+        row
+        for row in former.to_dict("records")
+        if left_out.get(row["case_id"]) == NOT_WRITTEN and (folder / row["ncct"]).is_file()
+    ]
+    here = {row["case_id"] for row in (*rows, *kept)}
+    made = pd.concat(
+        [_frame(rows), before[before["case_id"].isin(here - {r["case_id"] for r in rows})]],
+        ignore_index=True,
+    ).fillna("")
+    merged = _with_changes(rows, former, before) + kept
     ours = {outcome.case_id for outcome in imported.outcomes}
     others = former[~former["case_id"].isin(ours)]
-    table = pd.concat([others, table], ignore_index=True).fillna("")
-    return _valid(table, folder, left_out)
+    table = pd.concat([others, _frame(merged)], ignore_index=True).fillna("")
+    return _valid(table, folder, left_out, ours)._replace(made=made)
+
+
+def _frame(rows: list[dict[Any, Any]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=None if rows else list(REQUIRED), dtype=str).fillna("")
+
+
+def _with_changes(
+    rows: list[dict[str, str]], former: pd.DataFrame, before: pd.DataFrame
+) -> list[dict[Any, Any]]:
+    """Return rows with those cells of the former table that are not what an import made of them.
+
+    Somebody has changed them since: a segment after a look, vessel labels that were taken. Where
+    it is not known what the import had made, cells that it does not make at all are kept.
+    """
+    present = {row["case_id"]: row for row in former.to_dict("records")}
+    made = {row["case_id"]: row for row in before.to_dict("records")}
+    merged = []
+    for row in rows:
+        was = made.get(row["case_id"])
+        own = present.get(row["case_id"], {})
+        edits = {
+            name: value
+            for name, value in own.items()
+            if (value != was.get(name, "") if was is not None else name not in row)
+        }
+        merged.append(row | edits)
+    return merged
 
 
 def _row(outcome: StudyOutcome, label: dict[str, str], *, with_age_and_sex: bool) -> dict[str, str]:
@@ -95,9 +141,9 @@ def _row(outcome: StudyOutcome, label: dict[str, str], *, with_age_and_sex: bool
     return {**ids, **scans, **facts, **told, **simulated}
 
 
-def _former(folder: Path) -> pd.DataFrame:
+def _former(folder: Path, name: str = TABLE) -> pd.DataFrame:
     """Return the table that is there already."""
-    path = folder / TABLE
+    path = folder / name
     if not path.is_file():
         return pd.DataFrame(columns=list(REQUIRED))
     try:
@@ -105,25 +151,28 @@ def _former(folder: Path) -> pd.DataFrame:
         return table[[*REQUIRED, *(name for name in table.columns if name not in REQUIRED)]]
     except (ValueError, KeyError) as error:
         raise TableError(
-            "a cases.csv that cannot be read", "a cohort table", "move it away, or correct it"
+            f"a {name} that cannot be read", "a cohort table", "move it away, or correct it"
         ) from error
 
 
-def _valid(table: pd.DataFrame, folder: Path, left_out: dict[str, str]) -> Cohort:
-    """Leave out rows that the cohort table does not allow, and say why."""
+def _valid(table: pd.DataFrame, folder: Path, left_out: dict[str, str], ours: set[str]) -> Cohort:
+    """Leave out rows of this import that the cohort table does not allow, and say why.
+
+    Rows of others are never dropped: what is wrong with them ends the import, which then says so.
+    """
     while not table.empty:
         try:
             validate_cohort(table, folder)
             break
         except CohortError as error:
             rows = {problem.row - 2: problem for problem in error.problems}
-            if not set(rows) <= set(table.index):
+            if not set(rows) <= set(table.index[table["case_id"].isin(ours)]):
                 raise
             for row, problem in rows.items():
                 left_out[str(table.at[row, "case_id"])] = f"{problem.column}: {problem.rule}"
             table = table.drop(index=list(rows)).reset_index(drop=True)
     first = [*REQUIRED, *(name for name in table.columns if name not in REQUIRED)]
-    return Cohort(table[first], left_out)
+    return Cohort(table[first], left_out, table)
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

@@ -273,6 +273,44 @@ def test_an_import_adds_to_the_cohort_that_is_there(
     assert len(table) == 2
 
 
+def test_what_a_person_changed_in_the_table_stays(
+    tmp_path: Path, plain: Series, labels: Path
+) -> None:
+    folder = plain.write()
+    raw = tmp_path / "data" / "01_raw"
+    assert run(tmp_path, "--labels", str(labels)).exit_code == 0
+    table = pd.read_csv(raw / "cases.csv", dtype=str, keep_default_na=False)
+    shutil.copy(raw / table.at[0, "ncct"], raw / "drawn.nii.gz")
+    table = table.assign(segment="M2", vessel_labels="drawn.nii.gz")
+    table.to_csv(raw / "cases.csv", index=False)
+    labels.write_text(f"accession,finding,nihss\n{ACCESSION},linke MCA M1,12\n")
+    assert run(tmp_path, "--labels", str(labels)).exit_code == 0
+    (row,) = pd.read_csv(raw / "cases.csv", dtype=str).to_dict("records")
+    assert (row["segment"], row["vessel_labels"], row["nihss"]) == ("M2", "drawn.nii.gz", "12")
+    for path in folder.iterdir():  # a study that fails later keeps its row
+        path.write_bytes(path.read_bytes()[:300])
+    again = run(tmp_path, "--labels", str(labels))
+    assert len(pd.read_csv(raw / "cases.csv")) == 1, again.output
+
+
+def test_another_secret_gives_other_names_and_choices_of_other_exports_stay(
+    tmp_path: Path, plain: Series, labels: Path
+) -> None:
+    plain.write()
+    raw = tmp_path / "data" / "01_raw"
+    assert run(tmp_path, "--labels", str(labels)).exit_code == 0
+    path = raw / "import" / "choices.csv"
+    choices = pd.read_csv(path, dtype=str, keep_default_na=False)
+    case = choices.at[0, "case_id"]
+    other = choices.iloc[:1].assign(case_id="elsewhere", series_id="ser-1", person="ncct")
+    pd.concat([choices, other]).to_csv(path, index=False)
+    (tmp_path / "private" / "secret").unlink()
+    assert run(tmp_path, "--labels", str(labels)).exit_code == 0
+    choices = pd.read_csv(path, dtype=str, keep_default_na=False)
+    assert case not in set(choices["case_id"])
+    assert list(choices.loc[choices["case_id"] == "elsewhere", "person"]) == ["ncct"]
+
+
 def test_without_labels_the_cohort_stays(tmp_path: Path, plain: Series, labels: Path) -> None:
     plain.write()
     assert run(tmp_path, "--labels", str(labels)).exit_code == 0

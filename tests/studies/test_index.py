@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import stat
+import sys
 import tarfile
 import zipfile
 import zlib
@@ -23,6 +25,13 @@ from lvo_kedro.studies.index import Index, opened
 from tests.imaging.phantoms import PATIENT_ID, Series
 
 TINY = (8, 8, 6)
+
+
+def raising(error: Exception):
+    def fails(*_: object) -> None:
+        raise error
+
+    return fails
 
 
 @pytest.fixture
@@ -107,34 +116,71 @@ def test_archives_hold_what_folders_hold(tmp_path: Path, tiny: Series, index: In
 
 def test_bids_sessions_are_studies(tmp_path: Path, index: Index) -> None:
     image = nib.Nifti1Image(np.zeros((4, 4, 5), np.int16), np.diag([1.0, 1, 5, 1]))
+    root = tmp_path / "set"
     for name in ("sub-1/ses-1/sub-1_ses-1_ncct", "sub-1/ses-1/sub-1_ses-1_cta",
-                 "sub-1/ses-2/sub-1_ses-2_ncct", "sub-2/sub-2_ct"):  # fmt: skip
-        path = tmp_path / f"{name}.nii.gz"
+                 "sub-1/ses-2/sub-1_ses-2_ncct", "sub-2/sub-2_ct",
+                 "derivatives/x/sub-2/sub-2_mask", "siteB/sub-2/sub-2_ct"):  # fmt: skip
+        path = root / f"{name}.nii.gz"
         path.parent.mkdir(parents=True, exist_ok=True)
         nib.save(image, path)
     sidecar = {"Manufacturer": "Siemens", "ConvolutionKernel": ["H31s", "2"], "SeriesNumber": 3}
-    (tmp_path / "sub-2" / "sub-2_ct.json").write_text(json.dumps(sidecar))
-    index.add([tmp_path])
-    assert sorted(index.study_uids()) == ["sub-1/ses-1", "sub-1/ses-2", "sub-2"]
-    assert len(index.study("sub-1/ses-1").series) == 2
-    assert index.study("sub-1/ses-1").patient == index.study("sub-1/ses-2").patient == "sub-1"
-    (series,) = index.study("sub-2").series
+    (root / "sub-2" / "sub-2_ct.json").write_text(json.dumps(sidecar))
+    index.add([root])
+    studies = ["set/siteB/sub-2", "set/sub-1/ses-1", "set/sub-1/ses-2", "set/sub-2"]
+    assert sorted(index.study_uids()) == studies
+    first, second = (index.study(uid) for uid in studies[1:3])
+    assert len(first.series) == 2
+    assert first.patient == second.patient == "sub-1"
+    series = next(s for s in index.study("set/sub-2").series if "Manufacturer" in s.header)
     assert series.header["Manufacturer"] == "Siemens"
     assert series.files[0].form["ConvolutionKernel"] == "H31s\\2"
 
 
 def test_nifti_files_named_by_what_they_show_share_a_study(tmp_path: Path, index: Index) -> None:
     image = nib.Nifti1Image(np.zeros((4, 4, 5), np.int16), np.eye(4))
-    for name in ("p1/Plain", "p1/CTA", "p2/0001", "p2/0002"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+    for name in ("x/p1/Plain", "x/p1/CTA", "x/p2/0001", "x/p2/0002", "y/p2/0001"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         nib.save(image, tmp_path / f"{name}.nii")
-    index.add([tmp_path])
-    assert sorted(index.study_uids()) == ["p1", "p2/0001", "p2/0002"]
+    for packed in ("a.zip", "b.zip"):  # other people's
+        with zipfile.ZipFile(tmp_path / packed, "w") as archive:
+            archive.write(tmp_path / "y/p2/0001.nii", "scan.nii")
+    index.add([tmp_path / "x", tmp_path / "y", tmp_path / "a.zip", tmp_path / "b.zip"])
+    assert sorted(index.study_uids()) == [
+        "a.zip/scan", "b.zip/scan", "x/p1", "x/p2/0001", "x/p2/0002", "y/p2/0001"
+    ]  # fmt: skip
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems' file names are text")
+def test_a_name_that_is_no_text_is_passed_over(tmp_path: Path, tiny: Series, index: Index) -> None:
+    folder = tiny.write()
+    shutil.copy(sorted(folder.iterdir())[0], os.fsencode(folder) + b"/M\xfcller")
+    index.add([folder])
+    assert index.problems()["a file name that is not UTF-8"] == 1
+    assert index.study_uids() == [tiny.study]
+
+
+def test_what_could_not_be_opened_is_tried_again_and_headers_may_be_corrected(
+    tmp_path: Path, tiny: Series, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tiny.write()
+    with monkeypatch.context() as away:
+        away.setattr(facts, "open_header", raising(PermissionError("share")))
+        index.add([folder])
+    assert index.study_uids() == []
+    index.add([folder])
+    assert index.study(tiny.study).accession == ""
+    for path in folder.iterdir():
+        data = pydicom.dcmread(path)
+        data.AccessionNumber = "corrected"
+        data.save_as(path)
+    index.add([folder])
+    assert index.study(tiny.study).accession == "corrected"
 
 
 def test_nobody_s_patient_id_joins_no_patients() -> None:
     assert facts.patient_key("ANONYMOUS", "") == facts.patient_key("0", "x") == ""
     assert facts.patient_key(" 17 ", "") == "17"
+    assert facts.patient_key("ANON0017", "") == "ANON0017"  # a pseudonym is somebody's
     assert facts.patient_key("17", "ward") != facts.patient_key("17", "")
 
 

@@ -51,7 +51,7 @@ _READ: Final = (
 )  # fmt: skip
 _MAX_CHARACTERS: Final = 512
 _MAX_UNPACKED: Final = 256 << 20
-_NOBODY: Final = re.compile(r"(anon\w*|unknown|none|n/?a|x+|0+|)", re.I)
+_NOBODY: Final = re.compile(r"(anon[a-z]*|unknown|none|n/?a|x+|0+|)", re.I)
 """What stands in PatientID where it is nobody's: such studies are each a patient's of their own."""
 _DIRECTORY: Final = "1.2.840.10008.1.3.10"
 _MAX_FRAMES: Final = 20_000

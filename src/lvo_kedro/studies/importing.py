@@ -169,6 +169,8 @@ class _Importer:
             self._import(study, fresh)
         except CaseError as error:
             fresh.fail(f"{error.found}; expected: {error.expected}")
+            if isinstance(error.__cause__, OSError):  # a share that was away, not a bad file
+                return fresh
         except MemoryError:
             raise
         except Exception as error:  # one study of thousands ends nothing but itself
@@ -189,7 +191,8 @@ class _Importer:
         chosen = sorted((s, answer) for (c, s), answer in self.wanted.choices.items() if c == case)
         series = sorted(self.wanted.series & {one.uid for one in study.series})
         options = self.options.model_dump(mode="json")
-        content = json.dumps([__version__, files, options, chosen, series])
+        names = [case, self.names.patient_id(study.patient)]  # another secret, other names
+        content = json.dumps([__version__, files, options, chosen, series, names])
         return hashlib.sha256(content.encode()).hexdigest()
 
     def _import(self, study: Study, outcome: StudyOutcome) -> None:

@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from lvo_kedro.studies.reading import facts_of, kind_of_file, reason_of
+from lvo_kedro.studies.reading import NOT_OPENED, facts_of, kind_of_file, reason_of
 from lvo_kedro.studies.sources import (
     Found,
     Place,
@@ -46,6 +46,17 @@ CREATE INDEX IF NOT EXISTS file_of_form ON file (form);
 CREATE INDEX IF NOT EXISTS form_of_series ON form (series);
 """
 _COMMIT_EVERY: Final = 2000
+
+
+def _with_plain_name(found: Found) -> Found:
+    """Return a file as it is, or, where its name is no text, one that is passed over."""
+    container, name = (
+        part.encode("utf-8", "backslashreplace").decode() for part in found.place[:2]
+    )
+    if (container, name) == found.place[:2]:
+        return found
+    place = Place(container, name, found.place.offset)
+    return found._replace(place=place, problem="a file name that is not UTF-8")
 
 
 class File(NamedTuple):
@@ -120,9 +131,9 @@ class Index:
         for export in exports:
             root = export.resolve()
             root = root if root.is_dir() else root.parent
-            for found in walk(export, limits):
+            for found in map(_with_plain_name, walk(export, limits)):
                 for one in self._files(found, limits):
-                    self._note(one, root, limits)
+                    self._note(_with_plain_name(one), root, limits)
                     count += 1
                     if count % _COMMIT_EVERY == 0:
                         self._base.commit()
@@ -158,8 +169,9 @@ class Index:
     def _known(self, found: Found) -> bool:
         """Whether a file in a folder is what it was; then it is marked as there."""
         done = self._base.execute(
-            "UPDATE file SET seen = ? WHERE archive = '' AND name = ? AND size = ? AND changed = ?",
-            (self._seen, found.place.name, found.size, found.changed_ns),
+            "UPDATE file SET seen = ? WHERE archive = '' AND name = ? AND size = ? AND changed = ? "
+            "AND problem != ?",  # which may be readable now
+            (self._seen, found.place.name, found.size, found.changed_ns, NOT_OPENED),
         )
         return done.rowcount > 0
 
@@ -203,8 +215,11 @@ class Index:
             others = {"study": ("accession", "patient"), "series": ("header",)}.get(table, ())
             columns = ", ".join((*names, *others))
             marks = ", ".join("?" * (len(names) + len(others)))
+            newer = ", ".join(f"{name} = excluded.{name}" for name in others)
+            action = f"UPDATE SET {newer}" if newer else "NOTHING"  # a header may be corrected
             self._base.execute(
-                f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})",  # noqa: S608
+                f"INSERT INTO {table} ({columns}) VALUES ({marks}) "  # noqa: S608
+                f"ON CONFLICT ({', '.join(names)}) DO {action}",
                 (*values, *rest),
             )
             where = " AND ".join(f"{name} = ?" for name in names)

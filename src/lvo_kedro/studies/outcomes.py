@@ -177,9 +177,10 @@ def choices_table(
 
     Args:
         outcomes: Of all studies.
-        chosen: What a person chose, of :func:`read_choices`; it stays in the table.
+        chosen: What a person chose, of :func:`read_choices`; it stays in the table, also of
+            studies that are none of this import.
     """
-    rows = []
+    rows: list[dict[str, str]] = []
     for study in outcomes:
         for one in study.series:
             row = {
@@ -197,4 +198,10 @@ def choices_table(
                 row[f"why_{role}"] = "; ".join(one.reasons.get(role, []))
             rows.append(row | {"notes": "; ".join(one.notes)})
     columns = ["case_id", "series", "series_id", PERSON, "chosen"]
-    return pd.DataFrame(rows, columns=None if rows else columns)
+    here = {(row["case_id"], row["series_id"]) for row in rows}
+    rows += [
+        {"case_id": case, "series_id": series, PERSON: answer}
+        for (case, series), answer in sorted(chosen.items())
+        if (case, series) not in here
+    ]
+    return pd.DataFrame(rows, columns=None if rows else columns).fillna("")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Any, Final
 
@@ -17,6 +18,9 @@ from lvo_kedro.studies.facts import Facts, nifti_facts, read_facts
 from lvo_kedro.studies.sources import HEAD, Bounded, Found, SourceLimits, kind_of
 
 _SIDECAR_BYTES: Final = 1 << 20
+
+NOT_OPENED: Final = "a file that cannot be opened"
+"""Why a file was passed over that may be readable another time."""
 
 
 def kind_of_file(found: Found) -> str:
@@ -89,14 +93,26 @@ def _nifti(found: Found, root: Path) -> Facts:
         with suppress(ValueError):
             read = json.loads(beside.read_text(encoding="utf-8"))
             sidecar = read if isinstance(read, dict) else {}
-    within = stem if found.place.container else str(Path(stem).relative_to(root))
-    return nifti_facts(within, header, sidecar)
+    packed = found.place.container
+    within = stem if packed else str(Path(stem).relative_to(root))
+    facts = nifti_facts(within, header, sidecar)
+    # files and subjects are called the same in many exports and archives
+    where = PurePath(packed).name if packed else root.name
+    return replace(facts, study="/".join((where, *_above_subject(within), facts.study)))
+
+
+def _above_subject(name: str) -> tuple[str, ...]:
+    """Return the folders above a BIDS subject, whose derivatives are its own."""
+    parts = PurePath(name).parts
+    at = next((n for n, part in enumerate(parts[:-1]) if part.startswith("sub-")), 0)
+    above = parts[:at]
+    return above[: above.index("derivatives")] if "derivatives" in above else above
 
 
 def reason_of(error: Exception) -> str:
     """Return words of our own as they are; those of a library may quote what they read."""
     if isinstance(error, OSError) and not isinstance(error, EOFError):
-        return "a file that cannot be opened"
+        return NOT_OPENED
     text = str(error)
     ours = (
         "a DICOMDIR",

@@ -114,6 +114,12 @@ class ScanReader:
         with tempfile.TemporaryDirectory(dir=self._work, prefix="series-") as folder:
             try:
                 paths = self.unpack(candidate, Path(folder))
+                if candidate.is_nifti and len(paths) > 1:
+                    raise ScanError(
+                        f"{len(paths)} NIfTI files of one name in exports of one name",
+                        "one file",
+                        "import these exports one after the other, into cohorts of their own",
+                    )
                 return read_scan(paths[0] if candidate.is_nifti else paths, self._limits)
             except (ScanError, MemoryError):
                 raise
