@@ -129,7 +129,7 @@ class Listener:
             wanted = ["SOPClassUID", "StudyInstanceUID", "Rows", "Columns"]
             header = pydicom.dcmread(path, specific_tags=wanted, stop_before_pixels=True)
             kind, study = str(header.SOPClassUID), str(header.StudyInstanceUID)
-            has_pixels = header.Rows and header.Columns
+            has_pixels = header.Rows and header.Columns and study
         except Exception:  # whatever pydicom raises on what is no DICOM
             has_pixels = False
         if not has_pixels:

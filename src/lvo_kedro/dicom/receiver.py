@@ -52,21 +52,31 @@ class Receiver:
         """Listen while the block lasts; gives the port."""
         return Listener(self.options, self.spool).listening()
 
-    def work(self) -> int:
-        """Score the studies that are complete and send what is to be sent; return how many."""
+    def work(self, stop: threading.Event | None = None) -> int:
+        """Score the studies that are complete and send what is to be sent; return how many.
+
+        Args:
+            stop: Set to end behind the study that is being scored; the others wait.
+        """
         self.spool.sweep(3 * self.options.stalled_seconds)
         studies = self.spool.complete(self.options.quiet_seconds)
         if time.monotonic() < self._work_at:
             studies = []
         for study in studies:
+            if stop is not None and stop.is_set():
+                break
             try:
                 self._work_on(study)
+                self._send_waiting()
             except OSError as error:  # of the machine, not of the study, which stays where it is
                 self._work_at = time.monotonic() + self.options.retry_seconds
                 logger.error("study %s is tried again: %s", study.name[:8], error.strerror)
+        self._send_waiting()
+        return len(studies)
+
+    def _send_waiting(self) -> None:
         if self.options.destination is not None and time.monotonic() >= self._send_at:
             self._send(self.options.destination)
-        return len(studies)
 
     def _work_on(self, study: Path) -> None:
         name = study.name[:8]
@@ -101,6 +111,9 @@ class Receiver:
                 sent = send(files, destination, self.options.ae_title)
             except ConnectionError:
                 break
+            except Exception as error:  # one folder must not end the service, nor hold up others
+                logger.error("study %s: %s as it was sent", folder.name[:8], type(error).__name__)
+                continue
             if sent:
                 logger.info("study %s: sent", folder.name[:8])
                 self.spool.sent(folder)
@@ -122,4 +135,4 @@ def serve(receiver: Receiver, stop: threading.Event, interval: float = 1.0) -> N
         options = receiver.options
         logger.info("%s listens on %s:%d", options.ae_title, options.host, port)
         while not stop.wait(interval):
-            receiver.work()
+            receiver.work(stop)

@@ -132,6 +132,8 @@ def _sentences(result: DicomResult) -> Iterator[str]:
     yield RESEARCH_ONLY
     if result.no_call:
         yield f"No call: {result.no_call}"
+    elif result.calls and "occlusion" not in result.calls.values():
+        yield "Side, segment and place are those of the likeliest occlusion, if there is one."
     yield from result.findings
 
 

@@ -33,15 +33,20 @@ def send(files: Sequence[Path], destination: DestinationOptions, ae_title: str) 
     Raises:
         ConnectionError: It cannot be reached, or does not talk to this sender.
     """
+    if not files:
+        return True
     datasets = [pydicom.dcmread(file) for file in files]
     entity = AE(ae_title)
     entity.connection_timeout = CONNECTION_SECONDS
     for kind in {str(dataset.SOPClassUID) for dataset in datasets}:
         syntaxes = [d.file_meta.TransferSyntaxUID for d in datasets if d.SOPClassUID == kind]
         entity.add_requested_context(kind, sorted(set(syntaxes)))
-    association = entity.associate(
-        destination.host, destination.port, ae_title=destination.ae_title
-    )
+    try:
+        association = entity.associate(
+            destination.host, destination.port, ae_title=destination.ae_title
+        )
+    except OSError as error:  # its name is not known just now
+        raise ConnectionError("the archive cannot be reached") from error
     if not association.is_established:
         raise ConnectionError("no association with the archive")
     try:

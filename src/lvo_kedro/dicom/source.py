@@ -7,6 +7,7 @@ original frame takes the label of the voxel that lies where it lies.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,14 @@ MAY_BE_EMPTY = (
     *("PositionReferenceIndicator", "SeriesNumber", "InstanceNumber", "SliceThickness"),
 )
 """What the standard wants to be there, if only empty (type 2)."""
+_DAY = r"(?:\d{4}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))?"
+FORMS = {
+    "PatientSex": "[MFO]?",
+    "PatientBirthDate": _DAY,
+    "StudyDate": _DAY,
+    "StudyTime": r"(?:(?:[01]\d|2[0-3])(?:[0-5]\d(?:[0-5]\d(?:\.\d{1,6})?)?)?)?",
+}
+"""How those of them are written that are taken over only so."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +109,9 @@ def _mend(dataset: pydicom.Dataset) -> None:
     dataset.SpecificCharacterSet = "ISO_IR 192"
     for name in MAY_BE_EMPTY:
         dataset.setdefault(name, None)
+        wanted = FORMS.get(name)
+        if wanted and not re.fullmatch(wanted, str(dataset.get(name) or "")):
+            dataset[name].value = None  # no results would be worse than no birth date
     method = dataset.get("DeidentificationMethod")
     if dataset.get("PatientIdentityRemoved") == "YES" and not method:
         dataset.DeidentificationMethod = "not stated"

@@ -129,8 +129,10 @@ class Spool:
             _to_disk(copy)
         made.replace(self._free(RESULTS, study.name))
         _to_disk(self.folder / RESULTS)
-        shutil.rmtree(study)
+        gone = self._free(ARRIVING, study.name)  # in one step: half of it is never scored again
+        study.replace(gone)
         self._ended(study)
+        shutil.rmtree(gone, ignore_errors=True)
 
     def fail(self, study: Path, reason: str) -> None:
         """Put a study aside with the reason why nothing could be made of it."""

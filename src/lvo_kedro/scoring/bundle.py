@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lvo_kedro import __version__
 from lvo_kedro.artifacts import PART, sha256_of, write_json
+from lvo_kedro.datasets.names import CASE_NAME
 from lvo_kedro.errors import ModelError
-from lvo_kedro.scoring.models import ATLAS, Definition, Models, files_of_models, place_of
+from lvo_kedro.scoring.models import ATLAS, LOCAL, Definition, Models, files_of_models, place_of
 from lvo_kedro.vocabulary import RESEARCH_ONLY
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def open_bundle(folder: Path, source: str = "bundle") -> Models:
         place = _checked(definition)
         trained[name] = definition | {place: str(_inside(folder, definition[place]))}
     for definition in given["scan"].values():
-        if len(PurePosixPath(definition[_checked(definition)]).parts) != 1:
+        if not CASE_NAME.fullmatch(str(definition[_checked(definition)])):
             raise _damaged("a dataset of a scan that is not one name")
     parts = {name: known["sha256"] for name, known in given["parts"].items()}
     models = Models(trained, given["scan"], parameters, given["figures"], parts, given["versions"])
@@ -173,6 +174,8 @@ def _checked(definition: Definition) -> str:
     for kind in _types_in(definition):
         if kind not in TYPES:
             raise _damaged(f"a dataset of type '{kind}'")
+    if local := sorted(set(definition) & set(LOCAL)):  # such as a scheduler to send scans to
+        raise _damaged(f"a dataset with {', '.join(local)}")
     return place_of(definition)
 
 

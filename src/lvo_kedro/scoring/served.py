@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import binascii
+import logging
 import os
 import shutil
 import tempfile
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pandas as pd
+
+logger = logging.getLogger(__name__)
 
 ROOT: Final = "LVO_SCANS"
 """Environment variable: the folder outside of which no path is read."""
@@ -77,6 +79,9 @@ class ServedScorer:
                 return result.record
         except ScanError as error:
             return {"status": "failed", "failed": str(error)}
+        except Exception as error:  # the other rows are not lost with it
+            logger.exception("a scan could not be scored")
+            return {"status": "failed", "failed": f"{type(error).__name__}; see the server's log"}
 
 
 def _load_pyfunc(path: str) -> ServedScorer:
@@ -92,8 +97,13 @@ def allowed_path(given: str) -> Path:
     Raises:
         ScanError: It is not there, or lies outside of the folder that ``LVO_SCANS`` names.
     """
-    path, root = Path(given).resolve(), os.environ.get(ROOT)
-    if (root and not path.is_relative_to(Path(root).resolve())) or not path.exists():
+    root = os.environ.get(ROOT)
+    try:
+        path = Path(given).resolve()
+        there = path.exists()
+    except (OSError, ValueError):  # too long, or with a NUL
+        path, there = Path(), False
+    if not there or (root and not path.is_relative_to(Path(root).resolve())):
         raise ScanError(
             "a path at which no scan may be read",
             f"a scan below the folder that {ROOT} names, or any where it is not set",
@@ -112,7 +122,7 @@ def write_sent(text: str, folder: Path) -> Path:
         if len(text) > LARGEST * 4 // 3:
             raise ScanError(f"a scan of more than {LARGEST} bytes", "a smaller one", "send a part")
         content = base64.b64decode(text, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # binascii's among them
         raise ScanError(
             "a field nifti that is not base64", "the bytes of a NIfTI file in base64", "encode it"
         ) from error

@@ -30,18 +30,25 @@ class Source:
     Attributes:
         shown: What the user named.
         study: The study in it whose plain head CT is meant; None where it is the scan itself.
+        problem: Why what lies there cannot be read; nothing where it can.
     """
 
     shown: Path
     study: Study | None = None
+    problem: str = ""
 
     @contextmanager
     def scan(self) -> Iterator[Path]:
         """Give the scan, a NIfTI file or a folder with one DICOM series, while it is read.
 
         Raises:
-            ScanError: No series of the study is the plain head CT, or several may be it.
+            ScanError: No series of the study is the plain head CT, or several may be it; or there
+                is a problem.
         """
+        if self.problem:
+            raise ScanError(
+                self.problem, "files and archives that are whole", "copy them again, and score them"
+            )
         if self.study is None:
             yield self.shown
             return
@@ -60,13 +67,13 @@ def find_sources(path: Path) -> list[Source]:
             folder with one DICOM series; or a folder or archive with one or more studies.
 
     Returns:
-        A source for each scan. Links are not followed.
+        A source for each scan, and one for what could not be read beside them. Links are not
+        followed.
     """
+    files: list[Path] = []
     if path.is_dir():
         inside = [p for p in sorted(path.rglob("*")) if p.name.lower().endswith(NIFTI)]
         files = [p for p in inside if p.is_file() and not p.is_symlink() and p.name[0] != "."]
-        if files:
-            return [Source(file) for file in files]
     elif path.name.lower().endswith(NIFTI):
         return [Source(path)]
     with (
@@ -75,10 +82,25 @@ def find_sources(path: Path) -> list[Source]:
     ):
         index.add([path])
         studies = [index.study(uid) for uid in index.study_uids()]
+        problems = [
+            f"{count} file(s) passed over: {why}" for why, count in index.problems().items()
+        ]
+    if files:
+        studies = [study for study in studies if not _is_nifti(study)]
     series = sum(len(study.series) for study in studies)
-    if not studies or (series == 1 and path.is_dir()):
+    if not files and (not studies or (series == 1 and path.is_dir())):
         return [Source(path)]  # what is wrong with it, reading will say
-    return [Source(path, study) for study in studies]
+    return [
+        *(Source(file) for file in files),
+        *(Source(path, study) for study in studies),
+        *(Source(path, problem=problem) for problem in problems),
+    ]
+
+
+def _is_nifti(study: Study) -> bool:
+    return all(
+        file.place.name.lower().endswith(NIFTI) for one in study.series for file in one.files
+    )
 
 
 def _chosen(study: Study, reader: ScanReader) -> Candidate:
@@ -105,7 +127,15 @@ def _chosen(study: Study, reader: ScanReader) -> Candidate:
 def _laid_out(candidate: Candidate, reader: ScanReader, folder: Path) -> Path:
     """Put a series into a folder of its own; two halves of a head become one NIfTI file."""
     if len(candidate.uids) > 1:
-        write_scan(folder / "joined.nii.gz", reader.read(candidate).ncct)
+        scan = reader.read(candidate)
+        if scan.contrast_named or scan.child:  # a NIfTI file does not say so any more
+            raise ScanError(
+                "a head in two series whose headers name "
+                + ("a contrast agent" if scan.contrast_named else "a child"),
+                "a plain scan of an adult, or one series",
+                "name the folder of the series that is meant",
+            )
+        write_scan(folder / "joined.nii.gz", scan.ncct)
         return folder / "joined.nii.gz"
     unpacked, own = folder / "unpacked", folder / "series"
     unpacked.mkdir()

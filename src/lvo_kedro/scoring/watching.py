@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from lvo_kedro.cohort import scan_id
-from lvo_kedro.errors import CaseError
+from lvo_kedro.errors import CaseError, ScanError
 from lvo_kedro.scoring.batch import Scored, score_one
 from lvo_kedro.scoring.scorer import WORK
 from lvo_kedro.scoring.sources import find_sources
@@ -51,11 +51,19 @@ class DropFolder:
         self._seen: dict[Path, tuple[State, float]] = {}
         self._taken: dict[Path, State] = {}
         self._unread: set[str] = set()
+        self._away = False
 
     def ready(self) -> list[Path]:
         """Return what is whole and was not taken as it is now."""
         now, found = time.monotonic(), []
-        entries = sorted(p for p in self._folder.iterdir() if not p.name.startswith("."))
+        try:
+            entries = sorted(p for p in self._folder.iterdir() if not p.name.startswith("."))
+        except OSError as error:  # a share that is away comes back
+            if not self._away:
+                logger.warning("the drop folder cannot be read: %s", error.strerror)
+            self._away = True
+            return []
+        self._away = False
         for path in (p for p in entries if not p.is_symlink()):
             state = _state(path)
             if not state or self._taken.get(path) == state:
@@ -73,8 +81,15 @@ class DropFolder:
         """Tell whether nothing with this content has a result yet, or was tried by this watch."""
         try:
             case = scan_id(str(scan))
-        except OSError:
+        except FileNotFoundError:
             return False  # taken away again
+        except OSError as error:
+            for path in [path for path in self._taken if scan.is_relative_to(path)]:
+                del self._taken[path]  # it is looked at again
+                self._seen.pop(path, None)
+            raise ScanError(
+                f"a scan that cannot be read ({error.strerror})", "a readable one", "allow it"
+            ) from error
         new = case not in self._unread and not (self._out / case / RESULT).is_file()
         self._unread.add(case)
         return new

@@ -15,12 +15,13 @@ from lvo_kedro.artifacts import PART, write_json, write_text
 from lvo_kedro.dicom import DicomResult, write_results
 from lvo_kedro.errors import ScanError
 from lvo_kedro.imaging.geometry import Grid, grid_of, make_image
-from lvo_kedro.imaging.midplane import midplane_of
+from lvo_kedro.imaging.midplane import midplane_of, split_mask
 from lvo_kedro.imaging.nifti import open_nifti
 from lvo_kedro.imaging.resampling import resample
 from lvo_kedro.localization import mark_called
 from lvo_kedro.reporting import CasePictures, plot_case, render_scan, to_png
 from lvo_kedro.scoring.record import Computed, check_record
+from lvo_kedro.vocabulary import HEMISPHERES, OCCLUSION_LABELS, SIDES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
+PRESENT: Final = "occlusion"
+"""The call of an occlusion, beside ``no occlusion``."""
 RESULT: Final = "result.json"
 REPORT: Final = "report.html"
 HAEMORRHAGE: Final = "haemorrhage-like hyperdensity"
@@ -40,7 +43,6 @@ MAPS: Final = {
     "vessels": ("vessels", "vessel_labels", 0),
     "territory": ("priors", "territory_probability", 1),
     "difference_hu": ("priors", "signed_difference", 1),
-    "occlusion": ("occlusions", "occlusion_mask", 0),
     "score_contributions": ("explanations", "contributions", 1),
     "score_grad_cam": ("explanations", "explanation", 1),
 }
@@ -81,7 +83,7 @@ def _fill(folder: Path, computed: Computed, record: dict[str, Any], start: float
         nonlocal when
         seconds["steps"][step], when = round(time.monotonic() - when, 2), time.monotonic()
 
-    write_maps(computed, folder)
+    write_maps(computed, record, folder)
     note("maps")
     figure = draw_case(computed, record)
     pictures = describe_pictures(computed, figure)
@@ -96,7 +98,7 @@ def _fill(folder: Path, computed: Computed, record: dict[str, Any], start: float
     write_json(folder / RESULT, record)
 
 
-def write_maps(computed: Computed, folder: Path) -> None:
+def write_maps(computed: Computed, record: Mapping[str, Any], folder: Path) -> None:
     """Write what was computed on the scan's grid as NIfTI in the geometry of the scan as given.
 
     For a NIfTI file that is its own grid, orientation and shear; for DICOM the straightened one.
@@ -106,12 +108,34 @@ def write_maps(computed: Computed, folder: Path) -> None:
         for name, (step, field, order) in MAPS.items()
         if field in computed.images(step)
     }
+    marked = called_occlusion(computed, record)
+    found |= {"occlusion": (marked, 0)} if marked is not None else {}
     if not found:
         return
     grid = None if computed.scan.is_dir() else grid_of(open_nifti(computed.scan, "ncct"))
     (folder / "maps").mkdir()
     for name, (image, order) in found.items():
         nib.save(on_grid(image, grid, order), folder / "maps" / f"{name}.nii.gz")
+
+
+def called_occlusion(computed: Computed, record: Mapping[str, Any]) -> nib.Nifti1Image | None:
+    """Return what the network marked of the occlusion that is called: on its side, in its segments.
+
+    What it marked elsewhere is no part of the result. None where nothing is called, or nothing of
+    it is marked.
+    """
+    marked = computed.images("occlusions").get("occlusion_mask")
+    calls = [point["call"] for point in record["operating_points"]]
+    called = record["status"] == "scored" and (not calls or PRESENT in calls)
+    hemispheres = computed.images("priors").get("hemispheres")
+    if marked is None or hemispheres is None or not called or record["side"] not in SIDES:
+        return None
+    parts = [OCCLUSION_LABELS[name] for name in str(record["segment"]).split("+")]
+    halves = split_mask(marked, midplane_of(hemispheres))
+    own = np.asarray(halves.dataobj) == HEMISPHERES[record["side"]]
+    data = np.asarray(marked.dataobj)
+    data = np.where(own & np.isin(data, parts), data, 0).astype(np.uint8)
+    return make_image(data, marked.affine) if data.any() else None
 
 
 def on_grid(image: nib.Nifti1Image, grid: Grid | None, order: int) -> nib.Nifti1Image:
@@ -143,13 +167,12 @@ def draw_case(computed: Computed, record: Mapping[str, Any]) -> Figure | None:
     if "labels" in projected and "hemispheres" in priors:
         named = record["side"] or "", record["segment"] or ""
         call = mark_called(projected["labels"], midplane_of(priors["hemispheres"]), *named)
-    trusted = record["status"] == "scored"
     shown = CasePictures(
         case_id=computed.case_id,
         ncct=scan["ncct"],
         projection=projected.get("mip"),
         call=call,
-        occlusion=computed.images("occlusions").get("occlusion_mask") if trusted else None,
+        occlusion=called_occlusion(computed, record),
         difference=priors.get("signed_difference"),
         explanation=explained.get("explanation"),
         point=tuple(point) if point else None,
@@ -199,10 +222,10 @@ def write_dicom(computed: Computed, record: dict[str, Any], figure: Figure, fold
     """
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    trusted, point = record["status"] == "scored", record["point_mm"]
+    point = record["point_mm"]
     found = DicomResult(
         vessels=computed.images("vessels").get("vessel_labels"),
-        occlusion=computed.images("occlusions").get("occlusion_mask") if trusted else None,
+        occlusion=called_occlusion(computed, record),
         probability=record["probability"],
         calls={p["name"]: p["call"] for p in record["operating_points"] if p["call"]},
         side=record["side"] or "",
