@@ -7,6 +7,7 @@ import logging
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from io import BytesIO
@@ -118,6 +119,39 @@ def test_results_wait_until_the_archive_takes_them(tmp_path, images, archive):
     again = Receiver(settings(destination=archive["destination"]), tmp_path / "s", copy_first)
     again.work()
     assert list(archive["got"]) == ["1.2.3.4"]
+
+
+def test_an_archive_without_a_name_and_an_empty_folder_do_not_end_the_service(tmp_path, images):
+    def made(study: Path) -> list[Path]:
+        return sorted(study.glob("*.dcm"))
+
+    away = DestinationOptions(ae_title="ARCHIVE", host="nosuch.invalid", port=104)
+    receiver = Receiver(settings(destination=away), tmp_path / "s", made)
+    (tmp_path / "s" / "results" / "empty-0").mkdir()
+    with receiver.listening() as port:
+        statuses(port, [changed(images[0], StudyInstanceUID="1.2.3")])
+    time.sleep(0.25)
+    receiver.work()
+    (waiting,) = receiver.spool.unsent()
+    assert [path.suffix for path in waiting.iterdir()] == [".dcm"]
+
+
+def test_images_go_in_one_step_and_a_stop_waits_for_one_study_alone(tmp_path, images):
+    stop, seen = threading.Event(), []
+
+    def one(study: Path) -> list[Path]:
+        seen.append(study.name)
+        stop.set()
+        return sorted(study.glob("*.dcm"))
+
+    receiver = Receiver(settings(), tmp_path / "s", one)
+    with receiver.listening() as port:
+        statuses(port, [changed(images[0], StudyInstanceUID=f"1.2.{n}") for n in (1, 2)])
+    time.sleep(0.25)
+    receiver.work(stop)
+    assert len(seen) == 1
+    assert len(list((tmp_path / "s" / "working").iterdir())) == 1
+    assert not list((tmp_path / "s" / "arriving").iterdir())
 
 
 def test_an_object_that_the_archive_refuses_holds_up_no_other_study(tmp_path, images, archive):
@@ -313,7 +347,7 @@ def test_nothing_that_was_acknowledged_is_lost_when_the_receiver_is_killed(
     tmp_path, images, archive
 ):
     spool = tmp_path / "s"
-    options = settings(destination=archive["destination"]).model_copy(update={"quiet_seconds": 4.0})
+    options = settings(destination=archive["destination"]).model_copy(update={"quiet_seconds": 8.0})
     served = Served(spool, options)
     answers = statuses(served.port, images[:3])
     served.kill()  # in the middle of the study

@@ -7,6 +7,7 @@ import copy
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import jsonschema
 import nibabel as nib
@@ -24,7 +25,7 @@ from lvo_kedro.scoring.figures import worth_of
 from lvo_kedro.scoring.record import Computed, make_record
 from lvo_kedro.scoring.scorer import _on_device
 from lvo_kedro.scoring.served import ROOT, allowed_path, write_sent
-from lvo_kedro.scoring.writing import on_grid, write_result
+from lvo_kedro.scoring.writing import called_occlusion, on_grid, write_result
 from lvo_kedro.vocabulary import RESEARCH_ONLY
 
 CASE = "scan-0123456789"
@@ -60,6 +61,48 @@ def record(computed, models):
     made = make_record(computed, models, {"score_scans": 0.123})
     made["seconds"]["total"] = 1.0
     return made
+
+
+@pytest.mark.parametrize("axes", ["RAS", "LPS", "PIR"])
+def test_results_hold_what_is_marked_of_the_called_occlusion_alone(computed, record, axes):
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    affine[0, 3] = -31.0
+
+    def turned(data):
+        image = nib.Nifti1Image(data, affine)
+        change = nib.orientations.ornt_transform(
+            nib.io_orientation(image.affine), nib.orientations.axcodes2ornt(axes)
+        )
+        return image.as_reoriented(change)
+
+    marked, halves = np.zeros((32, 8, 8), np.uint8), np.ones((32, 8, 8), np.uint8)
+    halves[16:] = 2
+    marked[4:8, 2:4, 2:4], marked[4:8, 5:7, 2:4] = 2, 3  # left M1 and M2
+    marked[24:30, 2:4, 2:4] = 2  # right M1
+    images = {"occlusions": {"occlusion_mask": turned(marked)},
+              "priors": {"hemispheres": turned(halves)}}  # fmt: skip
+    seen = SimpleNamespace(images=lambda step: images.get(step, {}))
+    expected = np.zeros_like(marked)
+    expected[4:8, 2:4, 2:4] = 2
+    found = called_occlusion(seen, record)
+    assert np.array_equal(found.dataobj, turned(expected).dataobj)
+    (point,) = record["operating_points"]
+    for changed in (
+        {"operating_points": [point | {"call": "no occlusion"}]},
+        {"status": "no_call"},
+        {"segment": "C7"},
+        {"side": None},
+    ):
+        assert called_occlusion(seen, record | changed) is None
+    assert called_occlusion(seen, record | {"operating_points": []}) is not None  # known occlusion
+
+
+def test_bytes_and_paths_of_any_kind_end_in_a_named_error(tmp_path):
+    with pytest.raises(ScanError, match="not base64"):
+        write_sent("ä", tmp_path)
+    for path in ("x" * 5000, "a\0b"):
+        with pytest.raises(ScanError, match="a path at which no scan may be read"):
+            allowed_path(path)
 
 
 def test_a_record_has_all_that_the_schema_asks_for_and_no_name(record):

@@ -84,6 +84,44 @@ def test_two_halves_of_a_head_are_one_scan(tmp_path, plain):
     assert is_empty(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("said", "word"),
+    [
+        ({"ContrastBolusAgent": "OMNIPAQUE"}, "a contrast agent"),
+        ({"PatientAge": "006Y"}, "a child"),
+    ],
+)
+def test_two_halves_whose_headers_forbid_a_call_are_not_scored_without_them(
+    tmp_path, plain, said, word
+):
+    half, upper = 18, plain.affine.copy()
+    upper[:3, 3] += upper[:3, 2] * half
+    plain = replace(plain, changes=plain.changes | said)
+    replace(plain, hu=plain.hu[..., :half]).write()
+    another(plain, "nativ", hu=plain.hu[..., half:], affine=upper).write()
+    (source,) = find_sources(tmp_path / "in")
+    with pytest.raises(ScanError, match=word), source.scan():
+        pass
+
+
+def test_what_cannot_be_read_beside_other_scans_is_a_failure_of_its_own(tmp_path, plain, scorer):
+    folder = plain.write()
+    another(plain, "nativ", study=generate_uid()).write()
+    (folder.parent / "mask.nii").write_text("a")
+    with zipfile.ZipFile(tmp_path / "in" / "cut.zip", "w") as archive:
+        for path in folder.iterdir():
+            archive.write(path, path.name)
+    cut = (tmp_path / "in" / "cut.zip").read_bytes()
+    (tmp_path / "in" / "cut.zip").write_bytes(cut[: len(cut) // 2])
+    sources = find_sources(tmp_path / "in")
+    assert sum(source.study is not None for source in sources) == 2
+    assert sum(source.shown.name == "mask.nii" for source in sources) == 1
+    (bad,) = (source for source in sources if source.problem)
+    (done,) = score_all(scorer, [bad], lambda _: None)
+    assert done.failed
+    assert "passed over" in done.error
+
+
 def test_where_the_rules_do_not_decide_the_batch_goes_on(tmp_path, plain, scorer):
     plain.write()
     later = another(plain, "nativ", hu=plain.hu + 1)

@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from lvo_kedro.errors import ScanError
 from lvo_kedro.scoring.watching import DropFolder, stopped_by_signals, watch
 
 
@@ -63,6 +64,31 @@ def test_nothing_is_taken_while_it_grows(drop, tmp_path):
     assert folder.ready() == []
     time.sleep(0.2)
     assert folder.ready() == [drop / "series"]
+
+
+def test_a_folder_that_is_away_for_a_moment_does_not_end_the_watch(scorer, drop, tmp_path):
+    folder = DropFolder(drop, scorer.out, 0.0)
+    drop.rename(tmp_path / "away")
+    assert folder.ready() == []
+    (tmp_path / "away").rename(drop)
+    (drop / "a.nii").write_text("a")
+    assert folder.ready() == [drop / "a.nii"]
+
+
+def test_what_cannot_be_read_now_is_said_and_looked_at_again(scorer, drop, monkeypatch):
+    (drop / "a.nii").write_text("a")
+    folder = DropFolder(drop, scorer.out, 0.0)
+
+    def refuse(_):
+        raise PermissionError(13, "Permission denied")
+
+    assert folder.ready() == [drop / "a.nii"]
+    with monkeypatch.context() as patch:
+        patch.setattr("lvo_kedro.scoring.watching.scan_id", refuse)
+        with pytest.raises(ScanError, match="Permission denied"):
+            folder.is_new(drop / "a.nii")
+    assert folder.ready() == [drop / "a.nii"]
+    assert folder.is_new(drop / "a.nii")
 
 
 def test_hidden_files_and_links_are_left_alone(drop, tmp_path):

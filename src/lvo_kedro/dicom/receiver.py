@@ -47,6 +47,7 @@ class Receiver:
         self.spool = Spool(spool, round(options.max_study_mb * 1e6))
         self._handle = handle
         self._work_at = self._send_at = 0.0
+        self._held: dict[str, float] = {}  # until when what the archive refused is not sent again
 
     def listening(self) -> AbstractContextManager[int]:
         """Listen while the block lasts; gives the port."""
@@ -103,23 +104,29 @@ class Receiver:
 
     def _send(self, destination: DestinationOptions) -> None:
         """Send what waits; what one study has that the archive refuses holds up no other."""
-        waiting = self.spool.unsent()
-        kept = len(waiting)
-        for folder in waiting:
-            files = sorted(folder.glob("*.dcm"))
-            try:
-                sent = send(files, destination, self.options.ae_title)
-            except ConnectionError:
-                break
-            except Exception as error:  # one folder must not end the service, nor hold up others
-                logger.error("study %s: %s as it was sent", folder.name[:8], type(error).__name__)
+        now = time.monotonic()
+        later = now + self.options.retry_seconds
+        kept = 0
+        for folder in self.spool.unsent():
+            if self._held.get(folder.name, now) > now:
                 continue
+            try:
+                sent = send(sorted(folder.glob("*.dcm")), destination, self.options.ae_title)
+            except ConnectionError:
+                self._send_at = later
+                kept += 1
+                break
+            except Exception as error:  # one folder must not end the service
+                logger.error("study %s: %s as it was sent", folder.name[:8], type(error).__name__)
+                sent = False
             if sent:
                 logger.info("study %s: sent", folder.name[:8])
                 self.spool.sent(folder)
-                kept -= 1
+                self._held.pop(folder.name, None)
+            else:
+                self._held[folder.name] = later
+                kept += 1
         if kept:
-            self._send_at = time.monotonic() + self.options.retry_seconds
             logger.warning("results of %d studies were not taken; they are sent again", kept)
 
 

@@ -118,9 +118,9 @@ def write_sent(text: str, folder: Path) -> Path:
     Raises:
         ScanError: It is no base64, or too large.
     """
+    if len(text) > LARGEST * 4 // 3:
+        raise ScanError(f"a scan of more than {LARGEST} bytes", "a smaller one", "send a part")
     try:
-        if len(text) > LARGEST * 4 // 3:
-            raise ScanError(f"a scan of more than {LARGEST} bytes", "a smaller one", "send a part")
         content = base64.b64decode(text, validate=True)
     except ValueError as error:  # binascii's among them
         raise ScanError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections import Counter
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,9 +83,10 @@ def find_sources(path: Path) -> list[Source]:
     ):
         index.add([path])
         studies = [index.study(uid) for uid in index.study_uids()]
-        problems = [
-            f"{count} file(s) passed over: {why}" for why, count in index.problems().items()
-        ]
+        passed_over = Counter(  # NIfTI files are sources of their own
+            why for _, name, why in index.unread() if not name.lower().endswith(NIFTI)
+        )
+    problems = [f"{count} file(s) passed over: {why}" for why, count in passed_over.items()]
     if files:
         studies = [study for study in studies if not _is_nifti(study)]
     series = sum(len(study.series) for study in studies)
