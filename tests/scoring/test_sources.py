@@ -111,6 +111,8 @@ def test_what_cannot_be_read_beside_other_scans_is_a_failure_of_its_own(tmp_path
     with zipfile.ZipFile(tmp_path / "in" / "cut.zip", "w") as archive:
         for path in folder.iterdir():
             archive.write(path, path.name)
+    shot = another(plain, "Dose", study=generate_uid())  # a picture with words is no lost scan
+    replace(shot, changes=shot.changes | {"BurnedInAnnotation": "YES"}).write()
     cut = (tmp_path / "in" / "cut.zip").read_bytes()
     (tmp_path / "in" / "cut.zip").write_bytes(cut[: len(cut) // 2])
     sources = find_sources(tmp_path / "in")

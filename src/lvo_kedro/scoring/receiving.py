@@ -40,6 +40,9 @@ class StudyHandler:
         """
         made: list[Path] = []
         for source in find_sources(study):
+            if source.problem:  # the series says itself what it lacks
+                logger.warning("%s", source.problem)
+                continue
             with source.scan() as scan:
                 result = self._scorer.score(scan)
             record = result.record

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 NIFTI: Final = (".nii", ".nii.gz")
+DAMAGED: Final = ("a damaged", "a file that", "a folder that", "a DICOMDIR", "an archive within")
+"""Begins of the reasons for which a scan may be missing; a picture with words is none."""
 TEMPORARY: Final = "lvo-study-"
 
 
@@ -84,7 +86,9 @@ def find_sources(path: Path) -> list[Source]:
         index.add([path])
         studies = [index.study(uid) for uid in index.study_uids()]
         passed_over = Counter(  # NIfTI files are sources of their own
-            why for _, name, why in index.unread() if not name.lower().endswith(NIFTI)
+            why
+            for _, name, why in index.unread()
+            if why.startswith(DAMAGED) and not name.lower().endswith(NIFTI)
         )
     problems = [f"{count} file(s) passed over: {why}" for why, count in passed_over.items()]
     if files:
