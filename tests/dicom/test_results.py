@@ -202,6 +202,14 @@ def test_a_name_in_any_script_goes_back_as_it_came(tmp_path, result, charset, na
     assert comments == [RESEARCH_ONLY, "slices ≥ 5 mm – thick"]
 
 
+def test_a_report_without_an_occlusion_says_what_its_side_is(tmp_path, result):
+    series = straight(tmp_path / "series")
+    series.write()
+    none = DicomResult(**(vars(result) | {"calls": {"youden": "no occlusion"}}))
+    path = written(series.folder, none, tmp_path / "out")["report"]
+    assert b"likeliest occlusion, if there is one" in path.read_bytes()
+
+
 def test_what_is_called_something_else_is_another_object(tmp_path, result):
     series = straight(tmp_path / "series")
     series.write()
@@ -226,6 +234,26 @@ def test_no_label_is_no_segmentation(tmp_path, result):
     nothing = DicomResult(**(vars(result) | {"vessels": empty, "occlusion": empty}))
     paths = write_results(series.folder, nothing, tmp_path / "out")
     assert sorted(path.stem for path in paths) == ["picture", "report"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "left"),
+    [
+        ("PatientSex", "U", ""),
+        ("PatientSex", "F", "F"),
+        ("StudyDate", "2020", ""),
+        ("StudyDate", "20201399", ""),
+        ("StudyTime", "25:00", ""),
+        ("StudyTime", "134501.25", "134501.25"),
+        ("PatientBirthDate", "12/03/1950", ""),
+    ],
+)
+def test_a_header_that_is_no_date_costs_no_results(tmp_path, result, name, value, left):
+    series = straight(tmp_path / "series")
+    series.changes = {name: value}
+    series.write()
+    for path in written(series.folder, result, tmp_path / "out").values():
+        assert str(pydicom.dcmread(path).get(name) or "") == left
 
 
 @pytest.mark.parametrize("change", [{"FrameOfReferenceUID": None}, {"SOPInstanceUID": "1.2.3"}])
