@@ -241,4 +241,7 @@ def test_only_open_cases_are_drawn_without_a_clot() -> None:
 )
 def test_a_caption_says_what_is_known(side: str, segment: str, words: str) -> None:
     row = {"side": side, "segment": segment, "lvo": 1, "kind": "detected", "probability": 0.9}
-    assert words in _caption(row | {"called_side": "left", "called_segment": "M1"})
+    row |= {"called_side": "left", "called_segment": "M1"}
+    told = _caption(row, with_probability=True)
+    assert words in told
+    assert told == _caption(row, with_probability=False) + "; probability 0.90"
