@@ -217,7 +217,8 @@ def test_a_gallery_may_be_empty_and_wrong_calls_may_be_none(wanted, wrong):
         **words, **{f"called_{k}": ["", *v[:1], ""] for k, v in words.items()}
     )
     options, failed = ReportOptions(gallery=wanted), {"failures": lambda: failures}
-    chosen = choose_gallery({"calls": calls}, {"scores": scores}, options, external=failed)
+    detection = {"scores": scores, "calibration": {}}
+    chosen = choose_gallery({"calls": calls}, detection, options, external=failed)
     assert len(chosen) == min(wanted, 2)
     if wanted == 8:
         captions = chosen.set_index("case_id")["caption"]
