@@ -24,7 +24,7 @@ from lvo_kedro.scoring import check_record
 from lvo_kedro.scoring.figures import worth_of
 from lvo_kedro.scoring.record import Computed, make_record
 from lvo_kedro.scoring.scorer import _on_device
-from lvo_kedro.scoring.served import ROOT, allowed_path, write_sent
+from lvo_kedro.scoring.served import ROOT, ServedScorer, allowed_path, write_sent
 from lvo_kedro.scoring.writing import called_occlusion, on_grid, write_result
 from lvo_kedro.vocabulary import RESEARCH_ONLY
 
@@ -91,6 +91,7 @@ def test_results_hold_what_is_marked_of_the_called_occlusion_alone(computed, rec
         {"operating_points": [point | {"call": "no occlusion"}]},
         {"status": "no_call"},
         {"segment": "C7"},
+        {"segment": None},
         {"side": None},
     ):
         assert called_occlusion(seen, record | changed) is None
@@ -103,6 +104,24 @@ def test_bytes_and_paths_of_any_kind_end_in_a_named_error(tmp_path):
     for path in ("x" * 5000, "a\0b"):
         with pytest.raises(ScanError, match="a path at which no scan may be read"):
             allowed_path(path)
+
+
+def test_a_row_that_makes_the_scorer_fail_loses_no_other_and_quotes_nothing(tmp_path, caplog):
+    class Scorer:
+        def score(self, scan):
+            if scan.name.startswith("Smith"):
+                raise RuntimeError(f"cannot read {scan}")
+            (tmp_path / "made").mkdir(exist_ok=True)
+            return SimpleNamespace(folder=tmp_path / "made", record={"status": "scored"})
+
+    for name in ("Smith.nii", "other.nii"):
+        (tmp_path / name).write_text("")
+    served = ServedScorer(Scorer(), None)
+    bad, good = served.predict([str(tmp_path / "Smith.nii"), str(tmp_path / "other.nii")])
+    assert (bad["status"], good["status"]) == ("failed", "scored")
+    assert "RuntimeError" in bad["failed"]
+    assert "RuntimeError" in caplog.text
+    assert "Smith" not in caplog.text + str(bad)
 
 
 def test_a_record_has_all_that_the_schema_asks_for_and_no_name(record):

@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 import threading
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -80,7 +81,9 @@ class ServedScorer:
         except ScanError as error:
             return {"status": "failed", "failed": str(error)}
         except Exception as error:  # the other rows are not lost with it
-            logger.exception("a scan could not be scored")
+            # where, and not what: a message may quote a path or a header
+            place = "".join(traceback.format_tb(error.__traceback__))
+            logger.error("a scan could not be scored: %s\n%s", type(error).__name__, place)
             return {"status": "failed", "failed": f"{type(error).__name__}; see the server's log"}
 
 

@@ -130,7 +130,8 @@ def called_occlusion(computed: Computed, record: Mapping[str, Any]) -> nib.Nifti
     hemispheres = computed.images("priors").get("hemispheres")
     if marked is None or hemispheres is None or not called or record["side"] not in SIDES:
         return None
-    parts = [OCCLUSION_LABELS[name] for name in str(record["segment"]).split("+")]
+    named = (record["segment"] or "").split("+")  # a side may be called without a segment
+    parts = [value for name, value in OCCLUSION_LABELS.items() if name in named]
     halves = split_mask(marked, midplane_of(hemispheres))
     own = np.asarray(halves.dataobj) == HEMISPHERES[record["side"]]
     data = np.asarray(marked.dataobj)
